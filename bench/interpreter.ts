@@ -1,0 +1,5 @@
+/**
+ * The Python that runs the floor and the peers' scripts: the one Snakepit's workers run on, so that only what lies
+ * between the two languages differs. It needs `ormsgpack`.
+ */
+export const interpreter = (): string => process.env["SNAKEPIT_BENCH_PYTHON"] ?? "python3"

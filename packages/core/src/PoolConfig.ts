@@ -1,0 +1,155 @@
+/**
+ * Configuration of pools: documented fields with their defaults, validated once. A key that does not exist or a value
+ * that does not hold stops the start with {@link ConfigError}.
+ */
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import { ConfigError } from "./SnakepitError.ts"
+import type { AnyTool } from "./Tool.ts"
+
+/** How strictly a session keeps to its worker. */
+export type Affinity = "strictQueue" | "strictFailFast" | "hint"
+
+/** Options of one pool, as users write them. Options of a backend stand beside these. */
+export interface PoolInput {
+  /** Number of workers. Defaults to the number of cores. */
+  readonly size?: number | undefined
+  /** How calls run in a worker: one at a time on its main thread, or several on threads. Defaults to `process`. */
+  readonly profile?: "process" | "thread" | undefined
+  /** Calls that run at the same time in one worker of the `thread` profile. Defaults to 8. */
+  readonly threads?: number | undefined
+  /** Calls that may wait for a worker. Past it calls fail with `PoolSaturated`. Defaults to 1000. */
+  readonly maxQueue?: number | undefined
+  /** How long a call may wait for a worker. Defaults to 30 seconds. */
+  readonly queueTimeout?: Duration.Input | undefined
+  /** Deadline of calls that set none. Defaults to none. */
+  readonly callTimeout?: Duration.Input | undefined
+  /** How strictly sessions keep to their worker. Defaults to `strictQueue`. */
+  readonly affinity?: Affinity | undefined
+  /** A session without a call for this long is closed. Defaults to 1 hour. */
+  readonly sessionIdleTimeout?: Duration.Input | undefined
+  /** Sessions open at the same time. Defaults to 10000. */
+  readonly maxSessions?: number | undefined
+  /** Calls that one worker may have on its event loop. Defaults to 1000. */
+  readonly asyncConcurrency?: number | undefined
+  /** How long running calls may go on when the pool closes. Defaults to 5 seconds. */
+  readonly drainTimeout?: Duration.Input | undefined
+  /** Whether targets and attributes that start with an underscore may be reached. Defaults to false. */
+  readonly allowPrivate?: boolean | undefined
+  /** TypeScript functions that Python code of this pool can call by name. Defaults to none. */
+  readonly tools?: ReadonlyArray<AnyTool> | undefined
+}
+
+/** Options of one pool, complete. Durations are in milliseconds. */
+export interface PoolOptions {
+  readonly name: string
+  readonly size: number
+  readonly profile: "process" | "thread"
+  readonly threads: number
+  readonly maxQueue: number
+  readonly queueTimeout: number
+  readonly callTimeout: number | undefined
+  readonly affinity: Affinity
+  readonly sessionIdleTimeout: number
+  readonly maxSessions: number
+  readonly asyncConcurrency: number
+  readonly drainTimeout: number
+  readonly allowPrivate: boolean
+  readonly tools: ReadonlyArray<AnyTool>
+  /** What the input held beside the keys above: options of the backend, which validates them. */
+  readonly backend: Readonly<Record<string, unknown>>
+}
+
+const cores = (): number => {
+  const navigator: { readonly hardwareConcurrency?: number } = globalThis.navigator ?? {}
+  return navigator.hardwareConcurrency ?? 4
+}
+
+const show = (value: unknown): string => {
+  try {
+    return `${JSON.stringify(value) ?? String(value)} (${typeof value})`
+  } catch {
+    return `a ${typeof value}`
+  }
+}
+
+const keys = [
+  "size",
+  "profile",
+  "threads",
+  "maxQueue",
+  "queueTimeout",
+  "callTimeout",
+  "affinity",
+  "sessionIdleTimeout",
+  "maxSessions",
+  "asyncConcurrency",
+  "drainTimeout",
+  "allowPrivate",
+  "tools"
+]
+
+/**
+ * Validates the options of one pool. `backendKeys` are the further keys that the backend knows; a key that nobody knows
+ * fails with the list of known ones.
+ */
+export const resolve = (
+  name: string,
+  input: PoolInput,
+  backendKeys: ReadonlyArray<string> = []
+): Effect.Effect<PoolOptions, ConfigError> =>
+  Effect.suspend(() => {
+    const at = (key: string) => `pools.${name}.${key}`
+    let failure: ConfigError | undefined
+    const refuse = (key: string, value: unknown, expected: string) => {
+      failure ??= new ConfigError({ key: at(key), actual: show(value), expected })
+    }
+    const integer = (key: string, value: unknown, fallback: number, minimum: number): number => {
+      if (value === undefined) return fallback
+      if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
+      refuse(key, value, `an integer of at least ${minimum}`)
+      return fallback
+    }
+    const millis = (key: string, value: Duration.Input | undefined, fallback: number): number => {
+      if (value === undefined) return fallback
+      const duration = Duration.fromInput(value)
+      if (duration._tag === "Some" && Duration.isGreaterThanOrEqualTo(duration.value, Duration.zero)) {
+        return Duration.toMillis(duration.value)
+      }
+      refuse(key, value, "a duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
+      return fallback
+    }
+    const oneOf = <const A extends string>(key: string, value: A | undefined, fallback: A, all: ReadonlyArray<A>): A => {
+      if (value === undefined) return fallback
+      if (all.includes(value)) return value
+      refuse(key, value, `one of ${all.map((a) => `"${a}"`).join(", ")}`)
+      return fallback
+    }
+    const backend: Record<string, unknown> = {}
+    for (const [key, value] of Object.entries(input)) {
+      if (keys.includes(key)) continue
+      if (backendKeys.includes(key)) backend[key] = value
+      else refuse(key, value, `a known key: ${[...keys, ...backendKeys].join(", ")}`)
+    }
+    if (input.allowPrivate !== undefined && typeof input.allowPrivate !== "boolean") {
+      refuse("allowPrivate", input.allowPrivate, "a boolean")
+    }
+    const options: PoolOptions = {
+      name,
+      size: integer("size", input.size, cores(), 1),
+      profile: oneOf("profile", input.profile, "process", ["process", "thread"]),
+      threads: integer("threads", input.threads, 8, 1),
+      maxQueue: integer("maxQueue", input.maxQueue, 1000, 0),
+      queueTimeout: millis("queueTimeout", input.queueTimeout, 30_000),
+      callTimeout: input.callTimeout === undefined ? undefined : millis("callTimeout", input.callTimeout, 0),
+      affinity: oneOf("affinity", input.affinity, "strictQueue", ["strictQueue", "strictFailFast", "hint"]),
+      sessionIdleTimeout: millis("sessionIdleTimeout", input.sessionIdleTimeout, 3_600_000),
+      maxSessions: integer("maxSessions", input.maxSessions, 10_000, 1),
+      asyncConcurrency: integer("asyncConcurrency", input.asyncConcurrency, 1000, 1),
+      drainTimeout: millis("drainTimeout", input.drainTimeout, 5_000),
+      allowPrivate: input.allowPrivate ?? false,
+      tools: input.tools ?? [],
+      backend
+    }
+    return failure === undefined ? Effect.succeed(options) : Effect.fail(failure)
+  })

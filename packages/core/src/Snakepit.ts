@@ -1,0 +1,176 @@
+/**
+ * Calling Python: the service that users hold, and the functions that use it.
+ *
+ * `Snakepit.call` runs a Python function, `Snakepit.stream` a generator, `Snakepit.session` keeps Python objects between calls.
+ * The service is backend-neutral: `@snakepit/python-worker` provides it over real processes (`SnakepitNode.layer`),
+ * {@link layerTest} over plain functions, for tests without Python.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { Arguments, CallOptions, Invocation, Success } from "./Call.ts"
+import { Deadlines } from "./internal/deadlines.ts"
+import * as Pool from "./Pool.ts"
+import * as PoolConfig from "./PoolConfig.ts"
+import { decodeItems, decoderOf, describe, Session } from "./Session.ts"
+import { type ConfigError, PoolNotFound, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
+import type { AnyTool } from "./Tool.ts"
+import type { WorkerSpawner } from "./WorkerSpawner.ts"
+
+/** The pools of a program. */
+export class Snakepit extends Context.Service<Snakepit, {
+  /** The pool of a name; `default` when none is given. */
+  readonly pool: (name?: string) => Effect.Effect<Pool.Pool, PoolNotFound>
+  readonly pools: ReadonlyMap<string, Pool.Pool>
+}>()("@snakepit/core/Snakepit") {}
+
+/** Where a call outside of a session goes. */
+export interface PoolOption {
+  /** Name of the pool. Defaults to `default`. */
+  readonly pool?: string | undefined
+}
+
+/**
+ * Calls a Python function. `target` is its dotted path; a name without dots is a built-in.
+ *
+ * **Example** (A typed result)
+ *
+ * ```ts
+ * const mean = Snakepit.call("statistics.mean", { args: [[1, 2, 4]], success: Schema.Number })
+ * ```
+ *
+ * Interrupting the effect stops the Python code. The call may run twice only if it is `idempotent`.
+ */
+export function call<A, R = never>(
+  target: string,
+  options: CallOptions & Arguments & PoolOption & Success<A, R>
+): Effect.Effect<A, SnakepitError, Snakepit | R>
+export function call(
+  target: string,
+  options?: CallOptions & Arguments & PoolOption
+): Effect.Effect<unknown, SnakepitError, Snakepit>
+export function call(
+  target: string,
+  options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
+): Effect.Effect<unknown, SnakepitError, unknown> {
+  return invoke(describe("function", target, options), options)
+}
+
+/** Reads an attribute of a module, like `math.pi`. */
+export function attribute<A, R = never>(
+  target: string,
+  options: CallOptions & PoolOption & Success<A, R>
+): Effect.Effect<A, SnakepitError, Snakepit | R>
+export function attribute(
+  target: string,
+  options?: CallOptions & PoolOption
+): Effect.Effect<unknown, SnakepitError, Snakepit>
+export function attribute(
+  target: string,
+  options: CallOptions & PoolOption & Partial<Success<unknown, unknown>> = {}
+): Effect.Effect<unknown, SnakepitError, unknown> {
+  return invoke(describe("module_attr", target, {}), options)
+}
+
+const invoke = (
+  invocation: Invocation,
+  options: CallOptions & PoolOption & Partial<Success<unknown, unknown>>
+): Effect.Effect<unknown, SnakepitError, unknown> => {
+  const decode = decoderOf(options)
+  return Effect.withFiber((fiber) => {
+    const pool = Context.getUnsafe(fiber.context, Snakepit).pools.get(options.pool ?? "default")
+    return pool === undefined ? failNotFound(options) : pool.run(invocation, options, decode)
+  })
+}
+
+const failNotFound = (options: PoolOption): Effect.Effect<never, PoolNotFound, Snakepit> =>
+  Effect.flatMap(Snakepit, (snakepit) =>
+    Effect.fail(new PoolNotFound({ pool: options.pool ?? "default", known: [...snakepit.pools.keys()] })))
+
+/**
+ * Calls a Python function that answers a generator, an async generator or any iterable, and streams its values.
+ *
+ * The worker runs at most 16 values ahead of the consumer. An exception arrives after the values before it. Leaving the
+ * stream closes the generator, so that its `finally` blocks run, and frees the worker.
+ */
+export function stream<A, R = never>(
+  target: string,
+  options: CallOptions & Arguments & PoolOption & Success<A, R>
+): Stream.Stream<A, SnakepitError, Snakepit | R>
+export function stream(
+  target: string,
+  options?: CallOptions & Arguments & PoolOption
+): Stream.Stream<unknown, SnakepitError, Snakepit>
+export function stream(
+  target: string,
+  options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
+): Stream.Stream<unknown, SnakepitError, unknown> {
+  return Stream.unwrap(Effect.map(
+    poolOf(options.pool),
+    (pool) => decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
+  ))
+}
+
+/**
+ * Opens a session: its calls go to one worker, where Python objects live until the scope ends.
+ *
+ * `tools` are TypeScript functions that Python code of this session can call by name.
+ */
+export const session = (
+  options: PoolOption & { readonly tools?: ReadonlyArray<AnyTool> | undefined } = {}
+): Effect.Effect<Session, SnakepitError, Snakepit | Scope.Scope> =>
+  Effect.gen(function*() {
+    const pool = yield* poolOf(options.pool)
+    yield* Effect.makeSpanScoped("snakepit.session", { attributes: { "snakepit.pool": pool.options.name } })
+    const tools = (options.tools ?? []).map((tool) => tool.registration)
+    const placement = yield* Effect.acquireRelease(pool.openSession(tools), pool.closeSession)
+    return new Session(pool, placement)
+  })
+
+/** Counters and gauges of all pools. */
+export const stats: Effect.Effect<ReadonlyArray<Pool.PoolStats>, never, Snakepit> = Effect.flatMap(
+  Snakepit,
+  (snakepit) => Effect.forEach([...snakepit.pools.values()], (pool) => pool.stats)
+)
+
+const poolOf = (name: string | undefined): Effect.Effect<Pool.Pool, PoolNotFound, Snakepit> =>
+  Effect.flatMap(Snakepit, (snakepit) => snakepit.pool(name))
+
+/** Configuration of the service. */
+export interface Config<Options extends PoolConfig.PoolInput = PoolConfig.PoolInput> {
+  /** Pools by name. Defaults to one pool `default` with default options. */
+  readonly pools?: Readonly<Record<string, Options>> | undefined
+}
+
+/**
+ * The service over a {@link WorkerSpawner}. `backendKeys` are the pool options that the spawner knows beside the general ones.
+ */
+export const layer = (
+  config: Config = {},
+  backendKeys: ReadonlyArray<string> = []
+): Layer.Layer<Snakepit, ConfigError | WorkerStartError, WorkerSpawner> =>
+  Layer.effect(
+    Snakepit,
+    Effect.gen(function*() {
+      const deadlines = new Deadlines()
+      const resolved = yield* Effect.forEach(
+        Object.entries(config.pools ?? { default: {} }),
+        ([name, input]) => PoolConfig.resolve(name, input, backendKeys)
+      )
+      const made = yield* Effect.forEach(resolved, (options) => Pool.make(options, deadlines), {
+        concurrency: "unbounded"
+      })
+      const pools = new Map(made.map((pool) => [pool.options.name, pool]))
+      return Snakepit.of({
+        pools,
+        pool: (name = "default") => {
+          const pool = pools.get(name)
+          return pool === undefined
+            ? Effect.fail(new PoolNotFound({ pool: name, known: [...pools.keys()] }))
+            : Effect.succeed(pool)
+        }
+      })
+    })
+  )

@@ -1,0 +1,245 @@
+/**
+ * Everything that a call can fail with: the closed union {@link SnakepitError}.
+ *
+ * Python's own exceptions stand in `PythonError.ts`. Here are the failures of workers, pools, sessions and values. Each
+ * message says what happened, what was expected and what to do. An error that ends a call after it reached a worker
+ * says in `mayHaveExecuted` whether the Python code can have run.
+ */
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type { PythonError } from "./PythonError.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Values
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** An argument cannot cross to Python. Nothing was sent. */
+export class EncodeError extends Schema.TaggedError<EncodeError>("@snakepit/core/EncodeError")("EncodeError", {
+  /** Where the value stands, like `args[0].rows[3]`. */
+  path: Schema.String,
+  /** What was found there. */
+  actual: Schema.String,
+  /** Why it cannot cross and what would. */
+  reason: Schema.String
+}) {
+  override get message() {
+    return `${this.path} cannot cross to Python: got ${this.actual}. ${this.reason}`
+  }
+}
+
+/** A value from Python is not what was expected: it does not match the `success` schema, or its bytes do not decode. */
+export class DecodeError extends Schema.TaggedError<DecodeError>("@snakepit/core/DecodeError")("DecodeError", {
+  path: Schema.String,
+  expected: Schema.String,
+  actual: Schema.String,
+  mayHaveExecuted: Schema.Boolean.pipe(Schema.withConstructorDefault(Effect.succeed(true)))
+}) {
+  override get message() {
+    return `${this.path} does not decode: expected ${this.expected}, got ${this.actual}`
+  }
+}
+
+/** The call succeeded in Python, and its result has no form in TypeScript. */
+export class UnserializableResult
+  extends Schema.TaggedError<UnserializableResult>("@snakepit/core/UnserializableResult")("UnserializableResult", {
+    path: Schema.String,
+    pythonType: Schema.String,
+    repr: Schema.String,
+    reason: Schema.String,
+    mayHaveExecuted: Schema.Boolean.pipe(Schema.withConstructorDefault(Effect.succeed(true)))
+  })
+{
+  override get message() {
+    return `${this.path} cannot cross to TypeScript: got ${this.pythonType} (${this.repr}). ${this.reason}`
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Workers
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** How a worker process ended. */
+export const CrashClass = Schema.Literals([
+  "segfault",
+  "abort",
+  "killed",
+  "oom",
+  "floating_point",
+  "gpu",
+  "exit",
+  "unresponsive",
+  "protocol"
+])
+export type CrashClass = typeof CrashClass.Type
+
+/** The worker process ended while it had this call. */
+export class WorkerCrash extends Schema.TaggedError<WorkerCrash>("@snakepit/core/WorkerCrash")("WorkerCrash", {
+  pool: Schema.String,
+  worker: Schema.String,
+  crash: CrashClass,
+  /** Exit code, when the process ended by itself. */
+  exitCode: Schema.NullOr(Schema.Int),
+  /** Signal name, when a signal ended it. */
+  signal: Schema.NullOr(Schema.String),
+  /** The last lines the worker wrote to stderr, oldest first. */
+  stderr: Schema.Array(Schema.String),
+  /** Targets of the calls that the worker had when it ended. */
+  inFlight: Schema.Array(Schema.String),
+  mayHaveExecuted: Schema.Boolean
+}) {
+  override get message() {
+    const how = this.signal === null ? `exit code ${this.exitCode ?? "unknown"}` : `signal ${this.signal}`
+    const tail = this.stderr.length === 0 ? "" : `; last stderr line: ${this.stderr[this.stderr.length - 1]}`
+    const ran = this.mayHaveExecuted ? "the call may have run" : "the call had not begun"
+    return `worker ${this.worker} of pool "${this.pool}" ended (${this.crash}, ${how}); ${ran}${tail}`
+  }
+}
+
+/** A worker did not come up. */
+export class WorkerStartError
+  extends Schema.TaggedError<WorkerStartError>("@snakepit/core/WorkerStartError")("WorkerStartError", {
+    pool: Schema.String,
+    worker: Schema.String,
+    reason: Schema.String,
+    stderr: Schema.Array(Schema.String)
+  })
+{
+  override get message() {
+    const tail = this.stderr.length === 0 ? "" : `\n${this.stderr.join("\n")}`
+    return `worker ${this.worker} of pool "${this.pool}" did not start: ${this.reason}${tail}`
+  }
+}
+
+/** The call's deadline passed. The Python code is being stopped, and its worker is not used before it has stopped. */
+export class CallTimeout extends Schema.TaggedError<CallTimeout>("@snakepit/core/CallTimeout")("CallTimeout", {
+  target: Schema.String,
+  timeoutMillis: Schema.Number,
+  mayHaveExecuted: Schema.Boolean
+}) {
+  override get message() {
+    const where = this.mayHaveExecuted ? "while Python was running it" : "before a worker took it"
+    return `${this.target} did not finish within ${this.timeoutMillis} ms: the deadline passed ${where}`
+  }
+}
+
+/** A frame broke the wire contract. The connection it came on is closed. */
+export class ProtocolError extends Schema.TaggedError<ProtocolError>("@snakepit/core/ProtocolError")("ProtocolError", {
+  reason: Schema.String,
+  mayHaveExecuted: Schema.Boolean
+}) {
+  override get message() {
+    return `the worker connection broke the wire contract: ${this.reason}`
+  }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Pools and sessions
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The pool's waiting room is full: the call was refused at once. */
+export class PoolSaturated extends Schema.TaggedError<PoolSaturated>("@snakepit/core/PoolSaturated")("PoolSaturated", {
+  pool: Schema.String,
+  waiting: Schema.Int,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `pool "${this.pool}" is saturated: ${this.waiting} calls wait, at most ${this.limit} may. ` +
+      "Slow down, retry later, or raise `size` or `maxQueue`"
+  }
+}
+
+/** No worker took the call within the pool's queue timeout. It has not run. */
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>("@snakepit/core/QueueTimeout")("QueueTimeout", {
+  pool: Schema.String,
+  target: Schema.String,
+  queueTimeoutMillis: Schema.Number
+}) {
+  override get message() {
+    return `${this.target} waited ${this.queueTimeoutMillis} ms for a worker of pool "${this.pool}" and got none. ` +
+      "Raise `size` or `queueTimeout`, or make the calls before it shorter"
+  }
+}
+
+/** The pool is closed or closing. The call has not run. */
+export class PoolClosed extends Schema.TaggedError<PoolClosed>("@snakepit/core/PoolClosed")("PoolClosed", {
+  pool: Schema.String
+}) {
+  override get message() {
+    return `pool "${this.pool}" is closed: its scope has ended`
+  }
+}
+
+/** No pool has this name. */
+export class PoolNotFound extends Schema.TaggedError<PoolNotFound>("@snakepit/core/PoolNotFound")("PoolNotFound", {
+  pool: Schema.String,
+  known: Schema.Array(Schema.String)
+}) {
+  override get message() {
+    return `there is no pool "${this.pool}"; the configuration names: ${this.known.join(", ")}`
+  }
+}
+
+/** The session, or the ref, does not exist any more: its worker ended, or it was released, or it expired. */
+export class SessionLost extends Schema.TaggedError<SessionLost>("@snakepit/core/SessionLost")("SessionLost", {
+  session: Schema.String,
+  reason: Schema.String,
+  mayHaveExecuted: Schema.Boolean
+}) {
+  override get message() {
+    return `session ${this.session} cannot serve this call: ${this.reason}`
+  }
+}
+
+/** The session's worker is busy, and the session was opened with the affinity `strictFailFast`. The call has not run. */
+export class SessionBusy extends Schema.TaggedError<SessionBusy>("@snakepit/core/SessionBusy")("SessionBusy", {
+  session: Schema.String,
+  worker: Schema.String
+}) {
+  override get message() {
+    return `worker ${this.worker} of session ${this.session} is busy, and the session's affinity is strictFailFast`
+  }
+}
+
+/** The pool holds as many sessions as it may. */
+export class SessionLimit extends Schema.TaggedError<SessionLimit>("@snakepit/core/SessionLimit")("SessionLimit", {
+  pool: Schema.String,
+  limit: Schema.Int
+}) {
+  override get message() {
+    return `pool "${this.pool}" has ${this.limit} open sessions, the most it may. Close sessions or raise \`maxSessions\``
+  }
+}
+
+/** Failures of Snakepit itself, as opposed to exceptions that Python code raised. */
+export const RuntimeFailure = Schema.Union([
+  EncodeError,
+  DecodeError,
+  UnserializableResult,
+  WorkerCrash,
+  WorkerStartError,
+  CallTimeout,
+  ProtocolError,
+  PoolSaturated,
+  QueueTimeout,
+  PoolClosed,
+  PoolNotFound,
+  SessionLost,
+  SessionBusy,
+  SessionLimit
+])
+export type RuntimeFailure = typeof RuntimeFailure.Type
+
+/** Everything that a call can fail with. */
+export type SnakepitError = PythonError | RuntimeFailure
+
+/** A configuration that does not hold. It stops the start: callers never see it. */
+export class ConfigError extends Schema.TaggedError<ConfigError>("@snakepit/core/ConfigError")("ConfigError", {
+  /** Path of the key, like `pools.default.size`. */
+  key: Schema.String,
+  actual: Schema.String,
+  expected: Schema.String
+}) {
+  override get message() {
+    return `configuration key \`${this.key}\`: expected ${this.expected}, got ${this.actual}`
+  }
+}

@@ -1,0 +1,485 @@
+/**
+ * Which call goes to which worker, and when: the engine of a pool. Plain synchronous code, since every call passes here
+ * twice and the fiber that waits is resumed in the event handler that read the reply.
+ *
+ * Guarantees:
+ * - A submitted ticket is settled exactly once, whatever happens to its worker, its caller or the pool.
+ * - A worker with a free slot takes a call before any call is queued behind another.
+ * - Behind a running call, further calls are sent ahead only as far as the worker gets through in `horizonMillis`, judged
+ *   by its own recent pace. When a call turns out long, those sent after it are taken back as soon as another worker
+ *   has a free slot: one long call never holds up others while a worker is idle.
+ * - A worker that is stopping a call counts as busy until it has proved that the call stopped.
+ */
+import * as Exit from "effect/Exit"
+import type { Call } from "../Call.ts"
+import type { PoolOptions } from "../PoolConfig.ts"
+import {
+  CallTimeout,
+  type EncodeError,
+  PoolClosed,
+  PoolSaturated,
+  QueueTimeout,
+  SessionBusy,
+  SessionLost,
+  type SnakepitError
+} from "../SnakepitError.ts"
+import type { CallObserver, Worker } from "../Worker.ts"
+import type { Deadline, Deadlines } from "./deadlines.ts"
+
+/** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
+const horizonMillis = 2
+
+/** Most calls sent ahead, however fast they are: bounds what a crash can touch. */
+const maxAhead = 256
+
+type State = "new" | "waiting" | "sent" | "parked" | "settled"
+
+/** One submitted call, from admission to its only settlement. */
+export abstract class Ticket implements CallObserver {
+  readonly call: Call
+  readonly dispatcher: Dispatcher
+  readonly timeoutMillis: number | undefined
+  state: State = "new"
+  /** The member a session binds this call to. */
+  pinned: Member | undefined
+  member: Member | undefined
+  /** The worker's number for this call. */
+  number = 0
+  submittedAt = 0
+  sentAt = 0
+  /** The caller is gone or answered: what the worker still says only frees its slot. */
+  answered = false
+  recalling = false
+  deadline: Deadline | undefined = undefined
+
+  constructor(dispatcher: Dispatcher, call: Call, timeoutMillis: number | undefined) {
+    this.dispatcher = dispatcher
+    this.call = call
+    this.timeoutMillis = timeoutMillis
+  }
+
+  /** Gives the caller the outcome. Called once, and never after {@link Dispatcher.abandon}. */
+  abstract deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void
+
+  onChunk(_values: ReadonlyArray<unknown>): void {}
+
+  onParked(): void {
+    this.dispatcher.parked(this)
+  }
+
+  onExit(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
+    this.dispatcher.finished(this, exit, pythonMicros)
+  }
+
+  onDropped(): void {
+    this.dispatcher.dropped(this)
+  }
+
+  /** Answers the caller now, unless that has been done. */
+  answer(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros?: number): void {
+    if (this.answered) return
+    this.answered = true
+    if (this.deadline !== undefined) {
+      this.dispatcher.deadlines.cancel(this.deadline)
+      this.deadline = undefined
+    }
+    this.deliver(exit, pythonMicros)
+  }
+}
+
+/** A worker as the dispatcher sees it. */
+export class Member {
+  readonly worker: Worker
+  private readonly asyncConcurrency: number
+  /** Calls that the worker has, in the order they were sent. */
+  readonly inFlight = new Set<Ticket>()
+  /** Calls of sessions on this worker that wait for it. */
+  readonly waiting = new Set<Ticket>()
+  /** How many of `inFlight` are on the worker's event loop. */
+  parked = 0
+  sessions = 0
+  requests = 0
+  errors = 0
+  /** Takes no more calls: it ended, or is about to be replaced. */
+  retired = false
+  /** Mean time between two replies while busy, in milliseconds; starts high, so that a new worker is not trusted ahead. */
+  pace = 10
+  lastReplyAt = 0
+
+  constructor(worker: Worker, asyncConcurrency: number) {
+    this.worker = worker
+    this.asyncConcurrency = asyncConcurrency
+  }
+
+  /** Calls on the worker's threads, running or sent ahead. */
+  get load(): number {
+    return this.inFlight.size - this.parked
+  }
+
+  get hasFreeSlot(): boolean {
+    return this.isOpen && this.load < this.worker.concurrency && this.parked < this.asyncConcurrency
+  }
+
+  /** Whether one more call may be sent behind those that run. */
+  get mayRunAhead(): boolean {
+    const ahead = this.load - this.worker.concurrency
+    return this.isOpen && ahead < maxAhead && (ahead + 1) * this.pace < horizonMillis && this.parked < this.asyncConcurrency
+  }
+
+  get isOpen(): boolean {
+    return !this.retired && this.worker.isOpen
+  }
+}
+
+/** Counters of a pool. */
+export interface Counters {
+  requests: number
+  errors: number
+  rejected: number
+  timeouts: number
+}
+
+/** The engine. One per pool; not shared between event loops. */
+export class Dispatcher {
+  readonly options: PoolOptions
+  readonly deadlines: Deadlines
+  readonly members: Array<Member> = []
+  readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0 }
+  /** Calls of no session that wait for a worker. */
+  private readonly waiting = new Set<Ticket>()
+  private waitingPinned = 0
+  private rescueTimer: ReturnType<typeof setTimeout> | undefined
+  private queueTimer: ReturnType<typeof setTimeout> | undefined
+  private closed = false
+  private onIdle: (() => void) | undefined
+  /** Why there is no worker, when none could be started: callers fail with it at once. */
+  outage: SnakepitError | undefined
+
+  constructor(options: PoolOptions, deadlines: Deadlines) {
+    this.options = options
+    this.deadlines = deadlines
+  }
+
+  get queued(): number {
+    return this.waiting.size + this.waitingPinned
+  }
+
+  get inFlight(): number {
+    let sum = 0
+    for (const member of this.members) sum += member.inFlight.size
+    return sum
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Callers
+  // -------------------------------------------------------------------------------------------------------------------
+
+  /** Takes a call in. Settles it at once when it cannot be taken. */
+  submit(ticket: Ticket): void {
+    if (this.closed) return ticket.answer(Exit.fail(new PoolClosed({ pool: this.options.name })))
+    this.counters.requests++
+    if (ticket.timeoutMillis !== undefined) {
+      ticket.deadline = this.deadlines.add(ticket.timeoutMillis, () => this.expire(ticket))
+    }
+    if (this.members.length === 0 && this.outage !== undefined) return this.refuse(ticket, this.outage)
+    this.place(ticket)
+  }
+
+  /** The caller is gone. Nothing is delivered any more; a running call is stopped. */
+  abandon(ticket: Ticket): void {
+    if (ticket.answered) return
+    ticket.answered = true
+    if (ticket.deadline !== undefined) this.deadlines.cancel(ticket.deadline)
+    this.stop(ticket)
+  }
+
+  private expire(ticket: Ticket): void {
+    ticket.deadline = undefined
+    if (ticket.answered) return
+    this.counters.timeouts++
+    const mayHaveExecuted = ticket.state !== "waiting"
+    this.stop(ticket)
+    ticket.answer(Exit.fail(
+      new CallTimeout({ target: ticket.call.target, timeoutMillis: ticket.timeoutMillis ?? 0, mayHaveExecuted })
+    ))
+  }
+
+  private stop(ticket: Ticket): void {
+    if (ticket.state === "waiting") {
+      this.unqueue(ticket)
+      ticket.state = "settled"
+    } else if (ticket.state === "sent" || ticket.state === "parked") {
+      ticket.member?.worker.interrupt(ticket.number)
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Placement
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private place(ticket: Ticket): void {
+    const pinned = ticket.pinned
+    if (pinned !== undefined) {
+      if (!pinned.isOpen) return this.refuse(ticket, lost(ticket, "its worker ended"))
+      if (pinned.hasFreeSlot) return this.send(pinned, ticket)
+      if (this.options.affinity === "strictFailFast") {
+        return this.refuse(
+          ticket,
+          new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id })
+        )
+      }
+      return pinned.mayRunAhead ? this.send(pinned, ticket) : this.wait(ticket)
+    }
+    const member = this.choose()
+    return member === undefined ? this.wait(ticket) : this.send(member, ticket)
+  }
+
+  /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
+  private choose(): Member | undefined {
+    let best: Member | undefined
+    for (const member of this.members) {
+      if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
+    }
+    // A call that waits comes before this one, so running ahead is for an empty waiting room only.
+    if (best !== undefined || this.waiting.size > 0) return best
+    for (const member of this.members) {
+      if (member.mayRunAhead && (best === undefined || member.load * member.pace < best.load * best.pace)) best = member
+    }
+    return best
+  }
+
+  private send(member: Member, ticket: Ticket): void {
+    const now = performance.now()
+    if (member.inFlight.size === member.parked) member.lastReplyAt = now
+    let number: number
+    try {
+      number = member.worker.start(ticket)
+    } catch (error) {
+      // `start` throws `EncodeError` by contract, before anything was sent
+      return this.refuse(ticket, error as EncodeError)
+    }
+    ticket.member = member
+    ticket.number = number
+    ticket.state = "sent"
+    ticket.sentAt = now
+    member.inFlight.add(ticket)
+    member.requests++
+    if (member.load > member.worker.concurrency && this.members.length > 1) this.armRescue()
+  }
+
+  private refuse(ticket: Ticket, error: SnakepitError): void {
+    ticket.state = "settled"
+    this.counters.errors++
+    ticket.answer(Exit.fail(error))
+  }
+
+  private wait(ticket: Ticket): void {
+    if (this.queued >= this.options.maxQueue) {
+      this.counters.rejected++
+      return this.refuse(
+        ticket,
+        new PoolSaturated({ pool: this.options.name, waiting: this.queued, limit: this.options.maxQueue })
+      )
+    }
+    ticket.state = "waiting"
+    if (ticket.submittedAt === 0) ticket.submittedAt = performance.now()
+    if (ticket.pinned === undefined) this.waiting.add(ticket)
+    else {
+      ticket.pinned.waiting.add(ticket)
+      this.waitingPinned++
+    }
+    if (this.queueTimer === undefined) this.armQueueTimer(this.options.queueTimeout)
+  }
+
+  private unqueue(ticket: Ticket): void {
+    if (ticket.pinned === undefined) this.waiting.delete(ticket)
+    else if (ticket.pinned.waiting.delete(ticket)) this.waitingPinned--
+  }
+
+  /** Gives a member with room the calls that waited longest, of its own sessions and of no session alike. */
+  private feed(member: Member): void {
+    while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead)) {
+      const own = first(member.waiting)
+      const any = first(this.waiting)
+      const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
+      if (next === undefined) return
+      this.unqueue(next)
+      next.state = "new"
+      this.send(member, next)
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Workers
+  // -------------------------------------------------------------------------------------------------------------------
+
+  add(worker: Worker): Member {
+    this.outage = undefined
+    const member = new Member(worker, this.options.asyncConcurrency)
+    this.members.push(member)
+    this.feed(member)
+    this.rescue()
+    return member
+  }
+
+  /** Forgets a worker that ended. Its calls were settled by it; those of its sessions that wait are lost. */
+  remove(member: Member): void {
+    member.retired = true
+    const index = this.members.indexOf(member)
+    if (index >= 0) this.members.splice(index, 1)
+    for (const ticket of [...member.waiting]) {
+      this.unqueue(ticket)
+      this.refuse(ticket, lost(ticket, "its worker ended"))
+    }
+    this.checkIdle()
+  }
+
+  finished(ticket: Ticket, exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
+    const member = ticket.member
+    if (member === undefined || !member.inFlight.delete(ticket)) return
+    const now = performance.now()
+    if (ticket.state === "parked") member.parked--
+    else {
+      // A long call counts as `ceiling`, so that a worker that has become fast again is soon trusted again.
+      const ceiling = 10
+      member.pace += (Math.min(now - member.lastReplyAt, ceiling) - member.pace) * 0.2
+      member.lastReplyAt = now
+    }
+    ticket.state = "settled"
+    if (Exit.isFailure(exit)) {
+      member.errors++
+      this.counters.errors++
+    }
+    if (this.queued > 0) this.feed(member)
+    else if (this.rescueTimer !== undefined && member.load === 0) this.rescue()
+    ticket.answer(exit, pythonMicros)
+    if (this.onIdle !== undefined) this.checkIdle()
+  }
+
+  parked(ticket: Ticket): void {
+    if (ticket.state !== "sent" || ticket.member === undefined) return
+    ticket.state = "parked"
+    ticket.member.parked++
+    this.feed(ticket.member)
+  }
+
+  /** A call came back unbegun: it was recalled, or its caller left before it began. */
+  dropped(ticket: Ticket): void {
+    const member = ticket.member
+    if (member === undefined || !member.inFlight.delete(ticket)) return
+    ticket.member = undefined
+    ticket.recalling = false
+    if (ticket.answered) {
+      ticket.state = "settled"
+      if (this.queued > 0) this.feed(member)
+      this.checkIdle()
+    } else if (this.closed) {
+      this.refuse(ticket, new PoolClosed({ pool: this.options.name }))
+    } else {
+      ticket.state = "new"
+      this.place(ticket)
+    }
+  }
+
+  /** Takes calls back from workers whose running call turned out long, when another worker has a free slot. */
+  private rescue(): void {
+    if (!this.members.some((member) => member.hasFreeSlot)) return
+    const now = performance.now()
+    for (const member of this.members) {
+      const concurrency = member.worker.concurrency
+      if (member.load <= concurrency || now - member.lastReplyAt < horizonMillis) continue
+      const numbers: Array<number> = []
+      let position = 0
+      for (const ticket of member.inFlight) {
+        if (ticket.state !== "sent" || position++ < concurrency || ticket.pinned !== undefined || ticket.recalling) continue
+        ticket.recalling = true
+        numbers.push(ticket.number)
+      }
+      if (numbers.length > 0) member.worker.recall(numbers)
+    }
+  }
+
+  private armRescue(): void {
+    if (this.rescueTimer !== undefined) return
+    this.rescueTimer = setTimeout(() => {
+      this.rescueTimer = undefined
+      this.rescue()
+      if (this.members.some((member) => member.load > member.worker.concurrency)) this.armRescue()
+    }, horizonMillis)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Time and closing
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private armQueueTimer(delay: number): void {
+    this.queueTimer = setTimeout(() => {
+      this.queueTimer = undefined
+      const horizon = performance.now() - this.options.queueTimeout
+      for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
+        for (const ticket of room) {
+          // Each room is in order of arrival, but for calls that came back from a worker: those keep their first time.
+          if (ticket.submittedAt > horizon) continue
+          this.unqueue(ticket)
+          this.counters.timeouts++
+          this.refuse(
+            ticket,
+            new QueueTimeout({
+              pool: this.options.name,
+              target: ticket.call.target,
+              queueTimeoutMillis: this.options.queueTimeout
+            })
+          )
+        }
+      }
+      if (this.queued > 0) this.armQueueTimer(Math.max(5, Math.min(this.options.queueTimeout / 20, 1000)))
+    }, delay)
+  }
+
+  /** Fails the calls that wait, with the reason why no worker can serve them. */
+  failWaiting(error: (ticket: Ticket) => SnakepitError): void {
+    for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
+      for (const ticket of [...room]) {
+        this.unqueue(ticket)
+        this.refuse(ticket, error(ticket))
+      }
+    }
+  }
+
+  /** Takes no more calls and fails those that wait; running ones go on. `onIdle` is called when none is left. */
+  close(onIdle: () => void): void {
+    this.closed = true
+    clearTimeout(this.queueTimer)
+    this.failWaiting(() => new PoolClosed({ pool: this.options.name }))
+    this.onIdle = onIdle
+    this.checkIdle()
+  }
+
+  /** Answers every call that is still running with `PoolClosed`, and stops it. */
+  cutOff(): void {
+    clearTimeout(this.rescueTimer)
+    for (const member of this.members) {
+      for (const ticket of [...member.inFlight]) {
+        if (ticket.answered) continue
+        this.stop(ticket)
+        ticket.answer(Exit.fail(new PoolClosed({ pool: this.options.name })))
+      }
+    }
+  }
+
+  private checkIdle(): void {
+    if (this.onIdle === undefined || this.inFlight > 0) return
+    const onIdle = this.onIdle
+    this.onIdle = undefined
+    clearTimeout(this.rescueTimer)
+    onIdle()
+  }
+}
+
+const first = (tickets: Set<Ticket>): Ticket | undefined => {
+  for (const ticket of tickets) return ticket
+  return undefined
+}
+
+const lost = (ticket: Ticket, reason: string): SessionLost =>
+  new SessionLost({ session: ticket.call.session ?? "", reason, mayHaveExecuted: false })

@@ -1,0 +1,102 @@
+/** The two kinds of ticket: one reply that resumes a fiber, and a stream of chunks that a consumer pulls. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Pull from "effect/Pull"
+import type { Call } from "../Call.ts"
+import type { SnakepitError } from "../SnakepitError.ts"
+import type { Decode } from "./decodeResult.ts"
+import { type Dispatcher, Ticket } from "./dispatcher.ts"
+
+/** What tracing wants to know of a settled call. Times are in milliseconds. */
+export interface Timings {
+  readonly worker: string | undefined
+  readonly queueMillis: number
+  readonly pythonMillis: number | undefined
+}
+
+const timings = (ticket: Ticket, pythonMicros: number | undefined): Timings => ({
+  worker: ticket.member?.worker.id,
+  queueMillis: ticket.submittedAt === 0 || ticket.sentAt === 0 ? 0 : ticket.sentAt - ticket.submittedAt,
+  pythonMillis: pythonMicros === undefined ? undefined : pythonMicros / 1000
+})
+
+/** A call with one reply. */
+export class CallTicket<A, R> extends Ticket {
+  private readonly resume: (effect: Effect.Effect<A, SnakepitError, R>) => void
+  private readonly decode: Decode<A, R>
+  private readonly onSettled: ((timings: Timings) => void) | undefined
+
+  constructor(
+    dispatcher: Dispatcher,
+    call: Call,
+    timeoutMillis: number | undefined,
+    decode: Decode<A, R>,
+    resume: (effect: Effect.Effect<A, SnakepitError, R>) => void,
+    onSettled: ((timings: Timings) => void) | undefined
+  ) {
+    super(dispatcher, call, timeoutMillis)
+    this.decode = decode
+    this.resume = resume
+    this.onSettled = onSettled
+  }
+
+  override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
+    if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
+    this.resume(exit._tag === "Success" ? this.decode(exit.value, "result") : Exit.failCause(exit.cause))
+  }
+}
+
+/** A call whose values come in chunks. The worker runs a few chunks ahead of the consumer, never more. */
+export class StreamTicket extends Ticket {
+  private readonly chunks: Array<ReadonlyArray<unknown>> = []
+  private end: Exit.Exit<unknown, SnakepitError> | undefined
+  private waiter: ((effect: Effect.Effect<void>) => void) | undefined
+  private readonly onSettled: ((timings: Timings) => void) | undefined
+
+  constructor(
+    dispatcher: Dispatcher,
+    call: Call,
+    timeoutMillis: number | undefined,
+    onSettled: ((timings: Timings) => void) | undefined
+  ) {
+    super(dispatcher, call, timeoutMillis)
+    this.onSettled = onSettled
+  }
+
+  override onChunk(values: ReadonlyArray<unknown>): void {
+    if (this.answered) return
+    this.chunks.push(values)
+    this.wake()
+  }
+
+  override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
+    if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
+    this.end = exit
+    this.wake()
+  }
+
+  private wake(): void {
+    const waiter = this.waiter
+    this.waiter = undefined
+    if (waiter !== undefined) waiter(Effect.void)
+  }
+
+  /** The next chunk; fails with the stream's failure, or with `Cause.Done` at its end, after all chunks before it. */
+  readonly pull: Pull.Pull<readonly [unknown, ...Array<unknown>], SnakepitError> = Effect.suspend(() => {
+    const chunk = this.chunks.shift()
+    if (chunk !== undefined) {
+      if (this.state === "sent" || this.state === "parked") this.member?.worker.ack(this.number)
+      return isNonEmpty(chunk) ? Effect.succeed(chunk) : this.pull
+    }
+    if (this.end !== undefined) return this.end._tag === "Success" ? Cause.done() : Exit.failCause(this.end.cause)
+    return Effect.flatMap(
+      Effect.callback<void>((resume) => {
+        this.waiter = resume
+      }),
+      () => this.pull
+    )
+  })
+}
+
+const isNonEmpty = (values: ReadonlyArray<unknown>): values is readonly [unknown, ...Array<unknown>] => values.length > 0

@@ -1,0 +1,614 @@
+/**
+ * The host's side of one live worker: calls out, replies in. The engine file of this package: everything that happens to a
+ * call between the pool and the Python process happens here.
+ *
+ * Guarantees:
+ * - Every observer given to `start` hears `onExit` or `onDropped` exactly once, also when the process dies.
+ * - The fiber that waits for a reply is resumed inside the event handler that read it.
+ * - A call that is interrupted either proves that it stopped, or its process is killed: `cancellation` ms of rungs.
+ */
+import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import { type CallbackFunction, Decoder, type DecodeHooks, Encoder, type EncodeHooks } from "../MessagePack.ts"
+import { Channel } from "./channel.ts"
+import { decodeExit, field } from "./failures.ts"
+import { Requests } from "./requests.ts"
+
+/** How long each rung of the cancellation ladder is given, in milliseconds. */
+export interface Ladder {
+  /** After the worker was told: time for code that asks `snakepit_worker.cancelled()`. */
+  readonly cooperative: number
+  /** After `CallCancelled` was raised in the running code. */
+  readonly raised: number
+  /** After SIGTERM. */
+  readonly terminated: number
+}
+
+/** The process behind the connection, as far as the client cares. */
+export interface Process {
+  readonly pid: number | undefined
+  readonly kill: (signal: NodeJS.Signals) => void
+  /** The last lines of stderr, oldest first. */
+  readonly stderr: () => ReadonlyArray<string>
+}
+
+export interface ClientOptions {
+  readonly pool: string
+  readonly worker: string
+  readonly concurrency: number
+  readonly maxFrameBytes: number
+  readonly socket: string
+  readonly token: string
+  readonly encoder: () => Encoder
+  readonly decoder: () => Decoder
+  readonly ladder: Ladder
+  readonly process: Process
+}
+
+interface Callback {
+  readonly run: (args: ReadonlyArray<unknown>, kwargs: Readonly<Record<string, unknown>>) => unknown
+  readonly context: Context.Context<never>
+}
+
+// An `Exit` with a success, as Python packs it: these bytes, the number, `exitPrefix`, the value. Comparing them saves
+// decoding the envelope of nearly every reply; any other spelling of the same message takes the general way.
+const headPrefix = Buffer.from("\x83\xa4_tag\xa4Exit\xa9requestId", "latin1")
+const exitPrefix = Buffer.from("\xa4exit\x82\xa4_tag\xa7Success\xa5value", "latin1")
+
+export class WorkerClient implements Worker.Worker {
+  readonly id: string
+  readonly concurrency: number
+  isOpen = true
+  private leaving = false
+  private readonly options: ClientOptions
+  private readonly data: Channel
+  private readonly control: Channel
+  private readonly requests = new Requests()
+  private readonly decoder: Decoder
+  private readonly controlDecoder: Decoder
+  private readonly inFlight = new Map<number, Worker.CallObserver>()
+  private readonly parkedCalls = new Set<number>()
+  private readonly controlReplies = new Map<number, (exit: unknown) => void>()
+  private readonly callbacks = new Map<number, Callback>()
+  /** Callbacks by the call or session that they live as long as. */
+  private readonly callbackOwners = new Map<number | string, Array<number>>()
+  private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
+  private readonly tools = new Map<string, Worker.ToolRegistration>()
+  private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
+  private readonly ladders = new Map<number, ReturnType<typeof setTimeout>>()
+  private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
+  private readonly ready: (exit: Exit.Exit<unknown, string>) => void
+  private lastNumber = 0
+  private lastCallback = 0
+  private greeted = 0
+  private fault: string | undefined
+  /** The call that is being encoded: functions found in its arguments are its callbacks. */
+  private encoding: Call.Call | undefined
+  private encodingNumber = 0
+
+  constructor(options: ClientOptions, ready: (exit: Exit.Exit<unknown, string>) => void) {
+    this.options = options
+    this.ready = ready
+    this.id = options.worker
+    this.concurrency = options.concurrency
+    this.decoder = options.decoder()
+    this.controlDecoder = options.decoder()
+    const connect = (onFrame: (bytes: Buffer, start: number, end: number) => void) =>
+      Channel.connect({
+        encoder: options.encoder(),
+        maxFrameBytes: options.maxFrameBytes,
+        path: options.socket,
+        onFrame,
+        onBroken: (reason) => this.broken(reason)
+      })
+    this.data = connect((bytes, start, end) => this.onData(bytes, start, end))
+    this.control = connect((bytes, start, end) => this.onControl(bytes, start, end))
+    this.hello(this.data, "data")
+    this.hello(this.control, "control")
+  }
+
+  get pid(): number | undefined {
+    return this.options.process.pid
+  }
+
+  get ended(): Effect.Effect<Worker.WorkerEnd> {
+    return Deferred.await(this.end)
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // From the pool
+  // -------------------------------------------------------------------------------------------------------------------
+
+  start(observer: Worker.CallObserver): number {
+    const number = ++this.lastNumber
+    const call = observer.call
+    const encoder = this.data.encoder
+    const mark = encoder.begin()
+    this.encoding = call
+    this.encodingNumber = number
+    try {
+      this.requests.write(encoder, number, call, this.encodeHooks)
+    } catch (error) {
+      encoder.rollback(mark)
+      this.dropCallbacks(number)
+      throw error
+    }
+    const length = encoder.end(mark)
+    if (length > this.options.maxFrameBytes) {
+      encoder.rollback(mark)
+      this.dropCallbacks(number)
+      throw new SnakepitError.EncodeError({
+        path: "args",
+        actual: `a request of ${length} bytes`,
+        reason: `A frame has at most maxFrameBytes = ${this.options.maxFrameBytes} bytes`
+      })
+    }
+    if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
+    this.inFlight.set(number, observer)
+    this.data.flushSoon()
+    return number
+  }
+
+  interrupt(call: number): void {
+    if (!this.inFlight.has(call) || this.ladders.has(call)) return
+    this.sendControl({ _tag: "Interrupt", requestId: call })
+    this.interruptCallbacks(call)
+    const { cooperative, raised, terminated } = this.options.ladder
+    const rung = (delay: number, climb: () => void) => this.ladders.set(call, setTimeout(climb, delay))
+    rung(cooperative, () => {
+      this.requestControl("snakepit.raise", { request_id: call })
+      rung(raised, () => {
+        this.isOpen = false
+        this.options.process.kill("SIGTERM")
+        rung(terminated, () => this.options.process.kill("SIGKILL"))
+      })
+    })
+  }
+
+  recall(calls: ReadonlyArray<number>): void {
+    this.requestControl("snakepit.recall", { request_ids: calls }, (exit) => {
+      const dropped = field(exit, "value")
+      if (!Array.isArray(dropped)) return
+      for (const call of dropped) if (typeof call === "number") this.drop(call)
+    })
+  }
+
+  ack(call: number): void {
+    this.sendControl({ _tag: "Ack", requestId: call })
+  }
+
+  release(session: string, refs?: ReadonlyArray<number>): void {
+    if (!this.isOpen) return
+    this.sendData("snakepit.release", refs === undefined ? { session_id: session } : { session_id: session, refs })
+    if (refs !== undefined) return
+    this.refMakers.delete(session)
+    this.dropCallbacks(session)
+    for (const name of [...this.tools.keys()]) if (name.startsWith(`${session} `)) this.tools.delete(name)
+  }
+
+  registerTools(tools: ReadonlyArray<Worker.ToolRegistration>, session?: string): void {
+    for (const tool of tools) this.tools.set(toolKey(session, tool.name), tool)
+    this.sendData("snakepit.tools", {
+      ...(session === undefined ? {} : { session_id: session }),
+      tools: tools.map(({ description, name, parameters }) => ({ name, description, parameters }))
+    })
+  }
+
+  /** Asks the worker to finish what runs and leave. */
+  shutdown(): void {
+    this.isOpen = false
+    this.leaving = true
+    this.requestControl("snakepit.shutdown", {})
+  }
+
+  /** Whether the worker answers on its control channel. */
+  readonly ping: Effect.Effect<void> = Effect.callback((resume) => {
+    this.pongs.push(() => resume(Effect.void))
+    this.sendControl({ _tag: "Ping" })
+  })
+  private readonly pongs: Array<() => void> = []
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // From the worker
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private onData(bytes: Buffer, start: number, end: number): void {
+    if (this.quickExit(bytes, start, end)) return
+    const message = this.decodeMessage(this.decoder, bytes, start, end)
+    switch (field(message, "_tag")) {
+      case "Exit": {
+        const number = numberOf(message, "requestId")
+        if (number === 0) return this.onHello(field(message, "exit"))
+        const observer = this.inFlight.get(number)
+        if (observer === undefined) return // a reply to housekeeping
+        const micros = field(message, "pythonMicros")
+        this.settle(
+          number,
+          decodeExit(field(message, "exit"), observer.call.target),
+          typeof micros === "number" ? micros : undefined
+        )
+        return
+      }
+      case "Chunk": {
+        const values = field(message, "values")
+        this.inFlight.get(numberOf(message, "requestId"))?.onChunk(Array.isArray(values) ? values : [])
+        return
+      }
+      case "Request":
+        return this.onRequest(message)
+      case "Defect":
+        throw new Error(`the worker reports: ${String(field(message, "defect"))}`)
+      default:
+        throw new Error(`expected Exit, Chunk, Request or Defect on the data channel, got ${describe(message)}`)
+    }
+  }
+
+  /** Handles the reply of nearly every call; answers whether it was one. */
+  private quickExit(bytes: Buffer, start: number, end: number): boolean {
+    let position = start
+    if (end - start < headPrefix.length + exitPrefix.length + 2) return false
+    for (let i = 0; i < headPrefix.length; i++) if (bytes[position++] !== headPrefix[i]) return false
+    const token = bytes[position++] ?? 0
+    let number: number
+    if (token < 0x80) number = token
+    else if (token === 0xcc) number = bytes[position++] ?? 0
+    else if (token === 0xcd && position + 2 < end) {
+      number = bytes.readUInt16BE(position)
+      position += 2
+    } else if (token === 0xce && position + 4 < end) {
+      number = bytes.readUInt32BE(position)
+      position += 4
+    } else return false
+    for (let i = 0; i < exitPrefix.length; i++) if (bytes[position++] !== exitPrefix[i]) return false
+    if (number === 0) return false
+    const observer = this.inFlight.get(number)
+    if (observer === undefined) return true
+    let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
+    try {
+      exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
+    } catch (error) {
+      exit = Exit.fail(this.undecodable(error, "result"))
+    }
+    this.settle(number, exit, undefined)
+    return true
+  }
+
+  private onControl(bytes: Buffer, start: number, end: number): void {
+    const message = this.decodeMessage(this.controlDecoder, bytes, start, end)
+    switch (field(message, "_tag")) {
+      case "Pong":
+        return this.pongs.shift()?.()
+      case "Exit": {
+        const number = numberOf(message, "requestId")
+        if (number === 0) return this.onHello(field(message, "exit"))
+        if (field(message, "started") === false) return this.drop(number)
+        const reply = this.controlReplies.get(number)
+        this.controlReplies.delete(number)
+        return reply?.(field(message, "exit"))
+      }
+      case "Defect":
+        throw new Error(`the worker reports: ${String(field(message, "defect"))}`)
+      default:
+        throw new Error(`expected Pong, Exit or Defect on the control channel, got ${describe(message)}`)
+    }
+  }
+
+  private onHello(exit: unknown): void {
+    this.greeted++
+    if (this.greeted === 2) this.ready(Exit.succeed(field(exit, "value")))
+  }
+
+  private onRequest(message: unknown): void {
+    const payload = field(message, "payload")
+    const number = numberOf(message, "id")
+    const call = field(payload, "request_id")
+    switch (field(message, "tag")) {
+      case "snakepit.parked": {
+        if (typeof call !== "number") return
+        this.parkedCalls.add(call)
+        return this.inFlight.get(call)?.onParked()
+      }
+      case "snakepit.callback":
+        return this.runCallback(number, payload, typeof call === "number" ? call : undefined)
+      default:
+        throw new Error(`expected snakepit.callback or snakepit.parked, got ${describe(field(message, "tag"))}`)
+    }
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Callbacks
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private readonly encodeHooks: EncodeHooks = {
+    callback: (fn: CallbackFunction) => {
+      const call = this.encoding
+      const number = ++this.lastCallback
+      const owner = call?.session ?? this.encodingNumber
+      // Python may pass anything: the function's own parameter types are the caller's business
+      const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
+      this.callbacks.set(number, {
+        run: (args, kwargs) => Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs),
+        context: call?.context ?? Context.empty()
+      })
+      const owned = this.callbackOwners.get(owner)
+      if (owned === undefined) this.callbackOwners.set(owner, [number])
+      else owned.push(number)
+      return number
+    }
+  }
+
+  private readonly decodeHooks: DecodeHooks = {
+    ref: (session, worker, id, type) => {
+      const handle: Handle = { session, worker, id, type }
+      return this.refMakers.get(session)?.(handle) ?? handle
+    }
+  }
+
+  private runCallback(number: number, payload: unknown, call: number | undefined): void {
+    const callback = this.findCallback(payload)
+    const args = field(payload, "args")
+    const kwargs = field(payload, "kwargs")
+    if (callback === undefined) {
+      return this.answer(number, Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended")))
+    }
+    const effect = Effect.suspend(() => {
+      const result = callback.run(
+        Array.isArray(args) ? args : [],
+        typeof kwargs === "object" && kwargs !== null ? { ...kwargs } : {}
+      )
+      if (Effect.isEffect(result)) return result as Effect.Effect<unknown, unknown> // needs at most what the caller provides
+      return result instanceof Promise ? Effect.promise(() => result) : Effect.succeed(result)
+    })
+    const fiber = Effect.runForkWith(callback.context)(effect)
+    if (call !== undefined) {
+      const running = this.callbackFibers.get(call) ?? new Set()
+      running.add(fiber)
+      this.callbackFibers.set(call, running)
+      fiber.addObserver(() => running.delete(fiber))
+    }
+    fiber.addObserver((exit) => this.answer(number, exit))
+  }
+
+  private findCallback(payload: unknown): Callback | undefined {
+    const number = field(payload, "callback")
+    if (typeof number === "number") return this.callbacks.get(number)
+    const name = field(payload, "tool")
+    const session = field(payload, "session_id")
+    if (typeof name !== "string") return undefined
+    const tool = (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
+      this.tools.get(toolKey(undefined, name))
+    return tool === undefined ? undefined : { run: tool.run, context: Context.empty() }
+  }
+
+  private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
+    const body = exit._tag === "Success"
+      ? { _tag: "Success", value: exit.value }
+      : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
+    try {
+      this.sendControl({ _tag: "Exit", requestId: number, exit: body })
+    } catch (error) {
+      // the value cannot cross: the callback fails in Python with the reason, the call goes on
+      this.sendControl({
+        _tag: "Exit",
+        requestId: number,
+        exit: { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }
+      })
+    }
+  }
+
+  private dropCallbacks(owner: number | string): void {
+    const owned = this.callbackOwners.get(owner)
+    if (owned === undefined) return
+    this.callbackOwners.delete(owner)
+    for (const number of owned) this.callbacks.delete(number)
+  }
+
+  private interruptCallbacks(call: number): void {
+    const running = this.callbackFibers.get(call)
+    if (running === undefined) return
+    this.callbackFibers.delete(call)
+    for (const fiber of running) fiber.interruptUnsafe()
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Settling
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private settle(
+    number: number,
+    exit: Exit.Exit<unknown, SnakepitError.SnakepitError>,
+    pythonMicros: number | undefined
+  ): void {
+    this.forget(number)?.onExit(exit, pythonMicros)
+  }
+
+  private drop(number: number): void {
+    this.forget(number)?.onDropped()
+  }
+
+  private forget(number: number): Worker.CallObserver | undefined {
+    const observer = this.inFlight.get(number)
+    if (observer === undefined) return undefined
+    this.inFlight.delete(number)
+    if (this.parkedCalls.size > 0) this.parkedCalls.delete(number)
+    if (this.callbackOwners.size > 0) this.dropCallbacks(number)
+    if (this.callbackFibers.size > 0) this.interruptCallbacks(number)
+    if (this.ladders.size > 0) {
+      clearTimeout(this.ladders.get(number))
+      this.ladders.delete(number)
+    }
+    return observer
+  }
+
+  /** A channel ended or carried nonsense: nothing more can come, so the process has to end, and its end settles the calls. */
+  private broken(reason: string): void {
+    if (this.greeted < 2) this.ready(Exit.fail(reason))
+    if (!this.isOpen) return
+    this.isOpen = false
+    this.fault = reason
+    // a process that died by itself has closed its sockets: its own exit code tells more than ours would
+    setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis).unref()
+  }
+
+  /** The process has ended. Reads what it had sent before, then settles what is left. */
+  onProcessEnd(how: Worker.WorkerEnd): void {
+    this.isOpen = false
+    this.data.afterClose(closeGraceMillis, () => {
+      this.data.destroy()
+      this.control.destroy()
+      this.settleAll({ ...how, crash: this.leaving ? undefined : how.crash ?? "exit" })
+    })
+  }
+
+  private settleAll(end: Worker.WorkerEnd): void {
+    const crash = end.crash ?? "exit"
+    const inFlight = [...this.inFlight.values()].map((observer) => observer.call.target)
+    const error = (mayHaveExecuted: boolean) =>
+      new SnakepitError.WorkerCrash({
+        pool: this.options.pool,
+        worker: this.id,
+        crash,
+        exitCode: end.exitCode,
+        signal: end.signal,
+        stderr: [
+          ...this.options.process.stderr(),
+          ...(this.fault === undefined ? [] : [`snakepit: the connection ended: ${this.fault}`])
+        ],
+        inFlight,
+        mayHaveExecuted
+      })
+    // Calls run in the order they were sent and each reply leaves before the next call begins, so of those that no
+    // reply came for, only the first of each thread can have begun, and those on the event loop.
+    let mayHaveBegun = this.concurrency
+    for (const number of [...this.inFlight.keys()]) {
+      const parked = this.parkedCalls.has(number)
+      if (parked || mayHaveBegun > 0) {
+        if (!parked) mayHaveBegun--
+        this.settle(number, Exit.fail(error(true)), undefined)
+      } else this.drop(number)
+    }
+    for (const number of [...this.callbackFibers.keys()]) this.interruptCallbacks(number)
+    Deferred.doneUnsafe(this.end, Exit.succeed(end))
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Messages
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private hello(channel: Channel, name: "data" | "control"): void {
+    this.send(channel, {
+      _tag: "Request",
+      id: 0,
+      tag: "snakepit.hello",
+      payload: { protocol_version: protocolVersion, token: this.options.token, channel: name },
+      headers: []
+    })
+  }
+
+  private sendData(tag: string, payload: unknown): void {
+    this.send(this.data, { _tag: "Request", id: ++this.lastNumber, tag, payload, headers: [] })
+  }
+
+  private requestControl(tag: string, payload: unknown, reply?: (exit: unknown) => void): void {
+    const id = ++this.lastNumber
+    if (reply !== undefined) this.controlReplies.set(id, reply)
+    this.sendControl({ _tag: "Request", id, tag, payload, headers: [] })
+  }
+
+  private sendControl(message: unknown): void {
+    this.send(this.control, message)
+  }
+
+  private send(channel: Channel, message: unknown): void {
+    const encoder = channel.encoder
+    const mark = encoder.begin()
+    try {
+      encoder.value(message, "message", {})
+    } catch (error) {
+      encoder.rollback(mark)
+      throw error
+    }
+    encoder.end(mark)
+    channel.flushSoon()
+  }
+
+  private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
+    try {
+      return decoder.decode(bytes, start, end, this.decodeHooks)
+    } catch (error) {
+      const number = this.numberOfBroken(bytes, start, end)
+      if (number === undefined) throw error
+      return { _tag: "Exit", requestId: number, exit: { _tag: "Failure", cause: [{ _tag: "Fail", error: wireError(error) }] } }
+    }
+  }
+
+  /** The call that an undecodable message belongs to, when its start says so: its neighbours are not to suffer. */
+  private numberOfBroken(bytes: Buffer, start: number, end: number): number | undefined {
+    const key = bytes.subarray(start, Math.min(end, start + 64)).indexOf("\xa9requestId", 0, "latin1")
+    if (key < 0) return undefined
+    const at = start + key + 10
+    for (let size = 1; size <= 9 && at + size <= end; size++) {
+      try {
+        const number = this.decoder.decode(bytes, at, at + size, this.decodeHooks)
+        return typeof number === "number" ? number : undefined
+      } catch {
+        // the integer is longer than this many bytes
+      }
+    }
+    return undefined
+  }
+
+  private undecodable(error: unknown, root: string): SnakepitError.SnakepitError {
+    if (error instanceof SnakepitError.DecodeError) {
+      const path = error.path === "" ? root : error.path.startsWith("[") ? root + error.path : `${root}.${error.path}`
+      return new SnakepitError.DecodeError({ path, expected: error.expected, actual: error.actual })
+    }
+    return new SnakepitError.ProtocolError({ reason: String(error), mayHaveExecuted: true })
+  }
+}
+
+const protocolVersion = 1
+
+const closeGraceMillis = 100
+
+const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
+
+const numberOf = (message: unknown, name: string): number => {
+  const value = field(message, name)
+  if (typeof value !== "number") throw new Error(`expected an integer as ${name}, got ${describe(value)}`)
+  return value
+}
+
+const describe = (value: unknown): string => {
+  const tag = field(value, "_tag")
+  return typeof tag === "string" ? `a message ${tag}` : JSON.stringify(value) ?? String(value)
+}
+
+const wireError = (error: unknown): unknown =>
+  error instanceof SnakepitError.DecodeError
+    ? { _tag: "DecodeError", path: error.path, expected: error.expected, actual: error.actual }
+    : { _tag: "ProtocolError", reason: String(error) }
+
+const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
+  switch (reason._tag) {
+    case "Fail":
+      return { _tag: "Fail", error: describeError(reason.error) }
+    case "Die":
+      return { _tag: "Die", defect: String(reason.defect) }
+    case "Interrupt":
+      return { _tag: "Interrupt", fiberId: null }
+  }
+}
+
+const describeError = (error: unknown): unknown => {
+  const tag = field(error, "_tag")
+  return {
+    _tag: typeof tag === "string" ? tag : error instanceof Error ? error.name : "Error",
+    message: error instanceof Error ? error.message : String(error)
+  }
+}

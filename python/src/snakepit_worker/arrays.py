@@ -1,0 +1,213 @@
+"""Arrays on the wire: the adapter `tensor`, numpy's scalars, and torch tensors in main memory.
+
+A tensor is [dtype, shape, data]: `dtype.str`, or the `descr` list for records; the shape as a list; the items in C
+order as bytes, or as a list of values when the dtype is `|O`. Byte order and dtype arrive as they left. What comes
+from the wire is a fresh, writable, C-contiguous `numpy.ndarray`.
+
+Imported by `adapters.py` when the first array is seen or decoded.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+
+from .adapters import ADAPTED, Formless, Refused
+from .errors import bounded_repr, type_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .adapters import Rule
+
+    # numpy and torch are optional; their objects are recognised by name and typed as what they are not: known.
+    Array = Any
+    DType = Any
+
+_PLACE = 0
+_COPY_LIMIT = 16_384  # bytes; above it a view saves more than it costs to make
+_dtypes: dict[DType, object] = {}
+
+
+def rule_for(kind: type, base: type) -> Rule | None:
+    """The rule of a class whose MRO has `base`: numpy's ndarray, MaskedArray or generic, or torch's Tensor."""
+    name = base.__name__
+    if name == "generic":
+        return _scalar_rule(kind)
+    if name == "MaskedArray":
+        return _PLACE, _refuse_masked
+    if name == "Tensor":
+        return ADAPTED, _torch_payload
+    if (kind.__module__.partition(".")[0], kind.__name__) in _PLAIN_ARRAYS:
+        return ADAPTED, _payload
+    # Another subclass, such as a quantity with its unit, means more than its items.
+    return _PLACE, _refuse_subclass
+
+
+_PLAIN_ARRAYS = frozenset({("numpy", "ndarray"), ("numpy", "memmap"), ("numpy", "recarray"), ("numpy", "matrix")})
+
+
+def _payload(array: Array) -> list[object]:
+    return ["tensor", tensor(array)]
+
+
+def tensor(array: Array) -> list[object]:
+    """[dtype, shape, data] of an ndarray. Raises Refused for a dtype that numpy cannot rebuild from its description."""
+    dtype = array.dtype
+    shape = list(array.shape)
+    spec = _dtypes.get(dtype) or _describe(dtype)
+    if spec == "|O":
+        return [spec, shape, array.ravel().tolist()]
+    return [spec, shape, _data(array)]
+
+
+def _data(array: Array) -> bytes | memoryview:
+    if array.nbytes <= _COPY_LIMIT:
+        return array.tobytes()  # type: ignore[no-any-return]
+    numpy = sys.modules["numpy"]
+    return memoryview(numpy.asarray(numpy.ascontiguousarray(array)).reshape(-1).view("u1"))
+
+
+def _describe(dtype: DType) -> object:
+    """`dtype.str` or the `descr` as lists, once it is known to say everything about the dtype."""
+    spec: object
+    if dtype.kind == "O":
+        spec = "|O"
+    elif dtype.hasobject:
+        raise Refused(f"the dtype {dtype} holds Python objects inside records; split the array into its fields")
+    else:
+        try:
+            spec = dtype.str if dtype.names is None else _lists(dtype.descr)
+            rebuilt = _dtype(spec)
+        except Exception:
+            rebuilt = None
+        if rebuilt != dtype:
+            raise Refused(f"the dtype {dtype} has no portable description; convert the array first: array.astype(...)")
+    if len(_dtypes) > 256:
+        _dtypes.clear()
+    _dtypes[dtype] = spec
+    return spec
+
+
+def _lists(descr: Any) -> object:
+    """A `descr` without tuples, which would be values of their own on the wire."""
+    return [_lists(each) for each in descr] if isinstance(descr, (list, tuple)) else descr
+
+
+def _dtype(spec: object) -> DType:
+    numpy = sys.modules["numpy"]
+    if type(spec) is str:
+        return numpy.dtype(spec)
+    if type(spec) is not list:
+        raise Refused(f"a dtype is a str or a list of fields, not {bounded_repr(spec, 80)}")
+    names: list[object] = []
+    formats: list[DType] = []
+    offsets: list[int] = []
+    titles: list[object] = []
+    offset = 0
+    for field in spec:
+        name, format_, *shape = field
+        field_type = _dtype(format_)
+        if shape:
+            field_type = numpy.dtype((field_type, tuple(shape[0])))
+        if name != "":  # an unnamed field is padding
+            title, name = name if type(name) is list else (None, name)
+            names.append(name)
+            titles.append(title)
+            formats.append(field_type)
+            offsets.append(offset)
+        offset += field_type.itemsize
+    return numpy.dtype({"names": names, "formats": formats, "offsets": offsets, "titles": titles, "itemsize": offset})
+
+
+def decode(payload: object) -> Array:
+    """A writable ndarray of [dtype, shape, data]. Raises Refused with what is wrong, be it that numpy is missing."""
+    if not (type(payload) is list and len(payload) == 3 and type(payload[1]) is list):
+        raise Refused(f"{bounded_repr(payload, 80)} instead of [dtype, shape, data]")
+    spec, shape, data = payload
+    try:
+        import numpy
+    except ImportError:
+        size = "x".join(map(str, shape)) or "no dimensions"
+        raise Refused(f"a tensor of {spec} ({size}), and numpy is not installed in the worker's environment") from None
+    try:
+        dtype = _dtype(spec)
+    except TypeError as error:
+        raise Refused(f"a tensor of an unknown dtype: {error}") from None
+    if dtype.kind == "O" and type(data) is list:
+        items: Array = numpy.empty(len(data), dtype=object)
+        for index, item in enumerate(data):  # one by one, since numpy would look into lists
+            items[index] = item
+        return items.reshape(shape)
+    if type(data) is not bytes or dtype.hasobject:
+        raise Refused(f"the data of a tensor of {dtype} as {type_name(type(data))}")
+    expected = math.prod(shape) * dtype.itemsize
+    if len(data) != expected:
+        raise Refused(f"{len(data)} bytes for a tensor of {dtype} with the shape {shape}, which takes {expected}")
+    # bytes are read-only; a bytearray of them is the one copy that makes the array writable.
+    return numpy.ndarray(tuple(shape), dtype, bytearray(data))
+
+
+def _scalar_rule(kind: type) -> Rule:
+    for base in kind.__mro__:
+        reduce = _SCALARS.get(base.__name__) if base.__module__ == "numpy" else None
+        if reduce is not None:
+            return reduce
+    return _PLACE, _refuse_subclass
+
+
+def _refuse_subclass(value: object) -> object:
+    raise Formless(
+        f"{type_name(type(value))} says more than its items do; convert it with numpy.asarray, "
+        "or register an adapter for it"
+    )
+
+
+def _refuse_masked(_value: object) -> object:
+    raise Refused("a masked array has no form on the wire; send array.filled(...), or array.data and array.mask")
+
+
+def _long_double(value: Any) -> object:
+    number = float(value)
+    if number != value and value == value:
+        raise Refused("the long double has digits that float64 has not; convert it with float(...)")
+    return number
+
+
+def _long_complex(value: Any) -> object:
+    number = complex(value)
+    if number != value and value == value:
+        raise Refused("the long double has digits that float64 has not; convert it with complex(...)")
+    return number
+
+
+# By the name of the nearest of these classes. timedelta64 is a signedinteger, so it stands before integer in every MRO.
+_SCALARS: dict[str, Rule] = {
+    "bool": (_PLACE, bool),
+    "bool_": (_PLACE, bool),
+    "datetime64": (ADAPTED, lambda value: _payload(sys.modules["numpy"].asarray(value))),
+    "timedelta64": (ADAPTED, lambda value: _payload(sys.modules["numpy"].asarray(value))),
+    "void": (ADAPTED, lambda value: _payload(sys.modules["numpy"].asarray(value))),
+    "longdouble": (_PLACE, _long_double),
+    "clongdouble": (_PLACE, _long_complex),
+    "integer": (_PLACE, int),  # type: ignore[dict-item]
+    "floating": (_PLACE, float),  # type: ignore[dict-item]
+    "complexfloating": (_PLACE, complex),  # type: ignore[dict-item]
+    "str_": (_PLACE, lambda value: str.__str__(value)),
+    "bytes_": (_PLACE, lambda value: b"".join((value,))),  # type: ignore[arg-type]
+    "object_": (_PLACE, _refuse_subclass),
+}
+
+
+def _torch_payload(tensor_: Any) -> list[object]:
+    """A torch tensor in main memory, without its gradient."""
+    if tensor_.device.type != "cpu":
+        raise Formless(
+            f"the tensor is on {tensor_.device}; move it with .cpu(), or call it inside a session to keep it as a ref"
+        )
+    try:
+        array = tensor_.detach().resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError, ImportError) as error:
+        raise Refused(f"numpy cannot hold the tensor ({error}); convert it first, for example with .float()") from None
+    return _payload(array)

@@ -1,0 +1,50 @@
+"""What code that runs inside a call may ask about the call."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .execution import Running
+
+# The call that this thread or task runs; None outside calls.
+current: ContextVar[Running | None] = ContextVar("snakepit_call", default=None)
+
+
+def cancelled() -> bool:
+    """Whether the caller has gone away or run out of time: long loops ask this and return early."""
+    running = current.get()
+    return running is not None and (running.cancelled or _is_late(running))
+
+
+def deadline() -> float | None:
+    """When the call has to be done, as Unix time in seconds; None when it may take for ever."""
+    running = current.get()
+    millis = None if running is None else running.payload.get("deadline_ms")
+    return None if millis is None else millis / 1000
+
+
+def session_id() -> str | None:
+    """The session that the call belongs to; None outside sessions."""
+    running = current.get()
+    return None if running is None else running.payload.get("session_id")
+
+
+def traceparent() -> str | None:
+    """The caller's span as a W3C ``traceparent`` header value; None when the call is not traced."""
+    running = current.get()
+    request: dict[str, Any] = {} if running is None else running.request
+    trace_id, span_id = request.get("traceId"), request.get("spanId")
+    if trace_id is None or span_id is None:
+        return None
+    return f"00-{trace_id}-{span_id}-{'01' if request.get('sampled') else '00'}"
+
+
+def _is_late(running: Running) -> bool:
+    millis = running.payload.get("deadline_ms")
+    if millis is None:
+        return False
+    import time
+
+    return time.time() * 1000 > float(millis)

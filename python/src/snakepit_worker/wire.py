@@ -1,0 +1,102 @@
+"""Frames over one connection: a length, u32 little-endian, then that many bytes. Partner of ``Wire.ts``."""
+
+from __future__ import annotations
+
+import socket
+import threading
+
+# Large enough for many small frames in one system call; larger frames get a buffer of their own.
+_CHUNK = 1 << 16
+
+
+class FrameError(Exception):
+    """The peer broke the framing; the connection cannot go on."""
+
+
+class Channel:
+    """One connection. One thread reads; any thread sends."""
+
+    def __init__(self, connection: socket.socket, max_frame_bytes: int) -> None:
+        self._socket = connection
+        self._limit = max_frame_bytes
+        self._rest = b""
+        self._writing = threading.Lock()
+        self._held: list[bytes] = []
+
+    def read(self) -> list[bytes | memoryview] | None:
+        """Waits for at least one frame and answers all that have arrived; None when the peer has closed."""
+        data = self._rest
+        frames: list[bytes | memoryview] = []
+        while True:
+            position, size = 0, len(data)
+            while size - position >= 4:
+                length = int.from_bytes(data[position : position + 4], "little")
+                if length == 0 or length > self._limit:
+                    raise FrameError(f"frame of {length} bytes; expected 1 to {self._limit}")
+                end = position + 4 + length
+                if end > size:
+                    if length > _CHUNK and not frames:
+                        frames.append(self._read_large(data[position + 4 :], length))
+                        self._rest = b""
+                        return frames
+                    break
+                frames.append(data[position + 4 : end])
+                position = end
+            if frames:
+                self._rest = data[position:]
+                return frames
+            received = self._socket.recv(_CHUNK)
+            if not received:
+                if data:
+                    raise FrameError(f"connection closed inside a frame, {len(data)} bytes after its start")
+                return None
+            data = data + received if data else received
+
+    def _read_large(self, start: bytes, length: int) -> memoryview:
+        buffer = bytearray(length)
+        view = memoryview(buffer)
+        filled = len(start)
+        view[:filled] = start
+        while filled < length:
+            count = self._socket.recv_into(view[filled:])
+            if count == 0:
+                raise FrameError(f"connection closed inside a frame: {filled} of {length} bytes arrived")
+            filled += count
+        return view
+
+    def send(self, body: bytes) -> None:
+        """Sends one frame, after those held back."""
+        with self._writing:
+            self._held.append(len(body).to_bytes(4, "little"))
+            self._held.append(body)
+            self._send_held()
+
+    def hold(self, body: bytes) -> None:
+        """Keeps a frame back, to go out together with others at the next ``send`` or ``flush``."""
+        with self._writing:
+            self._held.append(len(body).to_bytes(4, "little"))
+            self._held.append(body)
+
+    def flush(self) -> None:
+        """Sends what was held back."""
+        if self._held:
+            with self._writing:
+                self._send_held()
+
+    def _send_held(self) -> None:
+        held, self._held = self._held, []
+        if held:
+            # joining small frames costs less than a system call each; a large body is not copied again
+            if len(held) == 2 and len(held[1]) > _CHUNK:
+                self._socket.sendall(held[0])
+                self._socket.sendall(held[1])
+            else:
+                self._socket.sendall(b"".join(held))
+
+    def close(self) -> None:
+        """Closes the connection in both directions."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the peer was faster
+        self._socket.close()

@@ -1,0 +1,233 @@
+"""One worker: takes the boot configuration, lets the host in, and runs what it asks for until it says goodbye."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import Any
+
+from ormsgpack import packb, unpackb
+
+from .callbacks import Callback, Callbacks, tools
+from .control import Control
+from .errors import ProtocolError, WorkerFailure
+from .execution import Execution, Gate
+from .resolve import Resolver
+from .sessions import Sessions
+from .values import Unpacker
+from .wire import Channel, FrameError
+
+PROTOCOL_VERSION = 1
+
+_BOOT_FD = 3
+
+
+def main() -> None:
+    """Runs a worker on the boot configuration that the host writes to file descriptor 3."""
+    import faulthandler
+
+    faulthandler.enable()
+    boot_pipe = socket.socket(fileno=os.dup(_BOOT_FD))
+    os.close(_BOOT_FD)
+    boot = _read_boot(boot_pipe)
+    for path in reversed(boot.get("python_path", [])):
+        sys.path.insert(0, path)
+    channels = _accept(boot, boot_pipe)
+    boot_pipe.close()
+    Worker(boot, channels["data"], channels["control"]).serve()
+
+
+def _read_boot(pipe: socket.socket) -> dict[str, Any]:
+    line = b""
+    while not line.endswith(b"\n"):
+        data = pipe.recv(65536)
+        if not data:
+            raise SystemExit("snakepit: the host closed the boot channel before it sent a configuration")
+        line += data
+    boot: dict[str, Any] = json.loads(line)
+    return boot
+
+
+def _accept(boot: dict[str, Any], pipe: socket.socket) -> dict[str, Channel]:
+    """Listens until the host has opened both channels; strangers are turned away."""
+    path: str = boot["socket"]
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    os.chmod(path, 0o600)
+    listener.listen(4)
+    listener.settimeout(boot["start_timeout_seconds"])
+    pipe.sendall(b"listening\n")
+    channels: dict[str, Channel] = {}
+    try:
+        while len(channels) < 2:
+            connection, _ = listener.accept()
+            # a peer that connects and says nothing must not keep the host out
+            connection.settimeout(5)
+            channel = Channel(connection, boot["max_frame_bytes"])
+            name = _greet(channel, boot, channels)
+            if name is not None:
+                connection.settimeout(None)
+                channels[name] = channel
+    except TimeoutError:
+        raise SystemExit(f"snakepit: the host did not connect within {boot['start_timeout_seconds']} s") from None
+    finally:
+        listener.close()
+        os.unlink(path)
+    return channels
+
+
+def _greet(channel: Channel, boot: dict[str, Any], taken: dict[str, Channel]) -> str | None:
+    """Checks who connected. Answers the channel's name, or None after having turned the peer away."""
+    try:
+        frames = channel.read()
+        hello: Any = unpackb(frames[0]) if frames else {}
+        payload = hello["payload"]
+        name: str = payload["channel"]
+        token, version = payload["token"], payload["protocol_version"]
+        known = hello["tag"] == "snakepit.hello" and isinstance(token, str) and isinstance(name, str)
+    except (OSError, FrameError, ValueError, KeyError, TypeError):
+        _turn_away(channel, "expected a snakepit.hello request")
+        return None
+    if not known or not hmac.compare_digest(token.encode(), boot["token"].encode()):
+        _turn_away(channel, "wrong token")
+        return None
+    if version != PROTOCOL_VERSION:
+        _turn_away(channel, f"protocol version {version!r} is not known here; this worker speaks {PROTOCOL_VERSION}")
+        return None
+    if name not in ("data", "control") or name in taken:
+        _turn_away(channel, f"channel {name!r} is unknown or taken")
+        return None
+    info = {
+        "protocol_version": PROTOCOL_VERSION,
+        "worker": boot["worker"],
+        "pid": os.getpid(),
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "implementation": sys.implementation.name,
+        "platform": sys.platform,
+    }
+    channel.send(packb({"_tag": "Exit", "requestId": 0, "exit": {"_tag": "Success", "value": info}}))
+    return name
+
+
+def _turn_away(channel: Channel, reason: str) -> None:
+    try:
+        channel.send(packb({"_tag": "Defect", "defect": reason}))
+    except OSError:
+        pass  # the peer has left
+    channel.close()
+
+
+class Worker:
+    """The parts of a worker and its main loop."""
+
+    def __init__(self, boot: dict[str, Any], data: Channel, control: Channel) -> None:
+        self._data = data
+        self._threads: int = boot["threads"] if boot["profile"] == "thread" else 0
+        sessions = Sessions(boot["worker"])
+        self._callbacks = Callbacks(self._send)
+        self._unpacker = Unpacker(
+            lambda session, worker, ref, _type: sessions.get(session, worker, ref),
+            lambda number: Callback(self._callbacks, number),
+        )
+        self._execution = Execution(data, Gate(), Resolver(boot["allow_private"]), sessions, self._callbacks)
+        self._control = Control(control, self._execution, self._callbacks, self._unpacker, self._on_shutdown)
+        signal.signal(signal.SIGUSR1, self._execution.on_signal)
+
+    def _send(self, message: dict[str, Any], session: str | None) -> None:
+        self._data.send(self._execution.packer(session).pack(message, "args"))
+
+    def _on_shutdown(self) -> None:
+        self._data.close()
+
+    def serve(self) -> None:
+        """Runs requests until the host closes the data channel."""
+        self._control.start()
+        submit = self._start_threads() if self._threads else self._execution.run
+        try:
+            while True:
+                frames = self._data.read()
+                if frames is None:
+                    break
+                last = len(frames) - 1
+                for index, frame in enumerate(frames):
+                    request = self._decode(frame)
+                    if request is None:
+                        continue
+                    tag = request["tag"]
+                    if tag == "snakebridge.call" or tag == "snakebridge.stream":
+                        submit(request, index < last)
+                    else:
+                        self._housekeep(request)
+                self._data.flush()
+        except FrameError as error:
+            self._defect(str(error))
+        except OSError:
+            pass  # the host, or the shutdown, closed the channel
+        self._callbacks.close()
+
+    def _decode(self, frame: bytes | memoryview) -> dict[str, Any] | None:
+        try:
+            request: Any = self._unpacker.unpack(frame)
+        except WorkerFailure as failure:
+            if failure.request_id is None:
+                self._defect(f"data message does not decode: {failure}")
+            else:
+                self._execution.refuse(failure.request_id, failure)
+            return None
+        if not isinstance(request, dict) or request.get("_tag") != "Request":
+            tag = request.get("_tag") if isinstance(request, dict) else type(request).__name__
+            self._defect(f"expected a Request on the data channel, got {tag!r}")
+            return None
+        if not isinstance(request.get("id"), int):
+            self._defect("a Request wants an integer id")
+            return None
+        if not isinstance(request.get("payload"), dict):
+            self._execution.refuse(request["id"], ProtocolError("a Request wants a payload, a map"))
+            return None
+        return request
+
+    def _housekeep(self, request: dict[str, Any]) -> None:
+        tag, payload = request["tag"], request["payload"]
+        if tag == "snakepit.release":
+            session: str = payload["session_id"]
+            refs: list[int] | None = payload.get("refs")
+            self._execution.release(session, refs)
+            if refs is None:
+                tools.release(session)
+        elif tag == "snakepit.tools":
+            tools.register(self._callbacks, payload.get("session_id"), payload["tools"])
+        else:
+            self._execution.refuse(request["id"], ProtocolError(f"unknown request tag {tag!r}"))
+            return
+        exit = {"_tag": "Success", "value": None}
+        self._data.send(packb({"_tag": "Exit", "requestId": request["id"], "exit": exit}))
+
+    def _defect(self, reason: str) -> None:
+        try:
+            self._data.send(packb({"_tag": "Defect", "defect": reason}))
+        except OSError:
+            pass  # nobody is left to tell
+
+    def _start_threads(self) -> Any:
+        from queue import SimpleQueue
+
+        requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
+        execution = self._execution
+
+        def work() -> None:
+            while True:
+                execution.run(requests.get(), False)
+
+        for index in range(self._threads):
+            threading.Thread(target=work, name=f"snakepit-call-{index}", daemon=True).start()
+
+        def submit(request: dict[str, Any], _more: bool) -> None:
+            execution.gate.queue(request["id"])
+            requests.put(request)
+
+        return submit

@@ -1,0 +1,46 @@
+/**
+ * `npm run build`: compiles each package to `dist` (ES modules, declarations, source maps) and puts what else `npm pack`
+ * has to carry beside it: the Python sources of the worker and the license.
+ */
+import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import { packages, root } from "./repository.ts"
+
+const compile = (folder: string) => {
+  fs.rmSync(path.join(folder, "dist"), { recursive: true, force: true })
+  // Without the condition `snakepit-source` of the repository's own tsconfig: a package sees the others as its users do.
+  const config = path.join(folder, "tsconfig.build.tsbuildinfo")
+  const options = {
+    extends: "../../tsconfig.base.json",
+    compilerOptions: { rootDir: "src", outDir: "dist", noEmitOnError: true },
+    include: ["src"]
+  }
+  fs.writeFileSync(config, JSON.stringify(options))
+  try {
+    const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc")
+    const { status } = spawnSync(process.execPath, [tsc, "-p", config], { cwd: folder, stdio: "inherit" })
+    if (status !== 0) throw new Error(`${folder} does not compile`)
+  } finally {
+    fs.rmSync(config)
+  }
+}
+
+/** The worker's Python sources, as a folder that can be put on `sys.path` and one that pip can install. */
+const copyPython = (destination: string) => {
+  fs.rmSync(destination, { recursive: true, force: true })
+  for (const name of ["src", "pyproject.toml", "README.md"]) {
+    const source = path.join(root, "python", name)
+    if (!fs.existsSync(source)) continue
+    const wanted = (file: string) => !/(__pycache__|\.egg-info|_cache)$/.test(file)
+    fs.cpSync(source, path.join(destination, name), { recursive: true, filter: wanted })
+  }
+}
+
+for (const name of packages()) {
+  const folder = path.join(root, name)
+  compile(folder)
+  fs.copyFileSync(path.join(root, "LICENSE"), path.join(folder, "LICENSE"))
+  if (name === path.join("packages", "python-worker")) copyPython(path.join(folder, "python"))
+  console.log(`built ${name}`)
+}
