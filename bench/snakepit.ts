@@ -7,6 +7,7 @@ import { SnakepitNode } from "@snakepit/python-worker"
 import * as Effect from "effect/Effect"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import * as Schema from "effect/Schema"
+import { interpreter } from "./interpreter.ts"
 import { argument, check, type Subject } from "./subject.ts"
 
 export interface SnakepitSubject extends Subject {
@@ -35,7 +36,7 @@ const repeat = (unit: Uint8Array, count: number) =>
 
 /** Starts a pool of `workers` workers and waits until it has answered. */
 export const openSnakepit = async (workers: number): Promise<SnakepitSubject> => {
-  const runtime = ManagedRuntime.make(SnakepitNode.layer({ pools: { default: { size: workers } } }))
+  const runtime = ManagedRuntime.make(SnakepitNode.layer({ pools: { default: { size: workers, python: interpreter() } } }))
   try {
     await runtime.runPromise(sqrt(4))
   } catch (error) {

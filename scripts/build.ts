@@ -20,7 +20,8 @@ const compile = (folder: string) => {
   try {
     const tsc = path.join(root, "node_modules", "typescript", "bin", "tsc")
     const { status } = spawnSync(process.execPath, [tsc, "-p", config], { cwd: folder, stdio: "inherit" })
-    if (status !== 0) throw new Error(`${folder} does not compile`)
+    if (status !== 0) process.exitCode = 1
+    return status === 0
   } finally {
     fs.rmSync(config)
   }
@@ -39,7 +40,7 @@ const copyPython = (destination: string) => {
 
 for (const name of packages()) {
   const folder = path.join(root, name)
-  compile(folder)
+  if (!compile(folder)) break
   fs.copyFileSync(path.join(root, "LICENSE"), path.join(folder, "LICENSE"))
   if (name === path.join("packages", "python-worker")) copyPython(path.join(folder, "python"))
   console.log(`built ${name}`)

@@ -4,7 +4,7 @@ import * as Environment from "../packages/python-worker/src/Environment.ts"
 import { read, root } from "./repository.ts"
 
 /** Makes the environment, or finds it. */
-export const environment = Environment.make({
+export const environment: ReturnType<typeof Environment.make> = Environment.make({
   requirements: read("python/requirements-dev.txt").split("\n"),
   directory: path.join(root, ".snakepit")
 })

@@ -13,6 +13,7 @@ import math
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 
@@ -37,7 +38,7 @@ def encode(value: Notation) -> bytes:
     assert isinstance(value, dict), value
     if len(value) == 1 and next(iter(value)).startswith("$"):
         [(sigil, content)] = value.items()
-        return _SIGILS[sigil](content)
+        return bytes(_SIGILS[sigil](content))
     entries = b"".join(_text(key) + encode(item) for key, item in value.items())
     return _header(len(value), 0x80, 15, (None, 0xDE, 0xDF)) + entries
 
@@ -87,7 +88,7 @@ def _pairs(entries: list[list[Notation]]) -> list[Notation]:
     return [part for entry in entries for part in entry]
 
 
-_SIGILS = {
+_SIGILS: dict[str, Any] = {
     "$int": lambda digits: _int(int(digits)),
     "$float": lambda digits: b"\xcb" + struct.pack(">d", float(digits)),
     "$bytes": lambda digits: _bytes(bytes.fromhex(digits)),

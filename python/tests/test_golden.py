@@ -51,7 +51,7 @@ class Point:
     __hash__ = None  # type: ignore[assignment]
 
 
-adapters.register("point", Point, lambda point: point.payload, Point)  # type: ignore[attr-defined]
+adapters.register("point", Point, lambda point: point.payload, Point)
 
 packer = Packer(keep=lambda value: value.parts)  # type: ignore[attr-defined]
 unpacker = Unpacker(Ref, Callback)
@@ -92,7 +92,7 @@ def zone(value: Any) -> datetime.tzinfo | None:
 
 def moment(parts: Any) -> datetime.datetime:
     *numbers, where = parts
-    first = datetime.datetime(*numbers, tzinfo=zone(where))
+    first = datetime.datetime(*numbers).replace(tzinfo=zone(where))
     if isinstance(where, list) and first.utcoffset() != datetime.timedelta(seconds=where[1]):
         return first.replace(fold=1)
     return first
@@ -152,7 +152,7 @@ SIGILS: dict[str, Any] = {
     "$decimal": Decimal,
     "$datetime": moment,
     "$date": lambda parts: datetime.date(*parts),
-    "$time": lambda parts: datetime.time(*parts[:4], tzinfo=zone(parts[4])),
+    "$time": lambda parts: datetime.time(*parts[:4]).replace(tzinfo=zone(parts[4])),
     "$timedelta": lambda parts: datetime.timedelta(*parts),
     "$text": lambda units: struct.pack(f"<{len(units)}H", *units).decode("utf-16-le", "surrogatepass"),
     "$adapted": adapted,

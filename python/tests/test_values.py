@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 import ormsgpack
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from snakepit_worker.errors import SessionLost
@@ -61,7 +61,9 @@ def same(left: Any, right: Any) -> bool:
     if type(left) is not type(right):
         return False
     if isinstance(left, float):
-        return math.isnan(left) and math.isnan(right) or (left == right and math.copysign(1, left) == math.copysign(1, right))
+        if math.isnan(left):
+            return math.isnan(right)
+        return left == right and math.copysign(1, left) == math.copysign(1, right)
     if isinstance(left, complex):
         return same(left.real, right.real) and same(left.imag, right.imag)
     if isinstance(left, (list, tuple)):
@@ -81,6 +83,10 @@ texts = st.text(st.characters(exclude_categories=[]) | st.characters(min_codepoi
 integers = st.one_of(st.integers(), st.integers(-(2**70), 2**70), st.integers(0, 400).map(lambda bits: 2**bits - 1))
 decimals = st.decimals(allow_nan=False, allow_infinity=False).filter(lambda value: value != 0 or not value.is_signed())
 
+# A busy machine makes single examples slow; what is tested is what arrives, not how fast.
+settings.register_profile("snakepit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("snakepit")
+
 ROWS: dict[str, st.SearchStrategy[Any]] = {
     "None": st.none(),
     "bool": st.booleans(),
@@ -94,21 +100,35 @@ ROWS: dict[str, st.SearchStrategy[Any]] = {
     "time": st.times(timezones=st.one_of(st.none(), st.just(datetime.timezone.utc), fixed_offsets)),
     "timedelta": st.timedeltas(),
 }
-scalars = st.one_of(*ROWS.values())
-hashables = st.recursive(
-    scalars.filter(lambda value: value == value), lambda inner: st.tuples(inner, inner) | st.frozensets(inner, max_size=3)
-)
-values = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=4),
-        st.lists(inner, max_size=4).map(tuple),
-        st.dictionaries(texts | st.just("__proto__"), inner, max_size=4),
-        st.dictionaries(hashables, inner, max_size=3),
-        st.sets(hashables, max_size=3),
-    ),
-    max_leaves=20,
-)
+
+
+@st.composite
+def scalars(draw: st.DrawFn) -> object:
+    return draw(ROWS[draw(st.sampled_from(sorted(ROWS)))])
+
+
+@st.composite
+def hashables(draw: st.DrawFn, depth: int = 2) -> object:
+    kind = draw(st.sampled_from(["scalar", "scalar", "tuple", "set"] if depth else ["scalar"]))
+    if kind == "scalar":
+        value = draw(scalars())
+        return 0 if value != value else value  # a key that does not equal itself cannot be compared after the journey
+    items = draw(st.lists(hashables(depth - 1), max_size=3))
+    return tuple(items) if kind == "tuple" else frozenset(items)
+
+
+@st.composite
+def values(draw: st.DrawFn, depth: int = 3) -> object:
+    kind = draw(st.sampled_from(["scalar", "list", "tuple", "object", "map", "set"] if depth else ["scalar"]))
+    if kind == "scalar":
+        return draw(scalars())
+    if kind == "set":
+        return draw(st.sets(hashables(), max_size=3))
+    items = draw(st.lists(values(depth - 1), max_size=3))
+    if kind in ("list", "tuple"):
+        return items if kind == "list" else tuple(items)
+    keys = texts | st.just("__proto__") if kind == "object" else hashables()
+    return dict(zip(draw(st.lists(keys, min_size=3, max_size=3)), items))
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -120,12 +140,12 @@ def test_a_scalar_arrives_as_it_left(row: str) -> None:
     check()
 
 
-@given(values)
+@given(values())
 def test_nested_values_arrive_as_they_left(value: object) -> None:
     assert same(there_and_back(value), value)
 
 
-@given(values)
+@given(values())
 def test_the_exact_way_packs_the_same_value_as_the_fast_one(value: object) -> None:
     # An int key sends the whole message the exact way.
     assert same(there_and_back({0: value})[0], there_and_back(value))
@@ -259,6 +279,37 @@ def test_a_dataclass_without_a_value_for_a_field_is_refused() -> None:
     assert "has no value" in refused([empty]).reason
 
 
+def test_pydantic_models_are_objects_of_their_fields_and_extras() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class User(pydantic.BaseModel):  # type: ignore[misc, name-defined]
+        model_config = pydantic.ConfigDict(extra="allow")
+        name: str
+        pair: tuple[int, int] = (1, 2)
+        _secret: str = "s"
+
+    class Names(pydantic.RootModel):  # type: ignore[misc, name-defined]
+        root: list[str]
+
+    assert same(there_and_back(User(name="a", other={1: 2})), {"name": "a", "pair": (1, 2), "other": {1: 2}})
+    assert there_and_back([Names(["a"])]) == [["a"]]
+
+
+def test_models_of_pydantic_1_are_objects_of_their_fields_and_extras() -> None:
+    if sys.version_info >= (3, 14):
+        pytest.skip("pydantic 1 does not know this Python")
+    pydantic = pytest.importorskip("pydantic.v1")
+
+    class User(pydantic.BaseModel):  # type: ignore[misc, name-defined]
+        name: str
+        pair: tuple[int, int] = (1, 2)
+
+        class Config:
+            extra = "allow"
+
+    assert same(there_and_back(User(name="a", other=1)), {"name": "a", "pair": (1, 2), "other": 1})
+
+
 def test_types_made_at_run_time_are_not_kept_for_ever() -> None:
     from snakepit_worker import values
 
@@ -297,7 +348,9 @@ def test_a_failure_inside_a_message_is_named_from_the_value_on() -> None:
             plain.pack(message, root)
         return caught.value.path
 
-    assert path({"_tag": "Exit", "requestId": 1, "exit": {"_tag": "Success", "value": [print]}}, "result") == "result[0]"
+    assert (
+        path({"_tag": "Exit", "requestId": 1, "exit": {"_tag": "Success", "value": [print]}}, "result") == "result[0]"
+    )
     assert path({"_tag": "Chunk", "requestId": 1, "values": [{"a": print}]}, "result[7]") == "result[7].a"
     assert path({"_tag": "Chunk", "requestId": 1, "values": [1, print]}, "result") == "result[1]"
     assert path({"_tag": "Request", "payload": {"args": [1, print], "kwargs": {}}}, "args") == "args[1]"
@@ -366,7 +419,9 @@ def test_depth_is_bounded_without_help_of_the_recursion_limit() -> None:
             assert f"nested deeper than {MAX_DEPTH}" in refused(deep).reason
         finally:
             sys.setrecursionlimit(limit)
-        while isinstance(deep, (list, dict, tuple)):  # taken apart by hand, since it is too deep to be compared or freed
+        while isinstance(
+            deep, (list, dict, tuple)
+        ):  # taken apart by hand, since it is too deep to be compared or freed
             deep = deep["k" if "k" in deep else 1] if isinstance(deep, dict) else deep[0]
 
 
@@ -411,6 +466,12 @@ def test_only_the_leaf_becomes_a_ref() -> None:
     assert session.kept == [leaf, leaf]
 
 
+def test_an_extension_that_the_worker_packed_itself_passes_both_ways() -> None:
+    ready = ormsgpack.Ext(16, b"\x07")
+    assert there_and_back([ready]) == [("callback", 7)]
+    assert there_and_back({1: ready}) == {1: ("callback", 7)}
+
+
 def test_a_failure_beside_a_ref_keeps_nothing() -> None:
     session = Session()
     error = refused([object(), {"bad": Decimal("nan")}], session.packer)
@@ -449,13 +510,16 @@ def test_a_callback_arrives_as_what_the_worker_makes_of_its_number() -> None:
 
 
 def test_sets_in_sets_and_as_keys_are_frozen() -> None:
-    assert unpacker.unpack(plain.pack_value({frozenset({1}), (2, frozenset({3}))})) == {frozenset({1}), (2, frozenset({3}))}
+    assert unpacker.unpack(plain.pack_value({frozenset({1}), (2, frozenset({3}))})) == {
+        frozenset({1}),
+        (2, frozenset({3})),
+    }
     assert unpacker.unpack(plain.pack_value({frozenset({1}): 2})) == {frozenset({1}): 2}
 
 
 def test_a_clock_time_that_another_time_zone_database_reads_differently_keeps_its_instant() -> None:
     # Berlin was at +1 that day; a host with other data says +3.
-    moment = unpacker.unpack(extension(7, [2024, 1, 1, 12, 0, 0, 0, ["Europe/Berlin", 10_800]]))
+    moment: Any = unpacker.unpack(extension(7, [2024, 1, 1, 12, 0, 0, 0, ["Europe/Berlin", 10_800]]))
     assert moment == datetime.datetime(2024, 1, 1, 9, tzinfo=datetime.timezone.utc)
     assert str(moment.tzinfo) == "Europe/Berlin"
 
@@ -532,6 +596,13 @@ def test_a_proto_key_is_never_a_key_of_a_messagepack_map() -> None:
 def test_a_proto_key_is_found_in_a_large_value() -> None:
     assert there_and_back([{"__proto__": 1}, bytes(2_000_000)]) == [{"__proto__": 1}, bytes(2_000_000)]
     assert there_and_back(bytes(2_000_000)) == bytes(2_000_000)
+    large: dict[str, object]
+    for large in (
+        {"exit": {"value": {"__proto__": bytes(2_000_000)}}},
+        {"values": [[{"__proto__": bytes(2_000_000)}]]},
+    ):
+        assert unpacker.unpack(plain.pack(large)) == large
+        assert b"\x81\xa9__proto__" not in plain.pack(large)
 
 
 @settings(max_examples=20)

@@ -69,9 +69,16 @@ export class PlainDateTime implements Equal.Equal {
   }
 
   [Equal.symbol](that: unknown): boolean {
-    return PlainDateTime.isPlainDateTime(that) && this.year === that.year && this.month === that.month &&
-      this.day === that.day && this.hour === that.hour && this.minute === that.minute && this.second === that.second &&
+    return (
+      PlainDateTime.isPlainDateTime(that) &&
+      this.year === that.year &&
+      this.month === that.month &&
+      this.day === that.day &&
+      this.hour === that.hour &&
+      this.minute === that.minute &&
+      this.second === that.second &&
       this.microsecond === that.microsecond
+    )
   }
 
   [Hash.symbol](): number {
@@ -80,9 +87,12 @@ export class PlainDateTime implements Equal.Equal {
 
   /** `2026-03-01T12:30:00.000001`. */
   toString(): string {
-    return `${formatDate(this.year, this.month, this.day)}T${
-      formatTime(this.hour, this.minute, this.second, this.microsecond)
-    }`
+    return `${formatDate(this.year, this.month, this.day)}T${formatTime(
+      this.hour,
+      this.minute,
+      this.second,
+      this.microsecond
+    )}`
   }
 
   toJSON(): string {

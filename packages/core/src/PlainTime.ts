@@ -37,7 +37,8 @@ export class PlainTime implements Equal.Equal {
     offset: number | null = null,
     zone: string | null = null
   ) {
-    const problem = timeProblem(hour, minute, second, microsecond) ??
+    const problem =
+      timeProblem(hour, minute, second, microsecond) ??
       (offset !== null ? offsetProblem(offset) : zone !== null ? "a zone needs its offset" : undefined)
     if (problem !== undefined) throw new RangeError(`PlainTime: ${problem}`)
     this.hour = hour
@@ -66,9 +67,15 @@ export class PlainTime implements Equal.Equal {
   }
 
   [Equal.symbol](that: unknown): boolean {
-    return PlainTime.isPlainTime(that) && this.hour === that.hour && this.minute === that.minute &&
-      this.second === that.second && this.microsecond === that.microsecond && this.offset === that.offset &&
+    return (
+      PlainTime.isPlainTime(that) &&
+      this.hour === that.hour &&
+      this.minute === that.minute &&
+      this.second === that.second &&
+      this.microsecond === that.microsecond &&
+      this.offset === that.offset &&
       this.zone === that.zone
+    )
   }
 
   [Hash.symbol](): number {
@@ -77,8 +84,11 @@ export class PlainTime implements Equal.Equal {
 
   /** `12:30:00`, `12:30:00.000001+01:00` or `12:30:00+03:00[Etc/GMT-3]`. */
   toString(): string {
-    return formatTime(this.hour, this.minute, this.second, this.microsecond) +
-      (this.offset === null ? "" : formatOffset(this.offset)) + (this.zone === null ? "" : `[${this.zone}]`)
+    return (
+      formatTime(this.hour, this.minute, this.second, this.microsecond) +
+      (this.offset === null ? "" : formatOffset(this.offset)) +
+      (this.zone === null ? "" : `[${this.zone}]`)
+    )
   }
 
   toJSON(): string {

@@ -13,8 +13,8 @@ export type Tuple<Items extends ReadonlyArray<unknown> = ReadonlyArray<unknown>>
   readonly [TypeId]: typeof TypeId
 }
 
-// An Array subclass, because that is what makes `Array.isArray` hold; named as `util.inspect` should print it.
-const TupleArray = class Tuple extends Array<unknown> {
+// An Array subclass, because that is what makes `Array.isArray` hold.
+class TupleArray extends Array<unknown> {
   // What is derived from a tuple is a plain array: `tuple.map(f)` has no reason to be a tuple again.
   static override get [Symbol.species](): ArrayConstructor {
     return Array
@@ -24,6 +24,9 @@ const TupleArray = class Tuple extends Array<unknown> {
     return TypeId
   }
 }
+
+// What `util.inspect` and errors print.
+Object.defineProperty(TupleArray, "name", { value: "Tuple" })
 
 /** The prototype that all tuples share; the codec compares it, which is the cheapest test there is. */
 const prototype: object = TupleArray.prototype

@@ -46,5 +46,8 @@ export const ValueAdapter = {
    * of two layers that are merged side by side, only one counts.
    */
   layer: (...adapters: ReadonlyArray<ValueAdapter>): Layer.Layer<never> =>
-    Layer.effect(ValueAdapters, Effect.map(ValueAdapters, (outer) => [...adapters, ...outer]))
+    Layer.effect(
+      ValueAdapters,
+      Effect.map(ValueAdapters, (outer) => [...adapters, ...outer])
+    )
 } as const

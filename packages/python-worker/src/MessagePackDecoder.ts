@@ -7,10 +7,10 @@
  */
 import { isUtf8 } from "node:buffer"
 import { Complex, PlainDate, PlainDateTime, PlainTime, SnakepitError, Tuple, type ValueAdapter } from "@snakepit/core"
-import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
+import type * as DateTime from "effect/DateTime"
 import { parseDecimal } from "./internal/decimal.ts"
 import { ExtensionCode, maxDepth } from "./internal/extensionCode.ts"
+import { durationOf, instantOf, type Zone } from "./internal/instant.ts"
 import {
   entrySegment,
   indexSegment,
@@ -34,8 +34,7 @@ export interface DecoderOptions {
 /** Bytes above this size are handed out as a view over the frame, which stays alive with them; others are copied. */
 const largestCopy = 4096
 
-/** Keys up to this length are looked up among those seen before: messages repeat theirs. */
-const longestCachedKey = 32
+/** How many short keys are remembered: messages repeat theirs. */
 const keySlots = 1024
 
 /** Up to this length JavaScript builds a string faster than native code is reached. */
@@ -43,6 +42,10 @@ const shortText = 15
 
 /** Larger arrays grow as they are read: V8 makes a dictionary of an array that is created with very many slots. */
 const largestPreallocation = 1 << 20
+
+/** Memory above this size is let go after each frame, instead of living until the next one comes. */
+const largestKept = 1 << 20
+const nothing = new Uint8Array(0)
 
 export class Decoder {
   private readonly adapters: ReadonlyMap<string, ValueAdapter>
@@ -64,11 +67,14 @@ export class Decoder {
   /**
    * Reads the one value that `bytes` hold from `start` to `end`.
    *
-   * Throws a `DecodeError` with the path from that value, like `exit.value.rows[3]`, for anything else than exactly one
-   * value. Byte strings above 4 KiB are views: the memory of `bytes` must not be written to afterwards.
+   * Throws a `DecodeError` with the path from that value, like `exit.value.rows[3]`, or `value` for itself, for anything
+   * else than exactly one value. Byte strings above 4 KiB are views: the memory of `bytes` must not be written to afterwards.
    */
   decode(bytes: Uint8Array, start: number, end: number, hooks: DecodeHooks): unknown {
-    if (bytes.buffer !== this.view.buffer || bytes.byteOffset !== this.view.byteOffset) this.attach(bytes)
+    const view = this.view
+    // Frames mostly come one behind the other in the same memory.
+    if (bytes.buffer !== view.buffer || bytes.byteOffset !== view.byteOffset || bytes.byteLength !== view.byteLength)
+      this.attach(bytes)
     this.position = start
     this.limit = end
     this.budget = end - start
@@ -82,9 +88,15 @@ export class Decoder {
       return value
     } catch (error) {
       if (error instanceof ValueFailure) {
-        throw new SnakepitError.DecodeError({ path: error.path(""), expected: error.reason, actual: error.actual })
+        throw new SnakepitError.DecodeError({
+          path: error.path("") || "value",
+          expected: error.reason,
+          actual: error.actual
+        })
       }
       throw error
+    } finally {
+      if (bytes.byteLength > largestKept) this.attach(nothing)
     }
   }
 
@@ -215,7 +227,7 @@ export class Decoder {
 
   private text(size: number): string {
     const from = this.advance(size)
-    return size <= shortText ? this.asciiText(from, size) ?? this.longText(from) : this.longText(from)
+    return size <= shortText ? (this.asciiText(from, size) ?? this.longText(from)) : this.longText(from)
   }
 
   /** At most 16 bytes of ASCII, or undefined when they are not. Eight at a time: each call of `fromCharCode` costs. */
@@ -291,8 +303,8 @@ export class Decoder {
     const from = this.advance(size)
     const view = this.view
     let hash = size
-    for (let i = from; i < this.position; i++) hash = Math.imul(hash, 31) + view.getUint8(i) | 0
-    const slot = (hash ^ hash >>> 10) & keySlots - 1
+    for (let i = from; i < this.position; i++) hash = (Math.imul(hash, 31) + view.getUint8(i)) | 0
+    const slot = (hash ^ (hash >>> 10)) & (keySlots - 1)
     const cached = this.keys[slot]
     if (cached !== undefined && cached.length === size) {
       let i = 0
@@ -304,7 +316,7 @@ export class Decoder {
       throw new ValueFailure(JSON.stringify(key), `keys that are strings other than "__proto__"`)
     }
     // Only ASCII has one byte for each unit, so nothing else can be taken for a cached key.
-    if (key.length === size && size <= longestCachedKey) this.keys[slot] = key
+    if (key.length === size) this.keys[slot] = key
     return key
   }
 
@@ -379,7 +391,8 @@ export class Decoder {
     this.position = from
     this.limit = end
     const value = this.structured(code)
-    if (this.position !== end) throw new ValueFailure(`${end - this.position} bytes behind it`, `one value in extension ${code}`)
+    if (this.position !== end)
+      throw new ValueFailure(`${end - this.position} bytes behind it`, `one value in extension ${code}`)
     this.limit = outer
     return value
   }
@@ -402,7 +415,7 @@ export class Decoder {
         return this.time()
       case ExtensionCode.timedelta: {
         const [days, seconds, microseconds] = this.integers("a timedelta", 3)
-        return duration(days, seconds, microseconds)
+        return durationOf(days, seconds, microseconds)
       }
       case ExtensionCode.adapted:
         return this.adapted()
@@ -446,12 +459,12 @@ export class Decoder {
       let least = 0
       if (lead < 0x80) code = lead
       else if (lead >= 0xc2 && lead < 0xe0) {
-        code = (lead & 0x1f) << 6 | next()
+        code = ((lead & 0x1f) << 6) | next()
       } else if (lead >= 0xe0 && lead < 0xf0) {
-        code = (lead & 0x0f) << 12 | next() << 6 | next()
+        code = ((lead & 0x0f) << 12) | (next() << 6) | next()
         least = 0x800
       } else if (lead >= 0xf0 && lead < 0xf5) {
-        code = (lead & 0x07) << 18 | next() << 12 | next() << 6 | next()
+        code = ((lead & 0x07) << 18) | (next() << 12) | (next() << 6) | next()
         least = 0x10000
       } else throw new ValueFailure("bytes that are not", "text in UTF-8 with surrogates")
       if (code < least || code > 0x10ffff) throw new ValueFailure("bytes that are not", "text in UTF-8 with surrogates")
@@ -493,7 +506,10 @@ export class Decoder {
     }
     this.depth--
     if (members.size !== length) {
-      throw new ValueFailure(`${length - members.size} members that are equal in JavaScript`, "a set of different members")
+      throw new ValueFailure(
+        `${length - members.size} members that are equal in JavaScript`,
+        "a set of different members"
+      )
     }
     return members
   }
@@ -545,10 +561,13 @@ export class Decoder {
   private dateTime(): PlainDateTime | DateTime.DateTime {
     const length = this.header("a datetime")
     if (length !== 8) throw new ValueFailure(`${length} items`, "a datetime of 8 items")
-    const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, micro = 0] = this.integerItems("a datetime", 7)
+    const [year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, micro = 0] = this.integerItems(
+      "a datetime",
+      7
+    )
     const clock = checked("a datetime", () => new PlainDateTime(year, month, day, hour, minute, second, micro))
     const zone = this.zone("a datetime")
-    return zone === null ? clock : instant(clock, zone)
+    return zone === null ? clock : instantOf(clock, zone)
   }
 
   private time(): PlainTime {
@@ -575,11 +594,14 @@ export class Decoder {
   private adapted(): unknown {
     const length = this.header("an adapted value")
     const name = length === 2 ? this.read() : undefined
-    if (typeof name !== "string") throw new ValueFailure("something else", "an adapted value as [adapter name, payload]")
+    if (typeof name !== "string")
+      throw new ValueFailure("something else", "an adapted value as [adapter name, payload]")
     const adapter = this.adapters.get(name)
     if (adapter === undefined) {
-      throw new ValueFailure(`a value adapted by "${name}"`, `one of the adapters ${[...this.adapters.keys()].join(", ")}; ` +
-        "provide it with ValueAdapter.layer")
+      throw new ValueFailure(
+        `a value adapted by "${name}"`,
+        `one of the adapters ${[...this.adapters.keys()].join(", ")}; provide it with ValueAdapter.layer`
+      )
     }
     this.enter(1)
     let payload: unknown
@@ -603,17 +625,17 @@ export class Decoder {
     const length = this.header("a ref")
     if (length === 4) {
       const [session, worker, id, type] = [this.read(), this.read(), this.read(), this.read()]
-      if (typeof session === "string" && typeof worker === "string" && typeof id === "number" && typeof type === "string") {
+      if (
+        typeof session === "string" &&
+        typeof worker === "string" &&
+        typeof id === "number" &&
+        typeof type === "string"
+      ) {
         return this.hooks.ref(session, worker, id, type)
       }
     }
     throw new ValueFailure("something else", "a ref as [session id, worker id, ref id, type name]")
   }
-}
-
-interface Zone {
-  readonly key: string | null
-  readonly offset: number
 }
 
 const noHooks: DecodeHooks = {
@@ -636,64 +658,4 @@ const checked = <A>(what: string, make: () => A): A => {
   } catch (error) {
     throw new ValueFailure(error instanceof Error ? error.message : String(error), what)
   }
-}
-
-/** Days from 1970-01-01 in the proleptic Gregorian calendar (Howard Hinnant's `days_from_civil`). */
-const daysFromEpoch = (year: number, month: number, day: number): number => {
-  // Years begin in March here, so that the leap day is the last of its year.
-  const y = month <= 2 ? year - 1 : year
-  const era = Math.floor(y / 400)
-  const yearOfEra = y - era * 400
-  const dayOfYear = Math.floor((153 * (month > 2 ? month - 3 : month + 9) + 2) / 5) + day - 1
-  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear
-  return era * 146_097 + dayOfEra - 719_468
-}
-
-const epoch: DateTime.Utc = DateTime.makeUnsafe(0)
-
-/** The instant at which a clock `zone.offset` seconds east of UTC shows this. */
-const instant = (clock: PlainDateTime, zone: Zone): DateTime.DateTime => {
-  const seconds = daysFromEpoch(clock.year, clock.month, clock.day) * 86_400 + clock.hour * 3600 + clock.minute * 60 +
-    clock.second - zone.offset
-  const whole = seconds * 1000 + Math.floor(clock.microsecond / 1000)
-  const rest = clock.microsecond % 1000
-  const millis = whole + rest / 1000
-  // A float64 of milliseconds tells microseconds apart from 1691 to 2248 only.
-  if (Math.round((millis - whole) * 1000) !== rest || Math.floor(millis) !== whole) {
-    throw new ValueFailure(
-      `${clock}, whose microseconds a DateTime cannot hold so far from 1970`,
-      "microseconds between the years 1691 and 2248, or whole milliseconds, or a naive datetime"
-    )
-  }
-  // DateTime.makeUnsafe would go through Date, which drops the fraction.
-  const utc = DateTime.mapEpochMillis(epoch, () => millis)
-  if (zone.key !== null) return DateTime.setZone(utc, namedZone(zone.key))
-  return zone.offset === 0 ? utc : DateTime.setZone(utc, DateTime.zoneMakeOffset(zone.offset * 1000))
-}
-
-const zones = new Map<string, DateTime.TimeZone.Named>()
-
-/**
- * A named zone that keeps its name. Intl answers an alias with the zone it stands for (`Asia/Kolkata` with
- * `Asia/Calcutta`), and Effect takes that as the id; Python would then get another key back than it sent.
- */
-const namedZone = (key: string): DateTime.TimeZone.Named => {
-  const known = zones.get(key)
-  if (known !== undefined) return known
-  let zone: DateTime.TimeZone.Named
-  try {
-    zone = DateTime.zoneMakeNamedUnsafe(key)
-  } catch {
-    throw new ValueFailure(JSON.stringify(key), "a time zone that this JavaScript runtime knows")
-  }
-  if (zone.id !== key) zone = Object.assign(Object.create(Object.getPrototypeOf(zone)), zone, { id: key })
-  zones.set(key, zone)
-  return zone
-}
-
-const duration = (days: number, seconds: number, microseconds: number): Duration.Duration => {
-  const millis = days * 86_400_000 + seconds * 1000 + microseconds / 1000
-  return Number.isSafeInteger(millis) && microseconds % 1000 === 0
-    ? Duration.millis(millis)
-    : Duration.nanos(((BigInt(days) * 86_400n + BigInt(seconds)) * 1_000_000n + BigInt(microseconds)) * 1000n)
 }

@@ -14,15 +14,14 @@ import {
   PlainDateTime,
   PlainTime,
   type PyRef,
-  SnakepitError,
   Tuple,
   type ValueAdapter
 } from "@snakepit/core"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
-import * as Effect from "effect/Effect"
 import { formatDecimal } from "./internal/decimal.ts"
+import { describe, encodeError, located, messageOf, unknownInstance } from "./internal/encodeFailure.ts"
 import { ExtensionCode, maxDepth, maxNestedExtensions } from "./internal/extensionCode.ts"
 import {
   entrySegment,
@@ -30,7 +29,6 @@ import {
   keySegment,
   mapKeySegment,
   memberSegment,
-  type Step,
   ValueFailure
 } from "./internal/valueFailure.ts"
 
@@ -138,6 +136,14 @@ export class Encoder {
     this.fields(ExtensionCode.ref, [handle.session, handle.worker, handle.id, handle.type])
   }
 
+  /** Appends an integer below 2^32 in the form of five bytes, whatever its size. */
+  uint32(n: number): void {
+    this.ensure(5)
+    this.slab[this.position] = 0xce
+    this.view.setUint32(this.position + 1, n)
+    this.position += 5
+  }
+
   /** Appends a non-negative safe integer. */
   uint(n: number): void {
     this.ensure(headRoom)
@@ -160,22 +166,22 @@ export class Encoder {
       const unit = text.charCodeAt(i)
       if (unit < 0x80) slab[position++] = unit
       else if (unit < 0x800) {
-        slab[position++] = 0xc0 | unit >> 6
-        slab[position++] = 0x80 | unit & 0x3f
+        slab[position++] = 0xc0 | (unit >> 6)
+        slab[position++] = 0x80 | (unit & 0x3f)
       } else if (unit < 0xd800 || unit > 0xdfff) {
-        slab[position++] = 0xe0 | unit >> 12
-        slab[position++] = 0x80 | unit >> 6 & 0x3f
-        slab[position++] = 0x80 | unit & 0x3f
+        slab[position++] = 0xe0 | (unit >> 12)
+        slab[position++] = 0x80 | ((unit >> 6) & 0x3f)
+        slab[position++] = 0x80 | (unit & 0x3f)
       } else {
         const code = text.codePointAt(i++) ?? 0
         if (code < 0x10000) {
           this.surrogateText(text)
           return
         }
-        slab[position++] = 0xf0 | code >> 18
-        slab[position++] = 0x80 | code >> 12 & 0x3f
-        slab[position++] = 0x80 | code >> 6 & 0x3f
-        slab[position++] = 0x80 | code & 0x3f
+        slab[position++] = 0xf0 | (code >> 18)
+        slab[position++] = 0x80 | ((code >> 12) & 0x3f)
+        slab[position++] = 0x80 | ((code >> 6) & 0x3f)
+        slab[position++] = 0x80 | (code & 0x3f)
       }
     }
     const size = position - from
@@ -385,16 +391,16 @@ export class Encoder {
       const code = character.codePointAt(0) ?? 0
       if (code < 0x80) slab[position++] = code
       else if (code < 0x800) {
-        slab[position++] = 0xc0 | code >> 6
-        slab[position++] = 0x80 | code & 0x3f
+        slab[position++] = 0xc0 | (code >> 6)
+        slab[position++] = 0x80 | (code & 0x3f)
       } else {
-        if (code < 0x10000) slab[position++] = 0xe0 | code >> 12
+        if (code < 0x10000) slab[position++] = 0xe0 | (code >> 12)
         else {
-          slab[position++] = 0xf0 | code >> 18
-          slab[position++] = 0x80 | code >> 12 & 0x3f
+          slab[position++] = 0xf0 | (code >> 18)
+          slab[position++] = 0x80 | ((code >> 12) & 0x3f)
         }
-        slab[position++] = 0x80 | code >> 6 & 0x3f
-        slab[position++] = 0x80 | code & 0x3f
+        slab[position++] = 0x80 | ((code >> 6) & 0x3f)
+        slab[position++] = 0x80 | (code & 0x3f)
       }
     }
     this.position = position
@@ -481,7 +487,11 @@ export class Encoder {
     if (carried) return
     // MessagePack maps do not carry such a key: take back what was written, and send the object as a map.
     this.position = this.start + mark
-    this.map(keys.map((name) => [name, fields[name]]), value, keySegment)
+    this.map(
+      keys.map((name) => [name, fields[name]]),
+      value,
+      keySegment
+    )
   }
 
   private map(
@@ -763,12 +773,14 @@ export class Encoder {
   }
 }
 
-const textHeader = (size: number): number => size < 32 ? 1 : size < 0x100 ? 2 : size < 0x10000 ? 3 : 5
+const textHeader = (size: number): number => (size < 32 ? 1 : size < 0x100 ? 2 : size < 0x10000 ? 3 : 5)
 
 /** Whether objects with this prototype are plain: none, or the `Object.prototype` of another realm. */
 const isPlainPrototype = (prototype: unknown): boolean =>
   prototype === null ||
-  typeof prototype === "object" && Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf")
+  (typeof prototype === "object" &&
+    Object.getPrototypeOf(prototype) === null &&
+    Object.hasOwn(prototype, "isPrototypeOf"))
 
 /** Signed two's complement, big-endian, in as few bytes as hold the sign. */
 const twosComplement = (n: bigint): Uint8Array => {
@@ -781,70 +793,4 @@ const twosComplement = (n: bigint): Uint8Array => {
   return bytes
 }
 
-const floorDivide = (n: bigint, by: bigint): bigint => n >= 0n ? n / by : -((-n + by - 1n) / by)
-
-const messageOf = (error: unknown): string => error instanceof Error ? error.message : String(error)
-
-/** What was thrown while a value was read; a getter or a proxy may throw anything. */
-const located = (error: unknown): ValueFailure =>
-  error instanceof ValueFailure
-    ? error
-    : new ValueFailure("a value that throws when it is read", `It threw: ${messageOf(error)}.`)
-
-const encodeError = (error: unknown, root: string): SnakepitError.EncodeError => {
-  const failure = located(error)
-  const cycle = findCycle(failure.steps)
-  if (cycle === undefined) {
-    return new SnakepitError.EncodeError({ path: failure.path(root), actual: failure.actual, reason: failure.reason })
-  }
-  const ancestor = new ValueFailure("", "")
-  ancestor.steps.push(...failure.steps.slice(cycle.outer + 1))
-  const inner = new ValueFailure("", "")
-  inner.steps.push(...failure.steps.slice(cycle.inner + 1))
-  return new SnakepitError.EncodeError({
-    path: inner.path(root),
-    actual: `a reference back to ${ancestor.path(root)}`,
-    reason: "Cyclic structures cannot cross; send ids instead of references."
-  })
-}
-
-/** The outermost container that contains itself: where it stands, and where it stands again. */
-const findCycle = (steps: ReadonlyArray<Step>): { readonly outer: number; readonly inner: number } | undefined => {
-  const seen = new Map<object, number>()
-  for (let i = steps.length - 1; i >= 0; i--) {
-    const container = steps[i]?.container ?? {}
-    const outer = seen.get(container)
-    if (outer !== undefined) return { outer, inner: i }
-    seen.set(container, i)
-  }
-  return undefined
-}
-
-const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`
-
-const describe = (value: object): string => {
-  if (typeof value === "function") {
-    const name: unknown = value.name
-    return typeof name === "string" && name !== "" ? `the function ${name}` : "a function"
-  }
-  // Any object has a `constructor`, of any kind: only its name is used, and only if it is one.
-  const name: unknown = (value as { readonly constructor?: { readonly name?: unknown } }).constructor?.name
-  return typeof name === "string" && name !== "" && name !== "Object"
-    ? `an instance of ${name}`
-    : "an object with a prototype of its own"
-}
-
-const unknownInstance = (value: object): ValueFailure => {
-  if (ArrayBuffer.isView(value)) {
-    return new ValueFailure(
-      article(value.constructor.name),
-      "Typed arrays cross as tensors: provide the tensor adapter of @snakepit/zero-copy."
-    )
-  }
-  if (value instanceof Promise) return new ValueFailure("a Promise", "Await it first.")
-  if (Effect.isEffect(value)) return new ValueFailure("an Effect", "Run it first, and send what it succeeds with.")
-  return new ValueFailure(
-    describe(value),
-    "Send a plain object, encode it with its Schema first, or provide a ValueAdapter for its class."
-  )
-}
+const floorDivide = (n: bigint, by: bigint): bigint => (n >= 0n ? n / by : -((-n + by - 1n) / by))

@@ -51,10 +51,11 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
           }
           return yield* start(wanted, yield* prepared, directory, adapters)
         }).pipe(
-          Effect.withSpan("snakepit.worker.start", {
-            attributes: { "snakepit.pool": wanted.pool, "snakepit.worker": wanted.worker },
-            captureStackTrace: false
-          })
+          Effect.withSpan(
+            "snakepit.worker.start",
+            { attributes: { "snakepit.pool": wanted.pool, "snakepit.worker": wanted.worker } },
+            { captureStackTrace: false }
+          )
         )
     })
   })
@@ -183,16 +184,17 @@ const leave = (client: WorkerClient, child: ChildProcess, timeoutMillis: number)
 /** The worker package: beside this file in the repository, inside the package when installed. */
 const workerSource = (): string => {
   const here = path.dirname(fileURLToPath(import.meta.url))
-  const candidates = [path.join(here, "../python"), path.join(here, "../../../python/src")]
+  const candidates = [path.join(here, "../../../python/src"), path.join(here, "../python/src")]
   for (const candidate of candidates) {
     if (fs.existsSync(path.join(candidate, "snakepit_worker", "__main__.py"))) return candidate
   }
   throw new Error(`the Python worker package is not at ${candidates.join(" or ")}`)
 }
 
-// `-c` keeps the working directory first on the path, where users' modules are; the worker and its needs come last, so
-// that nothing of theirs stands before the user's packages.
-const bootstrap = "import sys; sys.path.extend(sys.argv[1:]); del sys.argv[1:]; import snakepit_worker.__main__"
+// `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
+// stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
+const bootstrap = "import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; " +
+  "import snakepit_worker.__main__"
 
 const spawnPython = (pool: PoolConfig.PoolOptions, { dependencies, options, python }: Launch): ChildProcess => {
   const paths = dependencies === undefined ? [workerSource()] : [workerSource(), dependencies]

@@ -14,10 +14,15 @@ const folder = new URL("../../../protocol/golden/", import.meta.url)
 
 const vectors = readdirSync(folder)
   .filter((file) => file.endsWith(".json"))
-  .map((file): readonly [Vector, Buffer] => [
-    JSON.parse(readFileSync(new URL(file, folder), "utf8")),
-    readFileSync(new URL(file.replace(/json$/, "bin"), folder))
-  ])
+  .map((file): readonly [name: string, vector: Vector, bytes: Buffer] => {
+    const vector: Vector = JSON.parse(readFileSync(new URL(file, folder), "utf8"))
+    return [vector.name, vector, readFileSync(new URL(file.replace(/json$/, "bin"), folder))]
+  })
+
+// Callbacks go from TypeScript to Python only.
+const decodable = vectors.filter(([, vector]) => !JSON.stringify(vector.value).includes('{"$callback":'))
+
+const exact = vectors.filter(([, vector]) => vector.typescript === "exact")
 
 const adapters = [Tensor.adapter, Table.adapter, adapterNamed("point")]
 
@@ -31,28 +36,25 @@ const encode = (value: unknown): Buffer => {
 
 const decode = (bytes: Uint8Array): unknown => new Decoder({ adapters }).decode(bytes, 0, bytes.length, hooks.decode)
 
-/** Callbacks go from TypeScript to Python only. */
-const isCallback = ({ name }: Vector) => name.includes("callback") && name.startsWith("value-")
-
 describe("golden vectors", () => {
   it("are there", () => {
     assert.isAbove(vectors.length, 100)
   })
 
   describe("decode to their values", () => {
-    it.each(vectors.filter(([vector]) => !isCallback(vector)))("$0.name", (vector, bytes) => {
+    it.each(decodable)("%s", (_, vector, bytes) => {
       assert.deepStrictEqual(toNotation(decode(bytes)), toNotation(fromNotation(vector.value)))
     })
   })
 
   describe("are what their values encode to", () => {
-    it.each(vectors.filter(([vector]) => vector.typescript === "exact"))("$0.name", (vector, bytes) => {
+    it.each(exact)("%s", (_, vector, bytes) => {
       assert.strictEqual(encode(fromNotation(vector.value)).toString("hex"), bytes.toString("hex"))
     })
   })
 
   describe("survive being decoded and encoded", () => {
-    it.each(vectors.filter(([vector]) => !isCallback(vector)))("$0.name", (_, bytes) => {
+    it.each(decodable)("%s", (_, __, bytes) => {
       const value = decode(bytes)
       assert.deepStrictEqual(toNotation(decode(encode(value))), toNotation(value))
     })

@@ -3,15 +3,7 @@
  * back to it. Two values are the same if their notations are: unlike most ways to compare, it tells -0 from 0, tuples
  * from arrays and a Map from an object.
  */
-import {
-  Complex,
-  Float,
-  PlainDate,
-  PlainDateTime,
-  PlainTime,
-  Tuple,
-  type ValueAdapter
-} from "@snakepit/core"
+import { Complex, Float, PlainDate, PlainDateTime, PlainTime, Tuple, type ValueAdapter } from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
@@ -69,8 +61,11 @@ const formatFloat = (n: number): Notation => {
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value)
 
+// oxlint-disable-next-line typescript/no-explicit-any -- JSON whose shape the tag beside it says
+type Content = any
+
 /** The one key of a tagged notation and what stands under it. */
-const tagged = (notation: Record<string, unknown>): readonly [tag: string, content: any] | undefined => {
+const tagged = (notation: Record<string, unknown>): readonly [tag: string, content: Content] | undefined => {
   const keys = Object.keys(notation)
   return keys.length === 1 && keys[0]?.startsWith("$") ? [keys[0], notation[keys[0]]] : undefined
 }
@@ -150,7 +145,7 @@ const microsOf = ([year, month, day, hour, minute, second, micro]: ReadonlyArray
   return BigInt(millis - offset * 1000) * 1000n + BigInt(micro ?? 0)
 }
 
-const dateTime = (content: ReadonlyArray<any>): unknown => {
+const dateTime = (content: Content): unknown => {
   const zone = content[7]
   if (zone === null) {
     const [year, month, day, hour, minute, second, micro] = content
@@ -187,7 +182,8 @@ export const toNotation = (value: unknown): Notation => {
     return { [`$${value.constructor.name}`]: value.toString() }
   }
   if (DateTime.isDateTime(value)) {
-    const micros = BigInt(Math.floor(value.epochMilliseconds)) * 1000n +
+    const micros =
+      BigInt(Math.floor(value.epochMilliseconds)) * 1000n +
       BigInt(Math.round((value.epochMilliseconds - Math.floor(value.epochMilliseconds)) * 1000))
     const zone = value._tag === "Utc" ? "UTC" : value.zone._tag === "Named" ? value.zone.id : value.zone.offset
     return { $instant: [String(micros), zone] }

@@ -29,9 +29,10 @@ export class TableAs {
   }
 }
 
-const isTable = (value: unknown): value is Table =>
-  typeof value === "object" && value !== null && "batches" in value && "schema" in value &&
-  Object.prototype.toString.call(value) === "[object Table]"
+/** What apache-arrow marks its tables with, so that they are known across its builds. */
+const mark = Symbol.for("apache-arrow/Table")
+
+const isTable = (value: unknown): value is Table => typeof value === "object" && value !== null && mark in value
 
 const schema: Schema.declare<Table> = Schema.declare(isTable, { identifier: "Table" })
 

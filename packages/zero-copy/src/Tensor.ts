@@ -43,7 +43,7 @@ export type TensorData =
 
 /** A constructor of typed arrays, which stands for a dtype. */
 export interface TensorDataConstructor<Data extends TensorData> {
-  new(buffer: ArrayBufferLike, byteOffset: number, length: number): Data
+  new (buffer: ArrayBufferLike, byteOffset: number, length: number): Data
   readonly BYTES_PER_ELEMENT: number
   readonly name: string
 }
@@ -148,10 +148,12 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     const expected = `Tensor(${native}${shape === undefined ? "" : `, ${shape.map((length) => length ?? "?").join("x")}`})`
     return Schema.declare(
       (value): value is Tensor =>
-        Tensor.isTensor(value) && typeof value.dtype === "string" && accepted.includes(value.dtype) &&
+        Tensor.isTensor(value) &&
+        typeof value.dtype === "string" &&
+        accepted.includes(value.dtype) &&
         (shape === undefined ||
-          shape.length === value.shape.length &&
-            shape.every((length, i) => length === null || length === value.shape[i])),
+          (shape.length === value.shape.length &&
+            shape.every((length, i) => length === null || length === value.shape[i]))),
       { identifier: expected, expected }
     )
   }
@@ -216,7 +218,8 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
 
   [Equal.symbol](that: unknown): boolean {
     if (!Tensor.isTensor(that) || !sameDType(this.dtype, that.dtype)) return false
-    if (this.shape.length !== that.shape.length || this.shape.some((length, i) => length !== that.shape[i])) return false
+    if (this.shape.length !== that.shape.length || this.shape.some((length, i) => length !== that.shape[i]))
+      return false
     return "bytes" in this.storage
       ? Buffer.compare(this.storage.bytes, that.bytes) === 0
       : this.items.every((item, i) => Equal.equals(item, that.items[i]))
@@ -238,7 +241,8 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
   /** Sends tensors, and typed arrays other than `Uint8Array` as tensors of one dimension. */
   static readonly adapter: ValueAdapter<Tensor | ArrayBufferView> = {
     name: "tensor",
-    is: (value): value is Tensor | ArrayBufferView => Tensor.isTensor(value) || isTypedArray(value),
+    is: (value): value is Tensor | ArrayBufferView =>
+      Tensor.isTensor(value) || (isTypedArray(value) && !(value instanceof Uint8Array)),
     encode: (value) => {
       const tensor = Tensor.isTensor(value) ? value : isTypedArray(value) ? Tensor.make(value) : undefined
       if (tensor === undefined) throw new TypeError("expected a tensor or a typed array")
@@ -344,7 +348,10 @@ const commonDType = (items: ReadonlyArray<unknown>): DType => {
   if (typeof first === "boolean") return "|b1"
   if (typeof first === "bigint") return "<i8"
   if (typeof first === "string") {
-    const longest = items.reduce<number>((most, item) => Math.max(most, typeof item === "string" ? [...item].length : 0), 1)
+    const longest = items.reduce<number>(
+      (most, item) => Math.max(most, typeof item === "string" ? [...item].length : 0),
+      1
+    )
     return `<U${longest}`
   }
   if (isObject(first)) return "<c16"

@@ -11,6 +11,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     # How values.py encodes a type: an extension code and a function to its payload (bytes, or a list of values), or the
     # code 0 and a function to a value that stands for the object.
@@ -30,8 +31,8 @@ class Formless(Refused):
 def register(
     name: str,
     kind: type,
-    encode: Callable[[object], object],
-    decode: Callable[[object], object],
+    encode: Callable[[Any], object],
+    decode: Callable[[Any], object],
 ) -> None:
     """Let objects of `kind`, and of its subclasses, cross as `[name, encode(object)]`.
 

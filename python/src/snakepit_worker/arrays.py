@@ -74,7 +74,7 @@ def _describe(dtype: DType) -> object:
     spec: object
     if dtype.kind == "O":
         spec = "|O"
-    elif dtype.hasobject:
+    elif dtype.hasobject and dtype.names is not None:
         raise Refused(f"the dtype {dtype} holds Python objects inside records; split the array into its fields")
     else:
         try:

@@ -10,7 +10,7 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from .context import current
+from .context import running_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ class Callbacks:
 
     def call(self, what: dict[str, Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Runs a TypeScript function and answers its result; an awaitable of it on the event loop."""
-        running = current.get()
+        running = running_call()
         session = None if running is None else running.payload.get("session_id")
         payload = {
             "request_id": None if running is None else running.id,
@@ -174,7 +174,7 @@ class Tools:
         self._by_scope.pop(session, None)
 
     def _visible(self) -> dict[str, Tool]:
-        running = current.get()
+        running = running_call()
         session = None if running is None else running.payload.get("session_id")
         return {**self._by_scope.get(None, {}), **(self._by_scope.get(session, {}) if session else {})}
 

@@ -14,8 +14,6 @@ import linecache
 import reprlib
 import sys
 
-from ormsgpack import Fragment
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +121,7 @@ def describe(
     """The `error` of a `Fail` for a Python exception, ready to be packed.
 
     `call` is the payload of the request that failed; it becomes the call context. `encode` packs one of the exception's
-    args or raises WorkerFailure; by default no refs are made for them.
+    args, to see whether it crosses; by default no refs are made for them.
     """
     described = _Description(encode or _pack_plainly).one(error, 0)
     if call is not None:
@@ -206,8 +204,8 @@ class _Description:
                 encoded.append(bounded_repr(arg))  # the members of a group, which stand under `exceptions`
             else:
                 try:
-                    packed = self._encode(arg)
-                    encoded.append(Fragment(packed) if len(packed) <= MAX_ARG_BYTES else bounded_repr(arg))
+                    small = len(self._encode(arg)) <= MAX_ARG_BYTES
+                    encoded.append(arg if small else bounded_repr(arg))
                 except Exception:
                     encoded.append(bounded_repr(arg))
         if len(args) > MAX_ARGS:

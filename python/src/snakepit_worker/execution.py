@@ -12,7 +12,7 @@ from time import perf_counter_ns
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any
 
-from ormsgpack import Ext, packb
+from ormsgpack import Ext, packb, unpackb
 
 from .context import current
 from .errors import CallCancelled, ProtocolError, SessionLost, WorkerFailure, describe
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .event_loop import EventLoop
     from .resolve import Resolver
     from .sessions import Sessions
+    from .values import Unpacker
     from .wire import Channel
 
 PAYLOAD_VERSION = 1
@@ -33,6 +34,25 @@ PAYLOAD_VERSION = 1
 WINDOW = 16
 
 _REF = 15
+
+# A request as the host writes it: a map of five, `id` first as a u32; `run_quick` compares and cuts at these places.
+_HEAD = b"\x85\xa2id\xce"
+_NUMBER = len(_HEAD)
+_COMMON = _NUMBER + 4
+_ARGS = b"\xa4args"
+_ENVELOPE = ("id", "_tag", "tag", "headers", "payload")
+_PLAIN = ("payload_version", "library", "python_module", "function", "args")
+_MAX_PLANS = 4096
+
+# An `Exit` with a success around its number and its value, as `packb` would spell it but for the number, a u32.
+_SUCCESS_HEAD = b"\x83\xa4_tag\xa4Exit\xa9requestId"
+_SUCCESS_TAIL = b"\xa4exit\x82\xa4_tag\xa7Success\xa5value"
+
+# Types whose values MessagePack carries as they are, whatever the value; integers may be too large, text may hold surrogates.
+_INLINE = frozenset({type(None), bool, float})
+
+# Sets of payload fields that were found valid, kept to look up rather than check again.
+_MAX_SHAPES = 256
 
 _FIELDS = frozenset(
     {
@@ -60,65 +80,93 @@ _NO_KWARGS: dict[str, Any] = {}
 class Running:
     """A call from its begin to its end."""
 
-    __slots__ = ("cancelled", "credit", "id", "payload", "request", "task", "thread")
+    # Class attributes rather than slots: a call that needs none of these does not pay for setting them.
+    cancelled = False
+    thread = 0
+    credit: threading.Semaphore | asyncio.Semaphore | None = None
+    task: asyncio.Task[None] | None = None
 
     def __init__(self, request: dict[str, Any]) -> None:
-        self.id: int = request["id"]
         self.request = request
         self.payload: dict[str, Any] = request["payload"]
-        self.cancelled = False
-        self.thread = 0
-        self.credit: threading.Semaphore | asyncio.Semaphore | None = None
-        self.task: asyncio.Task[None] | None = None
+        self.id: int = request["id"]
 
 
 class Gate:
     """Decides whether a call begins or was taken back before: exactly one of the two, whatever the threads do."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._last = 0
+        self.lock = threading.Lock()
+        self.last = 0
         self._queued: set[int] = set()
-        self._dropped: set[int] = set()
-        self.running: dict[int, Running] = {}
+        self.dropped: set[int] = set()
+        # Calls on the event loop and on threads other than the main one.
+        self._beside: dict[int, Running] = {}
+        # The call on the main thread, in the `process` profile.
+        self.on_main: Running | None = None
 
     def queue(self, request_id: int) -> None:
         """A call waits inside the worker for one of its threads."""
-        with self._lock:
-            if request_id in self._dropped:
-                return
-            self._queued.add(request_id)
-            self._last = request_id
+        with self.lock:
+            if request_id not in self.dropped:
+                self._queued.add(request_id)
+                self.last = request_id
 
-    def begin(self, running: Running) -> bool:
-        """Whether the call may begin; false when it was taken back."""
-        request_id = running.id
-        with self._lock:
-            if self._dropped and request_id in self._dropped:
-                self._dropped.discard(request_id)
+    def begin_on_main(self, running: Running) -> bool:
+        """Whether the call may begin on the main thread; false when it was taken back."""
+        with self.lock:
+            if self.dropped and running.id in self.dropped:
+                self.dropped.discard(running.id)
                 return False
-            if self._queued:
-                self._queued.discard(request_id)
-            if request_id > self._last:
-                self._last = request_id
-            self.running[request_id] = running
+            self.last = running.id
+            self.on_main = running
         return True
 
+    def begin(self, running: Running) -> bool:
+        """Whether the call may begin on another thread; false when it was taken back."""
+        with self.lock:
+            if running.id in self.dropped:
+                self.dropped.discard(running.id)
+                return False
+            self._queued.discard(running.id)
+            self._beside[running.id] = running
+        return True
+
+    def move(self, running: Running) -> None:
+        """The call goes on on the event loop; its thread is free."""
+        with self.lock:
+            self._beside[running.id] = running
+            self.on_main = None
+
     def end(self, running: Running) -> None:
-        """The call is over."""
-        self.running.pop(running.id, None)
+        """A call that ran beside the main thread is over."""
+        with self.lock:
+            self._beside.pop(running.id, None)
+
+    def find(self, request_id: int) -> Running | None:
+        """The running call of this number."""
+        running = self.on_main
+        if running is not None and running.id == request_id:
+            return running
+        return self._beside.get(request_id)
+
+    def cancel(self, request_id: int) -> Running | None:
+        """Marks the running call of this number as cancelled; records are lent to call after call, so this takes the lock."""
+        with self.lock:
+            running = self.find(request_id)
+            if running is not None:
+                running.cancelled = True
+            return running
 
     def drop(self, request_id: int) -> bool:
         """Takes a call back unless it has begun; answers whether it did."""
-        with self._lock:
-            if request_id in self.running:
-                return False
-            if request_id > self._last:
-                self._dropped.add(request_id)
+        with self.lock:
+            if request_id > self.last:
+                self.dropped.add(request_id)
                 return True
             if request_id in self._queued:
                 self._queued.discard(request_id)
-                self._dropped.add(request_id)
+                self.dropped.add(request_id)
                 return True
         return False
 
@@ -133,73 +181,163 @@ class Execution:
         resolver: Resolver,
         sessions: Sessions,
         callbacks: Callbacks,
+        unpacker: Unpacker,
     ) -> None:
         self._channel = channel
         self.gate = gate
         self._resolver = resolver
         self._sessions = sessions
         self._callbacks = callbacks
+        self._ext_hook = unpacker.hook
+        # Sessions of the refs met while a frame was unpacked.
+        self.refs_seen: set[str] = set()
+        # What calls of one target have in common, as bytes: the target's owner, its name, and a record to run with.
+        self._plans: dict[bytes | memoryview, tuple[Any, str, Running]] = {}
         self._plain = Packer()
         self._packers: dict[str, Packer] = {}
         self._loop: EventLoop | None = None
         self._loop_lock = threading.Lock()
-        # The call on the main thread, for the signal handler that stops it.
-        self.on_main: Running | None = None
+        self._shapes: set[tuple[str, ...]] = set()
 
     # ------------------------------------------------------------------------------------------------------------------
     # One request
     # ------------------------------------------------------------------------------------------------------------------
 
-    def run(self, request: dict[str, Any], more: bool) -> None:
-        """Runs a `snakebridge.call` or `snakebridge.stream`; ``more`` says that another request follows at once."""
+    def run(self, request: dict[str, Any]) -> None:
+        """Runs a request on the main thread."""
         running = Running(request)
-        if not self.gate.begin(running):
+        if not self.gate.begin_on_main(running):
             return
-        running.thread = threading.get_ident()
-        current.set(running)
-        payload = running.payload
-        reply: dict[str, Any] | None
         try:
-            self.on_main = running
-            if request.get("sampled"):
-                began = perf_counter_ns()
-                value = self._invoke(payload)
-                micros = (perf_counter_ns() - began) // 1000
-                reply = self._success(running, value)
-                if reply is not None:
-                    reply["pythonMicros"] = micros
-            else:
-                reply = self._success(running, self._invoke(payload))
-            self.on_main = None
-            body = None if reply is None else self.packer(payload.get("session_id")).pack(reply)
+            body = self._run_timed(running)
         except BaseException as error:
-            self.on_main = None
+            self.gate.on_main = None
             body = self._failure(running, error)
-        if body is None:
-            current.set(None)
-            return  # the event loop has it now, and sends what comes of it
-        self.gate.end(running)
-        current.set(None)
-        if more:
-            self._channel.hold(body)
-        else:
+        self.gate.on_main = None
+        if body is not None:
             self._channel.send(body)
 
-    def _success(self, running: Running, value: Any) -> dict[str, Any] | None:
-        """The reply that carries the value; None when the event loop goes on with it."""
+    def run_quick(self, frame: bytes | memoryview) -> bool:
+        """Runs a call whose like was run before, without decoding its envelope; answers whether it was one.
+
+        The host encodes what calls of one target have in common in the same bytes each time, between the number (always a
+        u32, at a fixed place) and the arguments (last). Bytes seen and checked before need not be decoded again.
+        """
+        if type(frame) is not bytes:
+            return False
+        at = frame.find(_ARGS, _COMMON)
+        plan = self._plans.get(frame[_COMMON:at])
+        if plan is None or not frame.startswith(_HEAD):
+            return False
+        owner, name, running = plan
+        try:
+            function = getattr(owner, name)
+            args = unpackb(frame[at + 5 :], ext_hook=self._ext_hook)
+        except (AttributeError, ValueError, WorkerFailure):
+            return False  # the general way finds out what is wrong, and whose fault it is
+        if self.refs_seen:
+            return False  # and it checks that refs belong to the call's session
+        number = int.from_bytes(frame[_NUMBER:_COMMON], "big")
+        gate = self.gate
+        with gate.lock:
+            if gate.dropped and number in gate.dropped:
+                gate.dropped.discard(number)
+                return True
+            gate.last = running.id = number
+            running.cancelled = False
+            gate.on_main = running
+        try:
+            value = function(*args)
+            if type(value) in _INLINE:
+                gate.on_main = None
+                body = _SUCCESS_HEAD + frame[_NUMBER - 1 : _COMMON] + _SUCCESS_TAIL + packb(value)
+            else:
+                if type(value) is CoroutineType:
+                    running = self._replace(running)  # it outlives this turn, and the plan's is used again
+                reply = self._reply(running, value, None)
+                gate.on_main = None
+                if reply is None:
+                    return True
+                body = reply
+        except BaseException as error:
+            gate.on_main = None
+            running = self._replace(running)
+            running.payload["args"] = args
+            body = self._failure(running, error)
+        self._channel.send(body)
+        return True
+
+    def _replace(self, running: Running) -> Running:
+        """The same call with a record of its own, in place of the one that its plan lends to each call."""
+        request = {**running.request, "id": running.id, "payload": {**running.payload}}
+        own = Running(request)
+        with self.gate.lock:
+            own.cancelled = running.cancelled
+            if self.gate.on_main is running:
+                self.gate.on_main = own
+        return own
+
+    def learn(self, frame: bytes | memoryview, request: dict[str, Any]) -> None:
+        """Remembers the common bytes of a plain function call, for ``run_quick``."""
+        payload = request["payload"]
+        if type(frame) is not bytes or tuple(payload) != _PLAIN or tuple(request) != _ENVELOPE:
+            return
+        if not frame.startswith(_HEAD) or len(self._plans) >= _MAX_PLANS or request["tag"] != "snakebridge.call":
+            return
+        place = self._resolver.place(payload["python_module"], payload["function"])
+        if place is None or payload["payload_version"] != PAYLOAD_VERSION:
+            return  # it failed: its next call is to fail the same way
+        # No text in the envelope can hold these bytes: 0xa4 begins no character in UTF-8.
+        at = frame.find(_ARGS, _COMMON)
+        common = {**request, "payload": {key: value for key, value in payload.items() if key != "args"}}
+        self._plans[frame[_COMMON:at]] = (*place, Running(common))
+
+    def run_beside(self, request: dict[str, Any]) -> None:
+        """Runs a request on a thread of its own."""
+        running = Running(request)
+        running.thread = threading.get_ident()
+        if not self.gate.begin(running):
+            return
+        current.set(running)
+        try:
+            body = self._run_timed(running)
+        except BaseException as error:
+            body = self._failure(running, error)
+        current.set(None)
+        if body is not None:
+            self.gate.end(running)
+            self._channel.send(body)
+
+    def _run_timed(self, running: Running) -> bytes | None:
+        began = perf_counter_ns()
+        value = self._invoke(running.payload)
+        return self._reply(running, value, began if running.request.get("sampled") else None)
+
+    def _reply(self, running: Running, value: Any, began: int | None) -> bytes | None:
+        """The reply that carries the value; None when the event loop goes on with the call."""
+        kind = type(value)
         if running.request["tag"] == "snakebridge.stream":
-            kind = type(value)
             if kind is CoroutineType or kind is AsyncGeneratorType or hasattr(value, "__aiter__"):
                 self._park(running, self._stream_async(running, value))
                 return None
             self._stream(running, value)
             value = None
-        elif type(value) is CoroutineType:
+        elif kind is CoroutineType:
             self._park(running, self._await(running, value))
             return None
+        elif running.payload.get("call_type") == "iterate":
+            value = list(value)
         elif running.payload.get("result") == "ref" or running.payload.get("call_type") == "class":
             value = self._keep(running.payload, value)
-        return {"_tag": "Exit", "requestId": running.id, "exit": {"_tag": "Success", "value": value}}
+        reply: dict[str, Any] = {
+            "_tag": "Exit",
+            "requestId": running.id,
+            "exit": {"_tag": "Success", "value": value},
+        }
+        if began is not None:
+            reply["pythonMicros"] = (perf_counter_ns() - began) // 1000
+        self.gate.on_main = None
+        return self.packer(running.payload.get("session_id")).pack(reply)
 
     def _failure(self, running: Running, error: BaseException) -> bytes:
         reason: dict[str, Any]
@@ -238,19 +376,21 @@ class Execution:
     # ------------------------------------------------------------------------------------------------------------------
 
     def _invoke(self, payload: dict[str, Any]) -> Any:
-        if payload.get("payload_version") != PAYLOAD_VERSION:
+        shape = tuple(payload)
+        if shape not in self._shapes:
+            self._check_fields(shape)
+        if payload["payload_version"] != PAYLOAD_VERSION:
             raise ProtocolError(
-                f"payload_version {payload.get('payload_version')!r} is not known here; this worker speaks {PAYLOAD_VERSION}"
+                f"payload_version {payload['payload_version']!r} is not known here; this worker speaks {PAYLOAD_VERSION}"
             )
-        if not _FIELDS.issuperset(payload):
-            unknown = ", ".join(sorted(set(payload) - _FIELDS))
-            raise ProtocolError(f"unknown payload fields: {unknown}; known: {', '.join(sorted(_FIELDS))}")
         call_type = payload.get("call_type", "function")
         args = payload.get("args", _NO_ARGS)
-        kwargs = payload.get("kwargs", _NO_KWARGS)
         if call_type == "function":
             function = self._resolver.target(payload.get("python_module", "builtins"), payload["function"])
-            return function(*args, **kwargs) if kwargs else function(*args)
+            if "kwargs" in payload:
+                return function(*args, **payload["kwargs"])
+            return function(*args)
+        kwargs = payload.get("kwargs", _NO_KWARGS)
         if call_type == "class":
             self._require_session(payload)
             return self._resolver.target(payload.get("python_module", "builtins"), payload["class"])(*args, **kwargs)
@@ -271,6 +411,15 @@ class Execution:
             return setattr(instance, payload["attr"], *args)
         return _INSTANCE_CALLS[call_type](self, payload, instance, args)
 
+    def _check_fields(self, shape: tuple[str, ...]) -> None:
+        unknown = sorted(set(shape) - _FIELDS)
+        if unknown:
+            raise ProtocolError(f"unknown payload fields: {', '.join(unknown)}; known: {', '.join(sorted(_FIELDS))}")
+        if "payload_version" not in shape:
+            raise ProtocolError(f"payload_version is missing; this worker speaks {PAYLOAD_VERSION}")
+        if len(self._shapes) < _MAX_SHAPES:
+            self._shapes.add(shape)
+
     def _item(self, _payload: dict[str, Any], instance: Any, args: list[Any]) -> Any:
         if len(args) == 1:
             return instance[args[0]]
@@ -280,7 +429,7 @@ class Execution:
         raise ProtocolError(f"call_type 'item' takes a key, or a key and a value; got {len(args)} arguments")
 
     def _iterate(self, payload: dict[str, Any], instance: Any, _args: list[Any]) -> Any:
-        return instance if payload.get("session_id") and current_is_stream() else list(instance)
+        return instance
 
     def _enter(self, _payload: dict[str, Any], instance: Any, _args: list[Any]) -> Any:
         return instance.__enter__()
@@ -355,7 +504,7 @@ class Execution:
 
     def ack(self, request_id: int) -> None:
         """The host is done with one chunk."""
-        running = self.gate.running.get(request_id)
+        running = self.gate.find(request_id)
         if running is not None and running.credit is not None:
             self._release_credit(running)
 
@@ -385,6 +534,7 @@ class Execution:
             "headers": [],
             "isNotification": True,
         }
+        self.gate.move(running)
         self._channel.send(packb(notice))
 
         def on_task(task: asyncio.Task[None]) -> None:
@@ -425,9 +575,8 @@ class Execution:
         """Asks a call to stop. True when it had not begun, and never will."""
         if self.gate.drop(request_id):
             return True
-        running = self.gate.running.get(request_id)
+        running = self.gate.cancel(request_id)
         if running is not None:
-            running.cancelled = True
             self._release_credit(running)
             if running.task is not None and self._loop is not None:
                 self._loop.call(running.task.cancel)
@@ -435,19 +584,18 @@ class Execution:
 
     def stop(self, request_id: int) -> bool:
         """Raises ``CallCancelled`` inside a running call; answers whether it was running."""
-        running = self.gate.running.get(request_id)
+        running = self.gate.cancel(request_id)
         if running is None:
             return False
-        running.cancelled = True
         if running.task is not None:
             if self._loop is not None:
                 self._loop.call(running.task.cancel)
-        elif running.thread == threading.main_thread().ident:
+        elif running.thread == 0:
             import signal
 
             # the handler looks again, on the main thread itself, whether this call is still the one that runs
             self._stopping = request_id
-            signal.pthread_kill(running.thread, signal.SIGUSR1)
+            signal.pthread_kill(self._main_thread, signal.SIGUSR1)
         else:
             import ctypes
 
@@ -455,18 +603,13 @@ class Execution:
         return True
 
     _stopping = 0
+    _main_thread = threading.main_thread().ident or 0
 
     def on_signal(self, _signal: int, _frame: object) -> None:
         """Runs on the main thread between two bytecodes, or inside a system call that the signal interrupted."""
-        running = self.on_main
+        running = self.gate.on_main
         if running is not None and running.id == self._stopping:
             raise CallCancelled("the caller went away")
-
-
-def current_is_stream() -> bool:
-    """Whether the call of this thread is a stream."""
-    running = current.get()
-    return running is not None and running.request["tag"] == "snakebridge.stream"
 
 
 _INSTANCE_CALLS: dict[str, Any] = {

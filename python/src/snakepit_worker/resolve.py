@@ -15,12 +15,16 @@ class Resolver:
         self._parents: dict[tuple[str, str], tuple[Any, str]] = {}
 
     def target(self, module: str, path: str) -> Any:
-        """The object at ``path`` inside ``module``; both dotted. Raises ImportError or AttributeError with suggestions."""
+        """The object at ``path`` inside ``module``; both dotted. Raises ImportError or AttributeError."""
         key = (module, path)
         known = self._parents.get(key)
         if known is None:
             known = self._parents[key] = self._find(module, path)
         return self._read(known[0], known[1], f"{module}.{path}")
+
+    def place(self, module: str, path: str) -> tuple[Any, str] | None:
+        """Where a target that was found before is: the object that has it, and the attribute's name."""
+        return self._parents.get((module, path))
 
     def attribute(self, owner: object, path: str) -> Any:
         """An attribute of an object that a ref names."""
@@ -82,19 +86,10 @@ def _import_longest(names: list[str]) -> tuple[Any, int]:
 
 
 def _unknown_module(name: str, target: str) -> str:
-    from difflib import get_close_matches
-
-    importable = set(sys.stdlib_module_names) | {module.partition(".")[0] for module in sys.modules}
-    near = get_close_matches(name, importable, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"no module named {name!r} (target {target!r}){hint}"
+    return f"no module named {name!r} (target {target!r})"
 
 
 def _unknown(owner: object, name: str, target: str) -> str:
-    from difflib import get_close_matches
-
-    near = get_close_matches(name, [public for public in dir(owner) if not public.startswith("_")], 1)
     kind = "module" if isinstance(owner, type(sys)) else "object"
     label = getattr(owner, "__name__", type(owner).__name__)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{kind} {label!r} has no attribute {name!r} (target {target!r}){hint}"
+    return f"{kind} {label!r} has no attribute {name!r} (target {target!r})"

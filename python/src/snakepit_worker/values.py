@@ -23,7 +23,7 @@ import uuid
 from _struct import Struct
 
 import ormsgpack
-from ormsgpack import Ext, Fragment, packb, unpackb
+from ormsgpack import Ext, packb, unpackb
 
 from . import adapters
 from .adapters import ADAPTED, Formless, Refused
@@ -58,10 +58,12 @@ OPTION = (
     | ormsgpack.OPT_PASSTHROUGH_UUID
 )
 
-# Levels of nesting that can be packed: lists and maps count one, extensions (tuples, sets, ...) two. ormsgpack itself
-# stops at 254 levels between two extensions.
+# Levels of nesting that can be packed: lists and maps count one, extensions (tuples, sets, ...) two.
 MAX_DEPTH = 250
-_MAX_EXTENSIONS = MAX_DEPTH // 2
+# Extensions inside each other that the fast way follows. ormsgpack bounds the lists and maps between two extensions
+# (254 levels when it packs, 1,022 when it unpacks), so this bounds the stack. What is deeper goes the exact way, which
+# counts.
+_FAST_EXTENSIONS = 6
 
 # A key `__proto__` as MessagePack writes it. Found in other places too (a string, bytes), which only costs a walk.
 _PROTO = b"\xa9__proto__"
@@ -71,7 +73,8 @@ _SCAN_LIMIT = 1 << 20
 _COMPLEX = Struct("<dd")
 _FLOAT = Struct("<d")
 _MIN_INT, _MAX_INT = -(1 << 63), (1 << 64) - 1
-_SCALARS = frozenset({type(None), bool, int, float, str, bytes})
+# An Ext is what the worker itself has packed already, such as the ref that a call answers.
+_SCALARS = frozenset({type(None), bool, int, float, str, bytes, Ext})
 _RULES_LIMIT = 2048
 
 
@@ -116,7 +119,9 @@ class Packer:
             packed = packb(message, _hook, OPTION)
         except TypeError:
             return self._pack_exactly(message, None, root)
-        return packed if packed.find(_PROTO) < 0 else self._pack_exactly(message, None, root)
+        if (len(packed) > _SCAN_LIMIT and _is_flat(_carried(message))) or packed.find(_PROTO) < 0:
+            return packed
+        return self._pack_exactly(message, None, root)
 
     def _pack_exactly(self, value: object, root: str | None, message_root: str = "") -> bytes:
         walk = _Walk(value, root, message_root, self._keep is not None)
@@ -141,10 +146,11 @@ class Unpacker:
     """Unpacks what the host sent. Safe to share between threads.
 
     `resolve` finds the object of a ref (session id, worker id, ref id, type name) or raises; `callback` makes the
-    callable for a callback number. Both may be called twice for one frame, so they must change nothing.
+    callable for a callback number. Both may be called twice for one frame, so they must change nothing. `hook` is the
+    `ext_hook` for who unpacks a part of a frame with ormsgpack alone: its failures say neither path nor reason.
     """
 
-    __slots__ = ("_hook", "_readers")
+    __slots__ = ("_deep_hook", "_readers", "hook")
 
     def __init__(
         self,
@@ -164,7 +170,9 @@ class Unpacker:
             return callback(number)
 
         self._readers = {**_READERS, REF: read_ref, CALLBACK: read_callback}
-        self._hook = _ext_hook(self._readers, 0)
+        self.hook = _ext_hook(self._readers, 0, _FAST_EXTENSIONS)
+        # For what is known not to be too deep.
+        self._deep_hook = _ext_hook(self._readers, 0, MAX_DEPTH)
 
     def unpack(self, frame: bytes | memoryview) -> object:
         """The value in a frame, usually a message.
@@ -173,7 +181,7 @@ class Unpacker:
         `resolve` (SessionLost). Either carries the `request_id` of the message, if it has one that can be read.
         """
         try:
-            return unpackb(frame, ext_hook=self._hook)
+            return unpackb(frame, ext_hook=self.hook)
         except ValueError as error:
             return self._unpack_exactly(frame, error)
 
@@ -189,24 +197,26 @@ class Unpacker:
                 request = raw.get("id", raw.get("requestId"))
                 failure.request_id = request if type(request) is int else None
             raise
-        # Nothing is wrong with any value: what failed was an exception that ended a hook from outside, or the depth.
+        # Nothing is wrong with any value: it was nested too deeply for the fast way, or an exception came from outside.
         try:
-            return unpackb(frame, ext_hook=self._hook)
+            return unpackb(frame, ext_hook=self._deep_hook)
         except ValueError:
             raise WireValueError("", "a MessagePack message", str(error)) from None
 
     def _examine(self, raw: object, path: list[object], depth: int) -> None:
         """Decode every extension in `raw`, innermost first, to find the one that fails and its path."""
+        if depth > MAX_DEPTH and isinstance(raw, (dict, list, _Extension)):
+            raise WireValueError(_route(path, None, "value"), f"at most {MAX_DEPTH} levels of nesting", "more")
         if isinstance(raw, dict):
             for key, item in raw.items():
                 path.append(key)
-                self._examine(item, path, depth)
+                self._examine(item, path, depth + 1)
                 path.pop()
         elif isinstance(raw, list):
             path.append(0)
             for index, item in enumerate(raw):
                 path[-1] = index
-                self._examine(item, path, depth)
+                self._examine(item, path, depth + 1)
             path.pop()
         elif isinstance(raw, _Extension):
             self._examine_extension(raw, path, depth)
@@ -217,8 +227,6 @@ class Unpacker:
         if expected is None:
             known = ", ".join(map(str, sorted(self._readers)))
             raise WireValueError(where, f"an extension code of protocol version 1 ({known})", f"code {raw.code}")
-        if depth >= _MAX_EXTENSIONS:
-            raise WireValueError(where, f"at most {_MAX_EXTENSIONS} extensions inside each other", "more")
         if raw.code in (TUPLE, SET, MAP, ADAPTED):
             try:
                 items = unpackb(raw.data, ext_hook=_Extension)
@@ -235,7 +243,7 @@ class Unpacker:
             else:
                 self._examine(items, path, depth + 1)
         try:
-            self._readers[raw.code](raw.data, self._hook)
+            self._readers[raw.code](raw.data, self._deep_hook)
         except WorkerFailure:
             raise
         except Refused as refused:
@@ -320,7 +328,7 @@ def _bytes(value: object) -> object:
 
 
 def _list(value: object) -> list[object]:
-    return list(value)  # type: ignore[call-overload]
+    return list(value)  # type: ignore[call-overload, no-any-return]
 
 
 def _dict(value: object) -> object:
@@ -432,6 +440,15 @@ def _is_flat(value: object) -> bool:
     return not value.dtype.hasobject  # type: ignore[attr-defined]
 
 
+def _carried(message: dict[str, object]) -> object:
+    """The one value that a message is about: of an exit, or of a chunk with one item."""
+    exit_ = message.get("exit")
+    if isinstance(exit_, dict):
+        return exit_.get("value")
+    items = message.get("values")
+    return items[0] if isinstance(items, list) and len(items) == 1 else None
+
+
 def _make_hook(level: int) -> Hook:
     """The hook for objects inside `level` extensions: each level has its own, which counts depth without state."""
     deeper: Hook | None = None
@@ -445,7 +462,7 @@ def _make_hook(level: int) -> Hook:
             return payload
         if type(payload) is not bytes:
             if deeper is None:
-                deeper = _make_hook(level + 1) if level < _MAX_EXTENSIONS else _too_deep
+                deeper = _make_hook(level + 1) if level < _FAST_EXTENSIONS else _too_deep
             payload = packb(payload, deeper, OPTION)
         return Ext(code, payload)
 
@@ -546,6 +563,8 @@ class _Walk:
             return self.tree(payload, depth + 1)
         if type(payload) is bytes:
             return Ext(code, payload)
+        if code == ADAPTED:  # [adapter name, payload]; only the payload is part of what the user knows
+            return _Later(code, [payload[0], self.tree(payload[1], depth + 2)])  # type: ignore[index]
         return _Later(code, self._items(payload, depth + 2))  # type: ignore[arg-type]
 
     def _string(self, value: str) -> object:
@@ -558,7 +577,8 @@ class _Walk:
     def _items(self, items: list[object], depth: int) -> object:
         if _SCALARS.issuperset(map(type, items)):
             try:
-                return Fragment(packb(items, None, OPTION))
+                packb(items, None, OPTION)
+                return items
             except TypeError:
                 pass  # an int beyond 64 bits or a lone surrogate
         path = self._path
@@ -702,14 +722,14 @@ class _Extension:
         self.data = data
 
 
-def _ext_hook(readers: dict[int, Callable[[bytes, ExtHook], object]], level: int) -> ExtHook:
-    """The hook for extensions inside `level` others, see `_make_hook`."""
+def _ext_hook(readers: dict[int, Callable[[bytes, ExtHook], object]], level: int, limit: int) -> ExtHook:
+    """The hook for extensions inside `level` others, at most `limit`; see `_make_hook`."""
     deeper: ExtHook | None = None
 
     def hook(code: int, data: bytes) -> object:
         nonlocal deeper
         if deeper is None:
-            deeper = _ext_hook(readers, level + 1) if level < _MAX_EXTENSIONS else _too_deep_to_read
+            deeper = _ext_hook(readers, level + 1, limit) if level < limit else _too_deep_to_read
         return readers[code](data, deeper)
 
     return hook

@@ -21,7 +21,6 @@ class Channel:
         self._limit = max_frame_bytes
         self._rest = b""
         self._writing = threading.Lock()
-        self._held: list[bytes] = []
 
     def read(self) -> list[bytes | memoryview] | None:
         """Waits for at least one frame and answers all that have arrived; None when the peer has closed."""
@@ -65,33 +64,14 @@ class Channel:
         return view
 
     def send(self, body: bytes) -> None:
-        """Sends one frame, after those held back."""
+        """Sends one frame at once: a reply that waited for company would wait for the next call too."""
         with self._writing:
-            self._held.append(len(body).to_bytes(4, "little"))
-            self._held.append(body)
-            self._send_held()
-
-    def hold(self, body: bytes) -> None:
-        """Keeps a frame back, to go out together with others at the next ``send`` or ``flush``."""
-        with self._writing:
-            self._held.append(len(body).to_bytes(4, "little"))
-            self._held.append(body)
-
-    def flush(self) -> None:
-        """Sends what was held back."""
-        if self._held:
-            with self._writing:
-                self._send_held()
-
-    def _send_held(self) -> None:
-        held, self._held = self._held, []
-        if held:
-            # joining small frames costs less than a system call each; a large body is not copied again
-            if len(held) == 2 and len(held[1]) > _CHUNK:
-                self._socket.sendall(held[0])
-                self._socket.sendall(held[1])
+            if len(body) > _CHUNK:
+                # a large body is not copied once more to join its length
+                self._socket.sendall(len(body).to_bytes(4, "little"))
+                self._socket.sendall(body)
             else:
-                self._socket.sendall(b"".join(held))
+                self._socket.sendall(len(body).to_bytes(4, "little") + body)
 
     def close(self) -> None:
         """Closes the connection in both directions."""

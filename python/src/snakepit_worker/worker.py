@@ -14,8 +14,9 @@ from typing import Any
 from ormsgpack import packb, unpackb
 
 from .callbacks import Callback, Callbacks, tools
+from .context import watch_main
 from .control import Control
-from .errors import ProtocolError, WorkerFailure
+from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution, Gate
 from .resolve import Resolver
 from .sessions import Sessions
@@ -128,15 +129,23 @@ class Worker:
     def __init__(self, boot: dict[str, Any], data: Channel, control: Channel) -> None:
         self._data = data
         self._threads: int = boot["threads"] if boot["profile"] == "thread" else 0
-        sessions = Sessions(boot["worker"])
+        self._sessions = sessions = Sessions(boot["worker"])
         self._callbacks = Callbacks(self._send)
         self._unpacker = Unpacker(
-            lambda session, worker, ref, _type: sessions.get(session, worker, ref),
+            self._resolve_ref,
             lambda number: Callback(self._callbacks, number),
         )
-        self._execution = Execution(data, Gate(), Resolver(boot["allow_private"]), sessions, self._callbacks)
+        self._execution = Execution(
+            data, Gate(), Resolver(boot["allow_private"]), sessions, self._callbacks, self._unpacker
+        )
         self._control = Control(control, self._execution, self._callbacks, self._unpacker, self._on_shutdown)
+        watch_main(lambda: self._execution.gate.on_main)
         signal.signal(signal.SIGUSR1, self._execution.on_signal)
+
+    def _resolve_ref(self, session: str, worker: str, ref: int, _type: str) -> object:
+        if threading.current_thread() is threading.main_thread():
+            self._execution.refs_seen.add(session)
+        return self._sessions.get(session, worker, ref)
 
     def _send(self, message: dict[str, Any], session: str | None) -> None:
         self._data.send(self._execution.packer(session).pack(message, "args"))
@@ -147,23 +156,26 @@ class Worker:
     def serve(self) -> None:
         """Runs requests until the host closes the data channel."""
         self._control.start()
-        submit = self._start_threads() if self._threads else self._execution.run
+        execution = self._execution
+        quick = execution.run_quick if self._threads == 0 else _never
+        submit = self._start_threads() if self._threads else execution.run
         try:
             while True:
                 frames = self._data.read()
                 if frames is None:
                     break
-                last = len(frames) - 1
-                for index, frame in enumerate(frames):
+                for frame in frames:
+                    if quick(frame):
+                        continue
                     request = self._decode(frame)
                     if request is None:
                         continue
                     tag = request["tag"]
                     if tag == "snakebridge.call" or tag == "snakebridge.stream":
-                        submit(request, index < last)
+                        submit(request)
+                        execution.learn(frame, request)
                     else:
                         self._housekeep(request)
-                self._data.flush()
         except FrameError as error:
             self._defect(str(error))
         except OSError:
@@ -171,25 +183,32 @@ class Worker:
         self._callbacks.close()
 
     def _decode(self, frame: bytes | memoryview) -> dict[str, Any] | None:
+        """The request in a frame; None when there is none, after the host was told."""
+        self._execution.refs_seen.clear()
         try:
             request: Any = self._unpacker.unpack(frame)
+            if self._execution.refs_seen:
+                self._check_refs(request)
+            if request["_tag"] == "Request" and type(request["id"]) is int and type(request["payload"]) is dict:
+                return request  # type: ignore[no-any-return]  # all that the caller reads was checked
+            reason = f"expected a Request with an integer id and a payload on the data channel, got {request['_tag']!r}"
         except WorkerFailure as failure:
-            if failure.request_id is None:
-                self._defect(f"data message does not decode: {failure}")
-            else:
+            if failure.request_id is not None:
                 self._execution.refuse(failure.request_id, failure)
-            return None
-        if not isinstance(request, dict) or request.get("_tag") != "Request":
-            tag = request.get("_tag") if isinstance(request, dict) else type(request).__name__
-            self._defect(f"expected a Request on the data channel, got {tag!r}")
-            return None
-        if not isinstance(request.get("id"), int):
-            self._defect("a Request wants an integer id")
-            return None
-        if not isinstance(request.get("payload"), dict):
-            self._execution.refuse(request["id"], ProtocolError("a Request wants a payload, a map"))
-            return None
-        return request
+                return None
+            reason = f"data message does not decode: {failure}"
+        except (KeyError, TypeError, IndexError):
+            reason = "expected a Request with an integer id and a payload on the data channel, got something else"
+        self._defect(reason)
+        return None
+
+    def _check_refs(self, request: dict[str, Any]) -> None:
+        """Refs may be used in their own session only, whoever knows them."""
+        session = request["payload"].get("session_id")
+        for foreign in self._execution.refs_seen - {session}:
+            failure = SessionLost(foreign, f"its ref was used in a call of {'no session' if session is None else session}")
+            failure.request_id = request["id"]
+            raise failure
 
     def _housekeep(self, request: dict[str, Any]) -> None:
         tag, payload = request["tag"], request["payload"]
@@ -221,13 +240,17 @@ class Worker:
 
         def work() -> None:
             while True:
-                execution.run(requests.get(), False)
+                execution.run_beside(requests.get())
 
         for index in range(self._threads):
             threading.Thread(target=work, name=f"snakepit-call-{index}", daemon=True).start()
 
-        def submit(request: dict[str, Any], _more: bool) -> None:
+        def submit(request: dict[str, Any]) -> None:
             execution.gate.queue(request["id"])
             requests.put(request)
 
         return submit
+
+
+def _never(_frame: bytes | memoryview) -> bool:
+    return False

@@ -19,12 +19,7 @@ export const dateProblem = (year: number, month: number, day: number): string | 
 }
 
 /** What is wrong with a time of day, or undefined. */
-export const timeProblem = (
-  hour: number,
-  minute: number,
-  second: number,
-  microsecond: number
-): string | undefined => {
+export const timeProblem = (hour: number, minute: number, second: number, microsecond: number): string | undefined => {
   if (!between(hour, 0, 23)) return `expected an hour from 0 to 23, got ${hour}`
   if (!between(minute, 0, 59)) return `expected a minute from 0 to 59, got ${minute}`
   if (!between(second, 0, 59)) return `expected a second from 0 to 59, got ${second}`
@@ -49,9 +44,10 @@ export const formatTime = (hour: number, minute: number, second: number, microse
 export const formatOffset = (seconds: number): string => {
   const absolute = Math.abs(seconds)
   const rest = absolute % 60
-  const base = `${seconds < 0 ? "-" : "+"}${pad(Math.floor(absolute / 3600), 2)}:${
-    pad(Math.floor(absolute / 60) % 60, 2)
-  }`
+  const base = `${seconds < 0 ? "-" : "+"}${pad(Math.floor(absolute / 3600), 2)}:${pad(
+    Math.floor(absolute / 60) % 60,
+    2
+  )}`
   return rest === 0 ? base : `${base}:${pad(rest, 2)}`
 }
 

@@ -30,9 +30,7 @@ export const formatDecimal = (decimal: BigDecimal.BigDecimal): string => {
   const left = exponent + digits.length
   if (exponent <= 0 && left > -6) {
     if (exponent === 0) return sign + digits
-    return left > 0
-      ? `${sign}${digits.slice(0, left)}.${digits.slice(left)}`
-      : `${sign}0.${"0".repeat(-left)}${digits}`
+    return left > 0 ? `${sign}${digits.slice(0, left)}.${digits.slice(left)}` : `${sign}0.${"0".repeat(-left)}${digits}`
   }
   const point = digits.length === 1 ? digits : `${digits.slice(0, 1)}.${digits.slice(1)}`
   return `${sign}${point}E${left > 0 ? "+" : ""}${left - 1}`

@@ -6,7 +6,7 @@ import type { Call } from "@snakepit/core"
 import { type EncodeHooks, Encoder } from "../MessagePack.ts"
 
 interface Template {
-  /** Pairs of the envelope, before `id`. */
+  /** Pairs of the envelope, after `id`. */
   readonly envelope: Uint8Array
   /** Pairs of the payload that do not change, and how many they are. */
   readonly payload: Uint8Array
@@ -69,10 +69,12 @@ export class Requests {
   write(encoder: Encoder, number: number, call: Call.Call, hooks: EncodeHooks): void {
     const template = this.template(call)
     const trace = call.trace
+    // The number comes first, at its full width, and the arguments come last: what lies between is the same for all calls
+    // of a target, which the worker makes use of.
     encoder.mapHeader(trace === undefined ? envelopePairs : envelopePairs + 3)
-    encoder.raw(template.envelope)
     encoder.raw(this.key.id)
-    encoder.uint(number)
+    encoder.uint32(number)
+    encoder.raw(template.envelope)
     if (trace !== undefined) {
       encoder.raw(this.trace.traceId)
       encoder.text(trace.traceId)
@@ -105,13 +107,13 @@ export class Requests {
       encoder.raw(this.key.instance)
       encoder.ref(call.instance)
     }
-    if (hasArgs) {
-      encoder.raw(this.key.args)
-      encoder.value(call.args, "args", hooks)
-    }
     if (hasKwargs) {
       encoder.raw(this.key.kwargs)
       encoder.value(call.kwargs, "kwargs", hooks)
+    }
+    if (hasArgs) {
+      encoder.raw(this.key.args)
+      encoder.value(call.args, "args", hooks)
     }
   }
 

@@ -43,7 +43,7 @@ const identifier = /^[\p{ID_Start}$_][\p{ID_Continue}$]*$/u
 export const indexSegment = (index: number): string => `[${index}]`
 
 /** `.rows`, or `["a key"]` where a dot would not do. */
-export const keySegment = (key: string): string => identifier.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`
+export const keySegment = (key: string): string => (identifier.test(key) ? `.${key}` : `[${JSON.stringify(key)}]`)
 
 /** The value at a key of a map: `.get(3)`. */
 export const entrySegment = (key: unknown): string =>

@@ -87,7 +87,8 @@ export const parseShape = (value: unknown): ReadonlyArray<number> => {
 /** Number of items in a shape: 1 for no dimensions. Throws a `RangeError` when it is no safe integer. */
 export const countOf = (shape: ReadonlyArray<number>): number => {
   const count = shape.includes(0) ? 0 : shape.reduce((product, length) => product * length, 1)
-  if (!Number.isSafeInteger(count)) throw new RangeError(`expected a shape of at most 2**53 items, got ${shape.join("x")}`)
+  if (!Number.isSafeInteger(count))
+    throw new RangeError(`expected a shape of at most 2**53 items, got ${shape.join("x")}`)
   return count
 }
 
@@ -105,11 +106,10 @@ export const sameDType = (a: DType, b: DType): boolean =>
 export const formatDType = (dtype: DType): string =>
   typeof dtype === "string"
     ? dtype
-    : `{${
-      dtype.filter(([name]) => name !== "").map(([name, format]) =>
-        `${typeof name === "string" ? name : name[1]}: ${formatDType(format)}`
-      ).join(", ")
-    }}`
+    : `{${dtype
+        .filter(([name]) => name !== "")
+        .map(([name, format]) => `${typeof name === "string" ? name : name[1]}: ${formatDType(format)}`)
+        .join(", ")}}`
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Items
@@ -238,11 +238,12 @@ const requireInteger = (dtype: string, item: unknown, least: bigint, greatest: b
   return integer
 }
 
-const describe = (item: unknown): string => typeof item === "object" ? "an object" : String(item)
+const describe = (item: unknown): string => (typeof item === "object" ? "an object" : String(item))
 
 /** How items of a dtype are written. Floats are rounded to it; anything else has to fit. */
 export const writer = (dtype: DType): WriteItem => {
-  if (typeof dtype !== "string") throw new TypeError("expected a dtype that is no record: make the tensor from its bytes")
+  if (typeof dtype !== "string")
+    throw new TypeError("expected a dtype that is no record: make the tensor from its bytes")
   const { kind, littleEndian, size } = parseScalar(dtype)
   const bits = size * 8
   switch (kind) {
@@ -255,7 +256,8 @@ export const writer = (dtype: DType): WriteItem => {
     case "m":
     case "M": {
       const least = smallest(bits)
-      return (view, at, item) => writeInteger(view, at, requireInteger(dtype, item, least, -least - 1n), size, littleEndian)
+      return (view, at, item) =>
+        writeInteger(view, at, requireInteger(dtype, item, least, -least - 1n), size, littleEndian)
     }
     case "u": {
       const greatest = (1n << BigInt(bits)) - 1n
@@ -289,7 +291,9 @@ export const writer = (dtype: DType): WriteItem => {
         characters.forEach((character, i) => view.setUint32(at + i * 4, character.codePointAt(0) ?? 0, littleEndian))
       }
   }
-  throw new TypeError(`expected a dtype of booleans, integers, floats or text, got ${dtype}: make the tensor from its bytes`)
+  throw new TypeError(
+    `expected a dtype of booleans, integers, floats or text, got ${dtype}: make the tensor from its bytes`
+  )
 }
 
 const writeInteger = (view: DataView, at: number, item: bigint, size: number, littleEndian: boolean): void => {
@@ -302,7 +306,7 @@ const writeInteger = (view: DataView, at: number, item: bigint, size: number, li
 /** IEEE 754 binary16. */
 const halfToNumber = (half: number): number => {
   const sign = half & 0x8000 ? -1 : 1
-  const exponent = half >> 10 & 0x1f
+  const exponent = (half >> 10) & 0x1f
   const fraction = half & 0x3ff
   if (exponent === 0x1f) return fraction === 0 ? sign * Infinity : NaN
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1024 + fraction) * 2 ** (exponent - 25)
