@@ -136,12 +136,13 @@ export class Encoder {
     this.fields(ExtensionCode.ref, [handle.session, handle.worker, handle.id, handle.type])
   }
 
-  /** Appends an integer below 2^32 in the form of five bytes, whatever its size. */
-  uint32(n: number): void {
-    this.ensure(5)
-    this.slab[this.position] = 0xce
-    this.view.setUint32(this.position + 1, n)
-    this.position += 5
+  /** Appends a non-negative safe integer in the form of nine bytes, whatever its size. */
+  uint64(n: number): void {
+    this.ensure(9)
+    this.slab[this.position] = 0xcf
+    this.view.setUint32(this.position + 1, Math.floor(n / 0x1_0000_0000))
+    this.view.setUint32(this.position + 5, n % 0x1_0000_0000)
+    this.position += 9
   }
 
   /** Appends a non-negative safe integer. */

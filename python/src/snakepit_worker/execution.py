@@ -35,16 +35,16 @@ WINDOW = 16
 
 _REF = 15
 
-# A request as the host writes it: a map of five, `id` first as a u32; `run_quick` compares and cuts at these places.
-_HEAD = b"\x85\xa2id\xce"
+# A request as the host writes it: a map of five, `id` first as a u64; `run_quick` compares and cuts at these places.
+_HEAD = b"\x85\xa2id\xcf"
 _NUMBER = len(_HEAD)
-_COMMON = _NUMBER + 4
+_COMMON = _NUMBER + 8
 _ARGS = b"\xa4args"
 _ENVELOPE = ("id", "_tag", "tag", "headers", "payload")
 _PLAIN = ("payload_version", "library", "python_module", "function", "args")
 _MAX_PLANS = 4096
 
-# An `Exit` with a success around its number and its value, as `packb` would spell it but for the number, a u32.
+# An `Exit` with a success around its number and its value, as `packb` would spell it but for the number, a u64.
 _SUCCESS_HEAD = b"\x83\xa4_tag\xa4Exit\xa9requestId"
 _SUCCESS_TAIL = b"\xa4exit\x82\xa4_tag\xa7Success\xa5value"
 
@@ -221,7 +221,7 @@ class Execution:
         """Runs a call whose like was run before, without decoding its envelope; answers whether it was one.
 
         The host encodes what calls of one target have in common in the same bytes each time, between the number (always a
-        u32, at a fixed place) and the arguments (last). Bytes seen and checked before need not be decoded again.
+        u64, at a fixed place) and the arguments (last). Bytes seen and checked before need not be decoded again.
         """
         if type(frame) is not bytes:
             return False

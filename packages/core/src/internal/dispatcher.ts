@@ -24,6 +24,7 @@ import {
   type SnakepitError
 } from "../SnakepitError.ts"
 import type { CallObserver, Worker } from "../Worker.ts"
+import { Chain, type Link } from "./chain.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
@@ -35,7 +36,10 @@ const maxAhead = 256
 type State = "new" | "waiting" | "sent" | "parked" | "settled"
 
 /** One submitted call, from admission to its only settlement. */
-export abstract class Ticket implements CallObserver {
+export abstract class Ticket implements CallObserver, Link<Ticket> {
+  chain: Chain<Ticket> | undefined = undefined
+  previous: Ticket | undefined = undefined
+  next: Ticket | undefined = undefined
   readonly call: Call
   readonly dispatcher: Dispatcher
   readonly timeoutMillis: number | undefined
@@ -92,9 +96,9 @@ export class Member {
   readonly worker: Worker
   private readonly asyncConcurrency: number
   /** Calls that the worker has, in the order they were sent. */
-  readonly inFlight = new Set<Ticket>()
+  readonly inFlight = new Chain<Ticket>()
   /** Calls of sessions on this worker that wait for it. */
-  readonly waiting = new Set<Ticket>()
+  readonly waiting = new Chain<Ticket>()
   /** How many of `inFlight` are on the worker's event loop. */
   parked = 0
   sessions = 0
@@ -146,7 +150,7 @@ export class Dispatcher {
   readonly members: Array<Member> = []
   readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0 }
   /** Calls of no session that wait for a worker. */
-  private readonly waiting = new Set<Ticket>()
+  private readonly waiting = new Chain<Ticket>()
   private waitingPinned = 0
   private rescueTimer: ReturnType<typeof setTimeout> | undefined
   private queueTimer: ReturnType<typeof setTimeout> | undefined
@@ -299,8 +303,8 @@ export class Dispatcher {
   /** Gives a member with room the calls that waited longest, of its own sessions and of no session alike. */
   private feed(member: Member): void {
     while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead)) {
-      const own = first(member.waiting)
-      const any = first(this.waiting)
+      const own = member.waiting.head
+      const any = this.waiting.head
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
@@ -327,7 +331,7 @@ export class Dispatcher {
     member.retired = true
     const index = this.members.indexOf(member)
     if (index >= 0) this.members.splice(index, 1)
-    for (const ticket of [...member.waiting]) {
+    for (const ticket of member.waiting) {
       this.unqueue(ticket)
       this.refuse(ticket, lost(ticket, "its worker ended"))
     }
@@ -439,7 +443,7 @@ export class Dispatcher {
   /** Fails the calls that wait, with the reason why no worker can serve them. */
   failWaiting(error: (ticket: Ticket) => SnakepitError): void {
     for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
-      for (const ticket of [...room]) {
+      for (const ticket of room) {
         this.unqueue(ticket)
         this.refuse(ticket, error(ticket))
       }
@@ -459,7 +463,7 @@ export class Dispatcher {
   cutOff(): void {
     clearTimeout(this.rescueTimer)
     for (const member of this.members) {
-      for (const ticket of [...member.inFlight]) {
+      for (const ticket of member.inFlight) {
         if (ticket.answered) continue
         this.stop(ticket)
         ticket.answer(Exit.fail(new PoolClosed({ pool: this.options.name })))
@@ -474,11 +478,6 @@ export class Dispatcher {
     clearTimeout(this.rescueTimer)
     onIdle()
   }
-}
-
-const first = (tickets: Set<Ticket>): Ticket | undefined => {
-  for (const ticket of tickets) return ticket
-  return undefined
 }
 
 const lost = (ticket: Ticket, reason: string): SessionLost =>

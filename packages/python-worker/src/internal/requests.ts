@@ -73,7 +73,7 @@ export class Requests {
     // of a target, which the worker makes use of.
     encoder.mapHeader(trace === undefined ? envelopePairs : envelopePairs + 3)
     encoder.raw(this.key.id)
-    encoder.uint32(number)
+    encoder.uint64(number)
     encoder.raw(template.envelope)
     if (trace !== undefined) {
       encoder.raw(this.trace.traceId)

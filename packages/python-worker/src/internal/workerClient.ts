@@ -17,6 +17,7 @@ import type * as Fiber from "effect/Fiber"
 import { type CallbackFunction, Decoder, type DecodeHooks, Encoder, type EncodeHooks } from "../MessagePack.ts"
 import { Channel } from "./channel.ts"
 import { decodeExit, field } from "./failures.ts"
+import { InFlight } from "./inFlight.ts"
 import { Requests } from "./requests.ts"
 
 /** How long each rung of the cancellation ladder is given, in milliseconds. */
@@ -71,7 +72,7 @@ export class WorkerClient implements Worker.Worker {
   private readonly requests = new Requests()
   private readonly decoder: Decoder
   private readonly controlDecoder: Decoder
-  private readonly inFlight = new Map<number, Worker.CallObserver>()
+  private readonly inFlight = new InFlight<Worker.CallObserver>()
   private readonly parkedCalls = new Set<number>()
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
   private readonly callbacks = new Map<number, Callback>()
@@ -83,7 +84,6 @@ export class WorkerClient implements Worker.Worker {
   private readonly ladders = new Map<number, ReturnType<typeof setTimeout>>()
   private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
   private readonly ready: (exit: Exit.Exit<unknown, string>) => void
-  private lastNumber = 0
   private lastCallback = 0
   private greeted = 0
   private fault: string | undefined
@@ -125,7 +125,7 @@ export class WorkerClient implements Worker.Worker {
   // -------------------------------------------------------------------------------------------------------------------
 
   start(observer: Worker.CallObserver): number {
-    const number = ++this.lastNumber
+    const number = this.inFlight.reserve()
     const call = observer.call
     const encoder = this.data.encoder
     const mark = encoder.begin()
@@ -155,7 +155,7 @@ export class WorkerClient implements Worker.Worker {
   }
 
   interrupt(call: number): void {
-    if (!this.inFlight.has(call) || this.ladders.has(call)) return
+    if (this.inFlight.get(call) === undefined || this.ladders.has(call)) return
     this.sendControl({ _tag: "Interrupt", requestId: call })
     this.interruptCallbacks(call)
     const { cooperative, raised, terminated } = this.options.ladder
@@ -255,14 +255,9 @@ export class WorkerClient implements Worker.Worker {
     for (let i = 0; i < headPrefix.length; i++) if (bytes[position++] !== headPrefix[i]) return false
     const token = bytes[position++] ?? 0
     let number: number
-    if (token < 0x80) number = token
-    else if (token === 0xcc) number = bytes[position++] ?? 0
-    else if (token === 0xcd && position + 2 < end) {
-      number = bytes.readUInt16BE(position)
-      position += 2
-    } else if (token === 0xce && position + 4 < end) {
-      number = bytes.readUInt32BE(position)
-      position += 4
+    if (token === 0xcf && position + 8 < end) {
+      number = bytes.readUInt32BE(position) * 0x1_0000_0000 + bytes.readUInt32BE(position + 4)
+      position += 8
     } else return false
     for (let i = 0; i < exitPrefix.length; i++) if (bytes[position++] !== exitPrefix[i]) return false
     if (number === 0) return false
@@ -432,9 +427,8 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private forget(number: number): Worker.CallObserver | undefined {
-    const observer = this.inFlight.get(number)
+    const observer = this.inFlight.take(number)
     if (observer === undefined) return undefined
-    this.inFlight.delete(number)
     if (this.parkedCalls.size > 0) this.parkedCalls.delete(number)
     if (this.callbackOwners.size > 0) this.dropCallbacks(number)
     if (this.callbackFibers.size > 0) this.interruptCallbacks(number)
@@ -467,7 +461,8 @@ export class WorkerClient implements Worker.Worker {
 
   private settleAll(end: Worker.WorkerEnd): void {
     const crash = end.crash ?? "exit"
-    const inFlight = [...this.inFlight.values()].map((observer) => observer.call.target)
+    const calls = this.inFlight.entries()
+    const inFlight = calls.map(([, observer]) => observer.call.target)
     const error = (mayHaveExecuted: boolean) =>
       new SnakepitError.WorkerCrash({
         pool: this.options.pool,
@@ -485,7 +480,7 @@ export class WorkerClient implements Worker.Worker {
     // Calls run in the order they were sent and each reply leaves before the next call begins, so of those that no
     // reply came for, only the first of each thread can have begun, and those on the event loop.
     let mayHaveBegun = this.concurrency
-    for (const number of [...this.inFlight.keys()]) {
+    for (const [number] of calls) {
       const parked = this.parkedCalls.has(number)
       if (parked || mayHaveBegun > 0) {
         if (!parked) mayHaveBegun--
@@ -511,11 +506,11 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private sendData(tag: string, payload: unknown): void {
-    this.send(this.data, { _tag: "Request", id: ++this.lastNumber, tag, payload, headers: [] })
+    this.send(this.data, { _tag: "Request", id: this.inFlight.reserve(), tag, payload, headers: [] })
   }
 
   private requestControl(tag: string, payload: unknown, reply?: (exit: unknown) => void): void {
-    const id = ++this.lastNumber
+    const id = this.inFlight.reserve()
     if (reply !== undefined) this.controlReplies.set(id, reply)
     this.sendControl({ _tag: "Request", id, tag, payload, headers: [] })
   }
