@@ -10,6 +10,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { ancestry } from "./internal/exceptionAncestry.ts"
 
 /** One line of a Python traceback. */
 export interface Frame {
@@ -385,6 +386,32 @@ export const tags: ReadonlyArray<Tag> = Object.keys(classes) as Array<Tag> // th
 export const make = (tag: string, details: Details): PythonError => {
   const Class = Object.hasOwn(classes, tag) ? classes[tag as Tag] : PythonException // `hasOwn` has just proved the key
   return new Class(details, { disableChecks: true })
+}
+
+/**
+ * An exception as Python would raise it, for tests: `PythonError.of("ValueError", "bad rate")`.
+ *
+ * `details` sets fields, `pythonType` among them for a library's own class: the ancestors of the tag follow it in `mro`.
+ */
+export const of = <const T extends Tag>(
+  tag: T,
+  message: string,
+  details: Partial<Omit<Details, "message">> = {}
+): InstanceType<(typeof classes)[T]> => {
+  const builtIn = tag === "PythonException" ? "Exception" : tag
+  const pythonType = details.pythonType ?? builtIn
+  const error = make(tag, {
+    pythonType,
+    mro: pythonType === builtIn ? ancestry(builtIn) : [pythonType, ...ancestry(builtIn)],
+    message,
+    args: [message],
+    frames: [],
+    notes: [],
+    exceptions: [],
+    mayHaveExecuted: true,
+    ...details
+  })
+  return error as InstanceType<(typeof classes)[T]> // `make` takes the class of the tag, and a `Tag` has one
 }
 
 /**
