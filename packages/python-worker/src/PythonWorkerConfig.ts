@@ -21,6 +21,16 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly cwd?: string | undefined
   /** Environment variables, beside those of this process. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /**
+   * How workers come to be. `fork`: from a process that has imported everything, in milliseconds; Linux only. `spawn`: each a
+   * new interpreter. Defaults to `fork` on Linux, `spawn` elsewhere.
+   */
+  readonly start?: "fork" | "spawn" | undefined
+  /**
+   * Modules that the fork server imports, so that workers have them at once and share their memory. Modules that start
+   * threads when imported, or open a GPU, are refused. Defaults to none.
+   */
+  readonly preload?: ReadonlyArray<string> | undefined
   /** How long a worker may take from spawn to handshake. Defaults to 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /** How long a worker may take to leave when asked to, before it is killed. Defaults to 2 seconds. */
@@ -42,6 +52,8 @@ export const keys = [
   "pythonPath",
   "cwd",
   "env",
+  "start",
+  "preload",
   "startTimeout",
   "stopTimeout",
   "maxFrameBytes",
@@ -57,6 +69,8 @@ export interface PythonOptions {
   readonly pythonPath: ReadonlyArray<string>
   readonly cwd: string | undefined
   readonly env: Readonly<Record<string, string>>
+  readonly start: "fork" | "spawn"
+  readonly preload: ReadonlyArray<string>
   readonly startTimeout: number
   readonly stopTimeout: number
   readonly maxFrameBytes: number
@@ -117,12 +131,17 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     ) refuse("maxFrameBytes", `an integer from 1024 to ${largestFrame}`)
     const progress = given["progress"] ?? "terminal"
     if (progress !== "terminal" && progress !== "silent") refuse("progress", "\"terminal\" or \"silent\"")
+    const start = given["start"] ?? (process.platform === "linux" ? "fork" : "spawn")
+    if (start !== "fork" && start !== "spawn") refuse("start", "\"fork\" or \"spawn\"")
+    if (start === "fork" && process.platform !== "linux") refuse("start", "\"spawn\", since this is not Linux")
     const resolved: PythonOptions = {
       python: text("python"),
       requirements: texts("requirements"),
       pythonPath: texts("pythonPath") ?? [],
       cwd: text("cwd"),
       env: variables(),
+      start: start === "fork" ? "fork" : "spawn",
+      preload: texts("preload") ?? [],
       startTimeout: millis("startTimeout", 30_000),
       stopTimeout: millis("stopTimeout", 2_000),
       maxFrameBytes: Number(maxFrameBytes),

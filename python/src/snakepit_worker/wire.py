@@ -73,6 +73,19 @@ class Channel:
             else:
                 self._socket.sendall(len(body).to_bytes(4, "little") + body)
 
+    @property
+    def connection(self) -> socket.socket:
+        """The socket."""
+        return self._socket
+
+    def fileno(self) -> int:
+        """Descriptor of the socket."""
+        return self._socket.fileno()
+
+    def close_descriptor(self) -> None:
+        """Closes this descriptor; the connection goes on where it was duplicated to."""
+        self._socket.close()
+
     def close(self) -> None:
         """Closes the connection in both directions."""
         try:

@@ -18,6 +18,7 @@ import { type CallbackFunction, Decoder, type DecodeHooks, Encoder, type EncodeH
 import { Channel } from "./channel.ts"
 import { decodeExit, field } from "./failures.ts"
 import { InFlight } from "./inFlight.ts"
+import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
 
 /** How long each rung of the cancellation ladder is given, in milliseconds. */
@@ -30,14 +31,6 @@ export interface Ladder {
   readonly terminated: number
 }
 
-/** The process behind the connection, as far as the client cares. */
-export interface Process {
-  readonly pid: number | undefined
-  readonly kill: (signal: NodeJS.Signals) => void
-  /** The last lines of stderr, oldest first. */
-  readonly stderr: () => ReadonlyArray<string>
-}
-
 export interface ClientOptions {
   readonly pool: string
   readonly worker: string
@@ -48,7 +41,7 @@ export interface ClientOptions {
   readonly encoder: () => Encoder
   readonly decoder: () => Decoder
   readonly ladder: Ladder
-  readonly process: Process
+  readonly process: WorkerProcess
 }
 
 interface Callback {
@@ -201,9 +194,15 @@ export class WorkerClient implements Worker.Worker {
 
   /** Asks the worker to finish what runs and leave. */
   shutdown(): void {
+    if (this.leaving || !this.isOpen) return
     this.isOpen = false
     this.leaving = true
     this.requestControl("snakepit.shutdown", {})
+  }
+
+  /** Signals the worker's process group. */
+  kill(signal: NodeJS.Signals): void {
+    this.options.process.kill(signal)
   }
 
   /** Whether the worker answers on its control channel. */
@@ -471,7 +470,7 @@ export class WorkerClient implements Worker.Worker {
         exitCode: end.exitCode,
         signal: end.signal,
         stderr: [
-          ...this.options.process.stderr(),
+          ...this.options.process.stderr.all,
           ...(this.fault === undefined ? [] : [`snakepit: the connection ended: ${this.fault}`])
         ],
         inFlight,

@@ -1,0 +1,193 @@
+/**
+ * The fork server of a pool: one Python process that has imported the worker, and whatever `preload` names, and forks
+ * workers from itself in about a millisecond. Partner of `snakepit_worker/fork_server.py`.
+ *
+ * It takes commands on its boot channel, a JSON line each, and reports there: `{ forked, pid }`, `{ exited, code, signal }`. A
+ * worker's stdout and stderr are connections that the client opens on the worker's socket, since a fork has the server's.
+ *
+ * When the server dies its workers live on, but nobody learns their exit codes any more; the next start makes a new server.
+ */
+import * as net from "node:net"
+import * as os from "node:os"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { Worker } from "@snakepit/core"
+import { Encoder } from "../MessagePack.ts"
+import { field } from "./failures.ts"
+import type { Interpreter } from "./launch.ts"
+import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
+import { describeEnd, spawnPython } from "./spawnedProcess.ts"
+import { readLines, Tail } from "./stdio.ts"
+
+/** A running fork server. */
+export interface ForkServer {
+  readonly pid: number
+  /** False once it has died. */
+  readonly isAlive: () => boolean
+  /** Forks one worker, and answers it once it listens. */
+  readonly fork: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+}
+
+interface Forked {
+  readonly onPid: (pid: number) => void
+  readonly onFailed: (reason: string) => void
+}
+
+/** What the fork server does in the child, beside what the boot says. */
+export interface ForkOptions {
+  readonly preload: ReadonlyArray<string>
+  readonly pythonPath: ReadonlyArray<string>
+  /** Threads of numeric libraries in one worker. */
+  readonly threads: number
+}
+
+/** Starts a fork server; it is ready when it has imported everything. */
+export const make = (
+  interpreter: Interpreter,
+  options: ForkOptions,
+  onLine: OnLine
+): Effect.Effect<ForkServer, string, Scope.Scope> =>
+  Effect.gen(function*() {
+    const { boot, process } = yield* spawnPython(
+      // threads that a library starts while it is imported do not survive a fork, so it is imported with one
+      { ...interpreter, env: { ...interpreter.env, ...oneThread } },
+      "snakepit_worker.fork_server",
+      onLine
+    )
+    const ready = Deferred.makeUnsafe<void, string>()
+    const asked = new Map<number, Forked>()
+    const exits = new Map<number, (end: Worker.WorkerEnd) => void>()
+    let last = 0
+    let alive = true
+
+    const report = (message: unknown): void => {
+      const forked = field(message, "forked")
+      const pid = field(message, "pid")
+      if (typeof forked === "number") {
+        const waiting = asked.get(forked)
+        asked.delete(forked)
+        const failed = field(message, "failed")
+        if (typeof pid === "number") waiting?.onPid(pid)
+        else waiting?.onFailed(String(failed))
+        return
+      }
+      const exited = field(message, "exited")
+      if (typeof exited === "number") {
+        const code = field(message, "code")
+        const number = field(message, "signal")
+        const exitCode = typeof code === "number" ? code : null
+        const signal = typeof number === "number" ? signalName(number) : null
+        exits.get(exited)?.({ crash: classify(exitCode, signal), exitCode, signal })
+        exits.delete(exited)
+        return
+      }
+      const refused = field(message, "refused")
+      if (typeof refused === "string") Deferred.doneUnsafe(ready, Exit.fail(refused))
+      else if (field(message, "ready") === true) Deferred.doneUnsafe(ready, Exit.void)
+    }
+    readLines(boot, (line) => report(JSON.parse(line)))
+    process.ended.then((end) => {
+      alive = false
+      Deferred.doneUnsafe(ready, Exit.fail(describeEnd(end)))
+      for (const waiting of asked.values()) waiting.onFailed(`the fork server died: ${describeEnd(end)}`)
+      asked.clear()
+      // its workers go on; their ends are known from their connections from now on, without exit codes
+      for (const [pid, onEnd] of exits) watchOrphan(pid, onEnd)
+      exits.clear()
+    })
+    boot.write(
+      `${JSON.stringify({ preload: options.preload, python_path: options.pythonPath, threads: options.threads })}\n`
+    )
+    yield* Deferred.await(ready)
+
+    const fork: ForkServer["fork"] = (workerBoot, onWorkerLine) =>
+      Effect.gen(function*() {
+        const pid = yield* Effect.acquireRelease(
+          Effect.callback<number, string>((resume) => {
+            if (!alive) return resume(Effect.fail("the fork server has died"))
+            const number = ++last
+            asked.set(number, {
+              onPid: (pid) => resume(Effect.succeed(pid)),
+              onFailed: (reason) => resume(Effect.fail(reason))
+            })
+            boot.write(`${JSON.stringify({ fork: number, boot: workerBoot })}\n`)
+          }),
+          (pid) => Effect.sync(() => killGroup(pid, "SIGKILL"))
+        )
+        const stderr = new Tail()
+        const printed = [
+          readPrinted(workerBoot, "stdout", (line) => onWorkerLine("stdout", line)),
+          readPrinted(workerBoot, "stderr", (line) => {
+            stderr.add(line)
+            onWorkerLine("stderr", line)
+          })
+        ]
+        const lifeline = openPlain(workerBoot, "lifeline")
+        const ended = new Promise<Worker.WorkerEnd>((resolve) => {
+          exits.set(pid, (end) => {
+            // what it started must not hold its sockets open
+            killGroup(pid, "SIGKILL")
+            lifeline.destroy()
+            const timer = setTimeout(() => resolve(end), pipeGraceMillis)
+            Promise.all(printed).then(() => {
+              clearTimeout(timer)
+              resolve(end)
+            })
+          })
+          if (!alive) watchOrphan(pid, resolve)
+        })
+        return { pid, stderr, kill: (signal: NodeJS.Signals) => killGroup(pid, signal), ended }
+      })
+
+    return { pid: process.pid, isAlive: () => alive, fork }
+  })
+
+const oneThread = {
+  OMP_NUM_THREADS: "1",
+  OPENBLAS_NUM_THREADS: "1",
+  MKL_NUM_THREADS: "1",
+  NUMEXPR_NUM_THREADS: "1",
+  VECLIB_MAXIMUM_THREADS: "1"
+}
+
+const pipeGraceMillis = 200
+
+/** Opens a channel on which the worker gets no messages: what it prints, and its lifeline. */
+const openPlain = (boot: Boot, channel: "stdout" | "stderr" | "lifeline"): net.Socket => {
+  const encoder = new Encoder({ adapters: [] })
+  const mark = encoder.begin()
+  const payload = { protocol_version: 1, token: boot.token, channel }
+  encoder.value({ _tag: "Request", id: 0, tag: "snakepit.hello", payload, headers: [] }, "hello", {})
+  encoder.end(mark)
+  const socket = net.connect({ path: boot.socket })
+  socket.on("error", () => {}) // the worker's end is known from the fork server
+  socket.write(encoder.takeFrames() ?? new Uint8Array())
+  return socket
+}
+
+/** Reads what a forked worker prints; resolves when it has printed its last. */
+const readPrinted = (boot: Boot, channel: "stdout" | "stderr", onLine: (line: string) => void): Promise<void> =>
+  new Promise((resolve) => {
+    const socket = openPlain(boot, channel)
+    socket.on("close", () => resolve())
+    readLines(socket, onLine)
+  })
+
+/** Watches a process whose parent is gone, by asking whether it is still there. */
+const watchOrphan = (pid: number, onEnd: (end: Worker.WorkerEnd) => void): void => {
+  const timer = setInterval(() => {
+    try {
+      process.kill(pid, 0)
+    } catch {
+      clearInterval(timer)
+      onEnd({ crash: "exit", exitCode: null, signal: null })
+    }
+  }, 20)
+}
+
+const signalName = (number: number): string => {
+  for (const [name, value] of Object.entries(os.constants.signals)) if (value === number) return name
+  return `signal ${number}`
+}
