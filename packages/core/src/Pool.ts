@@ -9,7 +9,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
-import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
@@ -17,11 +16,12 @@ import type { Call, CallOptions, Invocation, TraceParent } from "./Call.ts"
 import type { Decode } from "./internal/decodeResult.ts"
 import type { Deadlines } from "./internal/deadlines.ts"
 import { Dispatcher, type Member } from "./internal/dispatcher.ts"
+import { Restarts } from "./internal/restarts.ts"
 import { type Placement, Sessions } from "./internal/sessions.ts"
 import { CallTicket, StreamTicket, type Timings } from "./internal/tickets.ts"
 import type { PoolOptions } from "./PoolConfig.ts"
 import type { Handle } from "./PyRef.ts"
-import type { SessionLimit, SnakepitError, WorkerStartError } from "./SnakepitError.ts"
+import { PoolUnhealthy, type SessionLimit, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
 import type { ToolRegistration } from "./Worker.ts"
 import { WorkerSpawner } from "./WorkerSpawner.ts"
 
@@ -77,8 +77,8 @@ export interface Pool {
 }
 
 /**
- * Starts a pool and its workers; it is ready when all of them are. A worker that ends is replaced, with a delay that doubles from
- * 100 ms to 5 s while workers keep ending young. Closing the scope refuses new calls, lets running ones finish within
+ * Starts a pool and its workers; it is ready when all of them are. A worker that ends is replaced: at once when it had done
+ * work, else after a delay that doubles from 100 ms to 5 s, and after 5 s when workers end too often. Closing the scope refuses new calls, lets running ones finish within
  * `drainTimeout`, then ends the workers.
  */
 export const make = (
@@ -94,7 +94,9 @@ export const make = (
     const workers = yield* Scope.make("parallel")
     yield* Effect.addFinalizer(() => Scope.close(workers, Exit.void))
 
-    // One worker: from its spawn to its end, then what it leaves behind is settled. Fails when it does not come up.
+    const restarts = new Restarts(options.maxRestarts, options.restartWindow)
+
+    // One worker: from its spawn to its end. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>) =>
       Effect.gen(function*() {
         const worker = yield* spawner.spawn({ pool: options.name, worker: `${options.name}-${spawned++}`, options })
@@ -102,10 +104,11 @@ export const make = (
         const member = dispatcher.add(worker)
         yield* onReady
         const end = yield* Effect.onExit(worker.ended, () => Effect.sync(() => retire(member)))
-        if (end.crash !== undefined) {
-          const how = end.signal ?? `exit code ${end.exitCode}`
-          yield* Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`)
-        }
+        if (end.crash === undefined) return true
+        const how = end.signal ?? `exit code ${end.exitCode}`
+        yield* Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`)
+        restarts.crashed()
+        return member.requests > 1
       }).pipe(Effect.scoped)
 
     const retire = (member: Member) => {
@@ -113,22 +116,29 @@ export const make = (
       dispatcher.remove(member)
     }
 
-    // Keeps one slot of the pool filled. A worker that lived for a while resets the backoff.
-    const backoff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(Schedule.jittered)
-    const keepFilled = Effect.gen(function*() {
-      const started = performance.now()
-      yield* Effect.catchTag(life(Effect.void), "WorkerStartError", (error) => {
-        dispatcher.outage = error
-        if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-        return Effect.andThen(Effect.logError(error.message), Effect.fail(error))
-      })
-      if (performance.now() - started < 10_000) return yield* Effect.fail("young" as const)
-    }).pipe(Effect.retry(backoff), Effect.orDie, Effect.forever) // the schedule never ends, so nothing is left to die of
+    // Keeps one slot of the pool filled. A worker that did its work before it ended is replaced at once; one that did not is
+    // replaced after a delay that grows, and so is any when workers end too often.
+    const keepFilled = (failures: number): Effect.Effect<never> =>
+      Effect.gen(function*() {
+        const delay = restarts.delay(failures)
+        if (restarts.tooMany) {
+          const error = new PoolUnhealthy({ pool: options.name, ...restarts.summary })
+          dispatcher.outage = error
+          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+        }
+        if (delay > 0) yield* Effect.sleep(delay)
+        const worked = yield* Effect.catchTag(life(Effect.void), "WorkerStartError", (error) => {
+          dispatcher.outage = error
+          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+          return Effect.as(Effect.logError(error.message), false)
+        })
+        return worked ? 0 : failures + 1
+      }).pipe(Effect.flatMap(keepFilled))
 
     const first = Effect.gen(function*() {
       const ready = yield* Latch.make(false)
       const fiber = yield* Effect.forkIn(
-        Effect.andThen(life(ready.open), Effect.andThen(Effect.sleep("100 millis"), keepFilled)),
+        Effect.flatMap(life(ready.open), (worked) => keepFilled(worked ? 0 : 1)),
         workers
       )
       yield* Effect.raceFirst(ready.await, joinFailure(fiber))

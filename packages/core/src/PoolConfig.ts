@@ -34,6 +34,10 @@ export interface PoolInput {
   readonly asyncConcurrency?: number | undefined
   /** How long running calls may go on when the pool closes. Defaults to 5 seconds. */
   readonly drainTimeout?: Duration.Input | undefined
+  /** Crashes of workers within `restartWindow` past which the pool is unhealthy. Defaults to 10. */
+  readonly maxRestarts?: number | undefined
+  /** The time over which crashes are counted. Defaults to 60 seconds. */
+  readonly restartWindow?: Duration.Input | undefined
   /** Whether targets and attributes that start with an underscore may be reached. Defaults to false. */
   readonly allowPrivate?: boolean | undefined
   /** TypeScript functions that Python code of this pool can call by name. Defaults to none. */
@@ -54,6 +58,8 @@ export interface PoolOptions {
   readonly maxSessions: number
   readonly asyncConcurrency: number
   readonly drainTimeout: number
+  readonly maxRestarts: number
+  readonly restartWindow: number
   readonly allowPrivate: boolean
   readonly tools: ReadonlyArray<AnyTool>
   /** What the input held beside the keys above: options of the backend, which validates them. */
@@ -85,6 +91,8 @@ const keys = [
   "maxSessions",
   "asyncConcurrency",
   "drainTimeout",
+  "maxRestarts",
+  "restartWindow",
   "allowPrivate",
   "tools"
 ]
@@ -147,6 +155,8 @@ export const resolve = (
       maxSessions: integer("maxSessions", input.maxSessions, 10_000, 1),
       asyncConcurrency: integer("asyncConcurrency", input.asyncConcurrency, 1000, 1),
       drainTimeout: millis("drainTimeout", input.drainTimeout, 5_000),
+      maxRestarts: integer("maxRestarts", input.maxRestarts, 10, 0),
+      restartWindow: millis("restartWindow", input.restartWindow, 60_000),
       allowPrivate: input.allowPrivate ?? false,
       tools: input.tools ?? [],
       backend

@@ -169,6 +169,19 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("@snakepit/core/P
   }
 }
 
+/** The pool's workers end too often; it goes on trying to start one. The call has not run. */
+export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>("@snakepit/core/PoolUnhealthy")("PoolUnhealthy", {
+  pool: Schema.String,
+  /** Crashes within the window. */
+  crashes: Schema.Int,
+  windowMillis: Schema.Number
+}) {
+  override get message() {
+    return `pool "${this.pool}" is unhealthy: its workers crashed ${this.crashes} times in ${this.windowMillis} ms. ` +
+      "It goes on trying; see the crashes before this one for the cause"
+  }
+}
+
 /** No pool has this name. */
 export class PoolNotFound extends Schema.TaggedError<PoolNotFound>("@snakepit/core/PoolNotFound")("PoolNotFound", {
   pool: Schema.String,
@@ -222,6 +235,7 @@ export const RuntimeFailure = Schema.Union([
   PoolSaturated,
   QueueTimeout,
   PoolClosed,
+  PoolUnhealthy,
   PoolNotFound,
   SessionLost,
   SessionBusy,

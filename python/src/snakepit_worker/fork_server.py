@@ -195,9 +195,10 @@ def reset_after_fork(threads: int) -> None:
     for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
         os.environ[f"{name}_NUM_THREADS"] = str(threads)
     os.environ["VECLIB_MAXIMUM_THREADS"] = str(threads)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    # `numpy.random` is imported on first use; where it was not, a worker's own import seeds it
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
     if threads > 1:
         set_openblas_threads(threads)
 
