@@ -38,7 +38,7 @@ interface Kit {
 export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
   WorkerSpawner,
   Effect.gen(function*() {
-    const directory = yield* RuntimeDirectory.make
+    const directory = yield* RuntimeDirectory.make()
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
@@ -146,6 +146,7 @@ const start = (
       threads: wanted.options.threads,
       max_frame_bytes: options.maxFrameBytes,
       allow_private: wanted.options.allowPrivate,
+      memory_limit_bytes: options.memoryLimit ?? null,
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
       start_timeout_seconds: options.startTimeout / 1000
     }
@@ -180,6 +181,12 @@ const connect = (
         encoder: () => new Encoder({ adapters }),
         decoder: () => new Decoder({ adapters }),
         ladder: { cooperative: options.cancelGrace, raised: options.killGrace, terminated: options.stopTimeout },
+        heartbeat: {
+          interval: options.heartbeatInterval,
+          timeout: options.heartbeatTimeout,
+          misses: options.heartbeatMisses
+        },
+        limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
         process
       },
       (exit) => resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ormsgpack import packb
 
 from .errors import WorkerFailure
+from .memory import resident_bytes, when_there_is_memory
 from .wire import FrameError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Control:
                 if frames is None:
                     break
                 for frame in frames:
-                    self._take(frame)
+                    when_there_is_memory(self._take, frame)
         except (OSError, FrameError) as error:
             if not self._leaving:
                 print(f"snakepit: the control channel broke: {error}", file=sys.stderr)
@@ -123,18 +124,6 @@ def stacks() -> str:
     for ident, frame in sys._current_frames().items():
         parts.append(f"Thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}")
     return "\n".join(parts)
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process in bytes, from the kernel; 0 where it does not tell."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def end_with_host() -> None:

@@ -16,6 +16,7 @@ from ormsgpack import Ext, packb, unpackb
 
 from .context import current
 from .errors import CallCancelled, ProtocolError, SessionLost, WorkerFailure, describe
+from .memory import release_frames
 from .values import Packer
 
 if TYPE_CHECKING:
@@ -346,6 +347,9 @@ class Execution:
         elif isinstance(error, WorkerFailure):
             reason = {"_tag": "Fail", "error": error.to_error()}
         else:
+            if isinstance(error, MemoryError):
+                # what used up the memory hangs on the frames that failed, and describing the error takes some too
+                release_frames(error)
             reason = {"_tag": "Fail", "error": describe(error, call=running.payload)}
         exit = {"_tag": "Failure", "cause": [reason]}
         return self._plain.pack({"_tag": "Exit", "requestId": running.id, "exit": exit})

@@ -19,6 +19,7 @@ from .control import Control
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution, Gate
 from .lifeline import hold_to
+from .memory import limit_memory
 from .resolve import Resolver
 from .sessions import Sessions
 from .values import Unpacker
@@ -60,6 +61,8 @@ def run_forked(boot: dict[str, Any], listener: socket.socket) -> None:
 def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     import faulthandler
 
+    if boot.get("memory_limit_bytes") is not None:
+        limit_memory(boot["memory_limit_bytes"])
     faulthandler.enable()
     # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock
     faulthandler.register(signal.SIGUSR2, all_threads=True)

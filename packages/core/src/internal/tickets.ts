@@ -66,6 +66,7 @@ export class StreamTicket extends Ticket {
 
   override onChunk(values: ReadonlyArray<unknown>): void {
     if (this.answered) return
+    this.hasDelivered = true
     this.chunks.push(values)
     this.wake()
   }

@@ -5,7 +5,8 @@
  * It takes commands on its boot channel, a JSON line each, and reports there: `{ forked, pid }`, `{ exited, code, signal }`. A
  * worker's stdout and stderr are connections that the client opens on the worker's socket, since a fork has the server's.
  *
- * When the server dies its workers live on, but nobody learns their exit codes any more; the next start makes a new server.
+ * When the server dies its workers live on, but nobody learns their exit codes any more; the next start makes a new server. One
+ * that is asked for a fork and does not answer is killed, and so counts as dead.
  */
 import * as net from "node:net"
 import * as os from "node:os"
@@ -18,6 +19,7 @@ import { Encoder } from "../MessagePack.ts"
 import { field } from "./failures.ts"
 import type { Interpreter } from "./launch.ts"
 import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
+import * as ProcessIdentity from "./processIdentity.ts"
 import { describeEnd, spawnPython } from "./spawnedProcess.ts"
 import { readLines, Tail } from "./stdio.ts"
 
@@ -80,7 +82,6 @@ export const make = (
         const exitCode = typeof code === "number" ? code : null
         const signal = typeof number === "number" ? signalName(number) : null
         exits.get(exited)?.({ crash: classify(exitCode, signal), exitCode, signal })
-        exits.delete(exited)
         return
       }
       const refused = field(message, "refused")
@@ -94,8 +95,7 @@ export const make = (
       for (const waiting of asked.values()) waiting.onFailed(`the fork server died: ${describeEnd(end)}`)
       asked.clear()
       // its workers go on; their ends are known from their connections from now on, without exit codes
-      for (const [pid, onEnd] of exits) watchOrphan(pid, onEnd)
-      exits.clear()
+      for (const [pid, onEnd] of exits) watchOrphan(ProcessIdentity.of(pid), 0, onEnd)
     })
     boot.write(
       `${JSON.stringify({ preload: options.preload, python_path: options.pythonPath, threads: options.threads })}\n`
@@ -108,9 +108,14 @@ export const make = (
           Effect.callback<number, string>((resume) => {
             if (!alive) return resume(Effect.fail("the fork server has died"))
             const number = ++last
+            const timer = setTimeout(() => process.kill("SIGKILL"), forkMillis)
+            const answer = (exit: Exit.Exit<number, string>) => {
+              clearTimeout(timer)
+              resume(exit)
+            }
             asked.set(number, {
-              onPid: (pid) => resume(Effect.succeed(pid)),
-              onFailed: (reason) => resume(Effect.fail(reason))
+              onPid: (pid) => answer(Exit.succeed(pid)),
+              onFailed: (reason) => answer(Exit.fail(reason))
             })
             boot.write(`${JSON.stringify({ fork: number, boot: workerBoot })}\n`)
           }),
@@ -125,20 +130,28 @@ export const make = (
           })
         ]
         const lifeline = openPlain(workerBoot, "lifeline")
-        const ended = new Promise<Worker.WorkerEnd>((resolve) => {
-          exits.set(pid, (end) => {
-            // what it started must not hold its sockets open
-            killGroup(pid, "SIGKILL")
-            lifeline.destroy()
-            const timer = setTimeout(() => resolve(end), pipeGraceMillis)
-            Promise.all(printed).then(() => {
-              clearTimeout(timer)
-              resolve(end)
-            })
+        const identity = ProcessIdentity.of(pid)
+        const onEnd = (end: Worker.WorkerEnd) => {
+          if (exits.get(pid) !== onEnd) return
+          exits.delete(pid)
+          // what it started must not hold its sockets open
+          killGroup(pid, "SIGKILL")
+          lifeline.destroy()
+          const timer = setTimeout(() => resolve(end), pipeGraceMillis)
+          Promise.all(printed).then(() => {
+            clearTimeout(timer)
+            resolve(end)
           })
-          if (!alive) watchOrphan(pid, resolve)
-        })
-        return { pid, stderr, kill: (signal: NodeJS.Signals) => killGroup(pid, signal), ended }
+        }
+        const { promise: ended, resolve } = Promise.withResolvers<Worker.WorkerEnd>()
+        exits.set(pid, onEnd)
+        if (!alive) watchOrphan(identity, 0, onEnd)
+        const kill = (signal: NodeJS.Signals) => {
+          killGroup(pid, signal)
+          // a server that hangs does not tell of the end
+          if (signal === "SIGKILL") watchOrphan(identity, reportMillis, onEnd)
+        }
+        return { pid, stderr, kill, ended }
       })
 
     return { pid: process.pid, isAlive: () => alive, fork }
@@ -153,6 +166,12 @@ const oneThread = {
 }
 
 const pipeGraceMillis = 200
+
+/** A fork takes about a millisecond; a server that takes this long does nothing at all. */
+const forkMillis = 5_000
+
+/** How long the end of a killed worker may take to be reported by the server. */
+const reportMillis = 500
 
 /** Opens a channel on which the worker gets no messages: what it prints, and its lifeline. */
 const openPlain = (boot: Boot, channel: "stdout" | "stderr" | "lifeline"): net.Socket => {
@@ -175,16 +194,19 @@ const readPrinted = (boot: Boot, channel: "stdout" | "stderr", onLine: (line: st
     readLines(socket, onLine)
   })
 
-/** Watches a process whose parent is gone, by asking whether it is still there. */
-const watchOrphan = (pid: number, onEnd: (end: Worker.WorkerEnd) => void): void => {
+/** Watches a process whose parent is gone or silent, by asking whether it lives; tells so many milliseconds after its end. */
+const watchOrphan = (
+  identity: ProcessIdentity.ProcessIdentity,
+  millis: number,
+  onEnd: (end: Worker.WorkerEnd) => void
+): void => {
   const timer = setInterval(() => {
-    try {
-      process.kill(pid, 0)
-    } catch {
-      clearInterval(timer)
-      onEnd({ crash: "exit", exitCode: null, signal: null })
-    }
+    if (ProcessIdentity.isAlive(identity)) return
+    clearInterval(timer)
+    setTimeout(() => onEnd({ crash: "exit", exitCode: null, signal: null }), millis).unref()
   }, 20)
+  // closing the pool waits for the end where it has to; the timer alone keeps no program running
+  timer.unref()
 }
 
 const signalName = (number: number): string => {

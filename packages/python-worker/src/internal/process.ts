@@ -12,6 +12,7 @@ export interface Boot {
   readonly threads: number
   readonly max_frame_bytes: number
   readonly allow_private: boolean
+  readonly memory_limit_bytes: number | null
   readonly python_path: ReadonlyArray<string>
   readonly start_timeout_seconds: number
 }

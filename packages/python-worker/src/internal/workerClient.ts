@@ -16,10 +16,14 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import { type CallbackFunction, Decoder, type DecodeHooks, Encoder, type EncodeHooks } from "../MessagePack.ts"
 import { Channel } from "./channel.ts"
+import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
+import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { InFlight } from "./inFlight.ts"
+import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { threadStates } from "./threadStates.ts"
 
 /** How long each rung of the cancellation ladder is given, in milliseconds. */
 export interface Ladder {
@@ -29,6 +33,16 @@ export interface Ladder {
   readonly raised: number
   /** After SIGTERM. */
   readonly terminated: number
+}
+
+/** When a worker that works is worn all the same. */
+export interface WearLimits {
+  /** Milliseconds since its start. */
+  readonly age: number | undefined
+  /** Calls it was given. */
+  readonly calls: number | undefined
+  /** Resident bytes of the Python process. */
+  readonly memory: number | undefined
 }
 
 export interface ClientOptions {
@@ -41,6 +55,8 @@ export interface ClientOptions {
   readonly encoder: () => Encoder
   readonly decoder: () => Decoder
   readonly ladder: Ladder
+  readonly heartbeat: HeartbeatOptions
+  readonly limits: WearLimits
   readonly process: WorkerProcess
 }
 
@@ -80,6 +96,12 @@ export class WorkerClient implements Worker.Worker {
   private lastCallback = 0
   private greeted = 0
   private fault: string | undefined
+  private unresponsive = false
+  private readonly wear = Deferred.makeUnsafe<string>()
+  private readonly startedAt = performance.now()
+  private calls = 0
+  private heartbeat: Heartbeat | undefined
+  private readonly killedForMemory: () => boolean
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
   private encoding: Call.Call | undefined
   private encodingNumber = 0
@@ -88,6 +110,7 @@ export class WorkerClient implements Worker.Worker {
     this.options = options
     this.ready = ready
     this.id = options.worker
+    this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
@@ -111,6 +134,10 @@ export class WorkerClient implements Worker.Worker {
 
   get ended(): Effect.Effect<Worker.WorkerEnd> {
     return Deferred.await(this.end)
+  }
+
+  get worn(): Effect.Effect<string> {
+    return Deferred.await(this.wear)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -144,6 +171,7 @@ export class WorkerClient implements Worker.Worker {
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
     this.inFlight.set(number, observer)
     this.data.flushSoon()
+    if (++this.calls === this.options.limits.calls) this.wearOut(`it was given ${this.calls} calls, its maxCalls`)
     return number
   }
 
@@ -206,11 +234,66 @@ export class WorkerClient implements Worker.Worker {
   }
 
   /** Whether the worker answers on its control channel. */
-  readonly ping: Effect.Effect<void> = Effect.callback((resume) => {
-    this.pongs.push(() => resume(Effect.void))
-    this.sendControl({ _tag: "Ping" })
-  })
+  readonly ping: Effect.Effect<void> = Effect.callback((resume) => this.sendPing(() => resume(Effect.void)))
   private readonly pongs: Array<() => void> = []
+
+  private sendPing(onPong: () => void): void {
+    this.pongs.push(onPong)
+    this.sendControl({ _tag: "Ping" })
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Liveness and wear
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private watch(): void {
+    this.heartbeat = new Heartbeat(
+      this.options.heartbeat,
+      (onPong) => {
+        this.sendPing(onPong)
+        this.measure()
+      },
+      (millis) => this.onSilent(millis)
+    )
+  }
+
+  /** The worker hangs: its stacks are asked for, by a signal that needs no interpreter lock, and it is killed. */
+  private onSilent(millis: number): void {
+    if (this.greeted < 2) return
+    const { kill, pid } = this.options.process
+    this.isOpen = false
+    this.unresponsive = true
+    const states = threadStates(pid)
+    // the signal below may cut short what the call waits for, so what the call still answers is not to be trusted
+    this.data.destroy()
+    this.fault = [`it did not answer for ${Math.round(millis)} ms`, ...states].join("; ")
+    try {
+      // to the process alone: those that it started do not know the signal, and would die of it
+      process.kill(pid, "SIGUSR2")
+    } catch {
+      // it has just ended
+    }
+    // the dump is written inside the signal's handler, so this is the time for its way here
+    setTimeout(() => kill("SIGKILL"), stackGraceMillis)
+  }
+
+  private measure(): void {
+    const { age, memory } = this.options.limits
+    const lived = performance.now() - this.startedAt
+    if (age !== undefined && lived >= age) this.wearOut(`it is ${Math.round(lived)} ms old; its maxAge is ${age} ms`)
+    if (memory === undefined) return
+    this.requestControl("snakepit.memory", {}, (exit) => {
+      const resident = field(field(exit, "value"), "rss_bytes")
+      if (typeof resident === "number" && resident > memory) {
+        this.wearOut(`its memory is ${resident} bytes; its maxMemory is ${memory}`)
+      }
+    })
+  }
+
+  private wearOut(reason: string): void {
+    // not here and now: this runs while a call is being placed
+    setImmediate(() => Deferred.doneUnsafe(this.wear, Exit.succeed(reason)))
+  }
 
   // -------------------------------------------------------------------------------------------------------------------
   // From the worker
@@ -294,7 +377,9 @@ export class WorkerClient implements Worker.Worker {
 
   private onHello(exit: unknown): void {
     this.greeted++
-    if (this.greeted === 2) this.ready(Exit.succeed(field(exit, "value")))
+    if (this.greeted < 2) return
+    this.watch()
+    this.ready(Exit.succeed(field(exit, "value")))
   }
 
   private onRequest(message: unknown): void {
@@ -443,7 +528,7 @@ export class WorkerClient implements Worker.Worker {
     if (this.greeted < 2) this.ready(Exit.fail(reason))
     if (!this.isOpen) return
     this.isOpen = false
-    this.fault = reason
+    this.fault = `the connection ended: ${reason}`
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
     setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis).unref()
   }
@@ -451,10 +536,13 @@ export class WorkerClient implements Worker.Worker {
   /** The process has ended. Reads what it had sent before, then settles what is left. */
   onProcessEnd(how: Worker.WorkerEnd): void {
     this.isOpen = false
+    this.heartbeat?.stop()
+    const stderr = this.options.process.stderr
+    const crash = this.unresponsive ? "unresponsive" : crashClass(how, stderr.all, this.killedForMemory)
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : how.crash ?? "exit" })
+      this.settleAll({ ...how, crash: this.leaving ? undefined : crash })
     })
   }
 
@@ -471,8 +559,9 @@ export class WorkerClient implements Worker.Worker {
         signal: end.signal,
         stderr: [
           ...this.options.process.stderr.all,
-          ...(this.fault === undefined ? [] : [`snakepit: the connection ended: ${this.fault}`])
+          ...(this.fault === undefined ? [] : [`snakepit: ${this.fault}`])
         ],
+        pythonStack: [...this.options.process.stderr.stacks.threads],
         inFlight,
         mayHaveExecuted
       })
@@ -569,6 +658,8 @@ export class WorkerClient implements Worker.Worker {
 const protocolVersion = 1
 
 const closeGraceMillis = 100
+
+const stackGraceMillis = 250
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 
