@@ -59,7 +59,7 @@ const poolOf = (start: Start, preload: ReadonlyArray<string>) => ({
 /** Milliseconds from asking the spawner for a worker until it is ready; the first, which starts the fork server, is left out. */
 const starts = (start: Start, preload: ReadonlyArray<string>, rounds: number) =>
   Effect.gen(function* () {
-    const spawner = yield* WorkerSpawner.WorkerSpawner
+    const spawner = yield* WorkerSpawner
     const options = yield* PoolConfig.resolve("bench", poolOf(start, preload), PythonWorkerConfig.keys)
     const millis: Array<number> = []
     for (let round = 0; round <= rounds; round++) {

@@ -34,9 +34,11 @@ const length = (payload: Uint8Array) => Snakepit.call("builtins.len", { args: [p
 const repeat = (unit: Uint8Array, count: number) =>
   Snakepit.call("operator.mul", { args: [unit, count], success: Schema.Uint8Array })
 
-/** Starts a pool of `workers` workers and waits until it has answered. */
-export const openSnakepit = async (workers: number): Promise<SnakepitSubject> => {
-  const runtime = ManagedRuntime.make(SnakepitNode.layer({ pools: { default: { size: workers, python: interpreter() } } }))
+/** Starts a pool of `workers` workers, in the default way unless told otherwise, and waits until it has answered. */
+export const openSnakepit = async (workers: number, start?: "fork" | "spawn"): Promise<SnakepitSubject> => {
+  const runtime = ManagedRuntime.make(
+    SnakepitNode.layer({ pools: { default: { size: workers, start, python: interpreter() } } })
+  )
   try {
     await runtime.runPromise(sqrt(4))
   } catch (error) {

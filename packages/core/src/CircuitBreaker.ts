@@ -81,7 +81,7 @@ export const read = (reader: OptionReader, input: CircuitBreakerInput): CircuitB
       given.failureTags,
       failureTags,
       (tag): tag is string => typeof tag === "string",
-      "a list of error tags, like [\"WorkerCrash\"]"
+      'a list of error tags, like ["WorkerCrash"]'
     )
   }
 }
@@ -113,7 +113,7 @@ export const makeResolved = (
   name: string,
   options: CircuitBreakerOptions
 ): Effect.Effect<CircuitBreaker, never, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const store = new ProbingStore(options.probes, options.successes)
     const breaker = yield* Effects.make({
       tripPolicy: Effects.consecutive(options.failures),
@@ -124,9 +124,10 @@ export const makeResolved = (
       if (Exit.isSuccess(exit)) return Effects.success
       if (Cause.hasInterruptsOnly(exit.cause)) return Effects.ignored
       const error = Cause.findErrorOption(exit.cause)
-      const tag: unknown = error._tag === "Some" && typeof error.value === "object" && error.value !== null
-        ? Reflect.get(error.value, "_tag")
-        : undefined
+      const tag: unknown =
+        error._tag === "Some" && typeof error.value === "object" && error.value !== null
+          ? Reflect.get(error.value, "_tag")
+          : undefined
       return typeof tag === "string" && options.failureTags.includes(tag) ? Effects.failure() : Effects.success
     }
 

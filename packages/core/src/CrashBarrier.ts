@@ -4,7 +4,7 @@
  * A call that cannot have begun is moved to another worker, whatever stands here. A call that may have run is tried again when
  * the policy allows it; a call that killed several workers is refused as `PoisonCall`. `internal/dispatcher.ts` applies this.
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
 import { type OptionReader, readBoolean, readKeys, readList } from "./internal/optionReader.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
@@ -78,7 +78,10 @@ export interface Attempt {
 
 /** Whether a call that may have run is tried again. */
 export const allowsRetry = (options: CrashBarrierOptions, attempt: Attempt): boolean =>
-  options.enabled && attempt.retries < options.maxRetries && !attempt.inSession && !attempt.hasDelivered &&
+  options.enabled &&
+  attempt.retries < options.maxRetries &&
+  !attempt.inSession &&
+  !attempt.hasDelivered &&
   (options.retry === "always" || (options.retry === "idempotent" && attempt.idempotent))
 
 /** Validates the option. */
@@ -105,7 +108,7 @@ export const read = (reader: OptionReader, input: CrashBarrierInput | undefined)
       given.taintOnErrorTypes,
       [],
       (type): type is string => typeof type === "string" && type !== "",
-      "a list of Python exception names, like [\"MemoryError\"]"
+      'a list of Python exception names, like ["MemoryError"]'
     ),
     taintDeviceOnGpuFatal: readBoolean(reader, "crashBarrier.taintDeviceOnGpuFatal", given.taintDeviceOnGpuFatal, true),
     markOn: readList(

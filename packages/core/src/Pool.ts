@@ -4,11 +4,13 @@
  * The placement of calls is `internal/dispatcher.ts`; here the dispatcher is given its workers, and its calls become
  * Effects. `Snakepit.ts` holds the pools of a program.
  */
+import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as PubSub from "effect/PubSub"
 import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
@@ -16,6 +18,7 @@ import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { Call, CallOptions, Invocation, TraceParent } from "./Call.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as Health from "./Health.ts"
 import { CrashHistory } from "./internal/crashHistory.ts"
 import type { Decode } from "./internal/decodeResult.ts"
 import type { Deadlines } from "./internal/deadlines.ts"
@@ -82,6 +85,11 @@ export interface Pool {
   readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SessionLimit | SnakepitError>
   readonly closeSession: (session: Placement) => Effect.Effect<void>
   readonly stats: Effect.Effect<PoolStats>
+  readonly health: Effect.Effect<Health.PoolHealth>
+  /** Emits when workers came or went: the health may have changed. */
+  readonly changes: Stream.Stream<void>
+  /** Crashes of the last hour, oldest first; the latest 1000 of them at most. */
+  readonly crashes: (filter?: Health.CrashFilter) => Effect.Effect<ReadonlyArray<Health.CrashRecord>>
 }
 
 /**
@@ -98,6 +106,8 @@ export const make = (
     const dispatcher = new Dispatcher(options, deadlines)
     const barrier = options.crashBarrier
     const crashes = new CrashHistory()
+    const changes = yield* PubSub.sliding<void>(1)
+    const device = options.backend["device"]
     const breaker = options.circuitBreaker === undefined
       ? undefined
       : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
@@ -116,6 +126,7 @@ export const make = (
         const worker = yield* spawner.spawn({ pool: options.name, worker: `${options.name}-${spawned++}`, options })
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
+        PubSub.publishUnsafe(changes, undefined)
         yield* onReady
         const slot: Slot = { isHandedOver: false }
         const end = yield* Effect.raceFirst(worker.ended, recycle(member, slot)).pipe(
@@ -135,7 +146,7 @@ export const make = (
           signal: end.signal,
           inFlight: member.crash?.inFlight ?? [],
           stderr: member.crash?.stderr ?? [],
-          at: Date.now()
+          at: yield* Clock.currentTimeMillis
         })
         if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN)) return outcome
         yield* Effect.logWarning(`its place stays empty for ${barrier.taintDuration} ms, as exit code ${end.exitCode} asks`)
@@ -169,6 +180,7 @@ export const make = (
     const retire = (member: Member) => {
       sessions.lose(member)
       dispatcher.remove(member)
+      PubSub.publishUnsafe(changes, undefined)
     }
 
     // Keeps one slot of the pool filled. A worker that did its work before it ended is replaced at once; one that did not is
@@ -320,13 +332,33 @@ export const make = (
       ...given.attributes
     })
 
+    const health = Effect.gen(function*() {
+      const now = yield* Clock.currentTimeMillis
+      const fatal = barrier.enabled && barrier.taintDeviceOnGpuFatal && typeof device === "string"
+        ? crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now).at(-1)
+        : undefined
+      return Health.judge({
+        pool: options.name,
+        workers: dispatcher.members.filter((member) => member.isOpen).length,
+        size: options.size,
+        isClosed: dispatcher.isClosed,
+        crashes: crashes.find({ since: now - Health.crashWindowMillis }, now),
+        restartsTooOften: restarts.tooMany,
+        circuit: breaker === undefined ? undefined : yield* breaker.state,
+        devices: fatal === undefined ? [] : [{ device: String(device), until: fatal.at + barrier.taintDuration }]
+      })
+    })
+
     return {
       options,
       run,
       stream,
       openSession: (tools) => Effect.suspend(() => sessions.open(tools)),
       closeSession: (session) => Effect.sync(() => sessions.close(session)),
-      stats: Effect.sync(() => statsOf(dispatcher, sessions))
+      stats: Effect.sync(() => statsOf(dispatcher, sessions)),
+      health,
+      changes: Stream.fromPubSub(changes),
+      crashes: (filter = {}) => Effect.map(Clock.currentTimeMillis, (now) => crashes.find(filter, now))
     }
   })
 

@@ -46,7 +46,14 @@ export const Idempotent = Context.Reference<boolean>("@snakepit/core/RetryPolicy
 })
 
 // The call has not begun when one of these ends it, and another moment may find room or a worker for it.
-const refusals = new Set(["PoolSaturated", "QueueTimeout", "PoolUnhealthy", "WorkerStartError", "SessionBusy", "CircuitOpen"])
+const refusals = new Set([
+  "PoolSaturated",
+  "QueueTimeout",
+  "PoolUnhealthy",
+  "WorkerStartError",
+  "SessionBusy",
+  "CircuitOpen"
+])
 
 // What happened to these calls is not known, and the fault was not theirs.
 const interruptions = new Set(["WorkerCrash", "CallTimeout", "ProtocolError"])
@@ -79,15 +86,14 @@ export const isTransient = (error: unknown, idempotent: boolean): boolean => {
 export const make = (options: Options = {}): Schedule.Schedule<number, unknown> => {
   const times = options.times ?? 3
   const retryable = options.retryable
-  const isRetryable: (error: unknown, idempotent: boolean) => boolean = retryable === undefined
-    ? isTransient
-    : typeof retryable === "function"
-    ? retryable
-    : (error) => retryable.includes(tagOf(error) ?? "")
-  return Schedule.while(
-    delays(options),
-    ({ attempt, input }) =>
-      attempt > times ? Effect.succeed(false) : Effect.map(Idempotent, (idempotent) => isRetryable(input, idempotent))
+  const isRetryable: (error: unknown, idempotent: boolean) => boolean =
+    retryable === undefined
+      ? isTransient
+      : typeof retryable === "function"
+        ? retryable
+        : (error) => retryable.includes(tagOf(error) ?? "")
+  return Schedule.while(delays(options), ({ attempt, input }) =>
+    attempt > times ? Effect.succeed(false) : Effect.map(Idempotent, (idempotent) => isRetryable(input, idempotent))
   )
 }
 
@@ -99,12 +105,14 @@ export const delays = (options: DelayOptions = {}): Schedule.Schedule<number, un
   const jitter = options.jitter ?? 0.2
   const nominal = (retry: number): number =>
     strategy === "constant" ? initial : strategy === "linear" ? initial * retry : initial * 2 ** (retry - 1)
-  return Schedule.fromStepWithMetadata(Effect.succeed(({ attempt }: Schedule.InputMetadata<unknown>) =>
-    Effect.map(Random.next, (random): [number, Duration.Duration] => [
-      attempt,
-      Duration.millis(Math.min(max, nominal(attempt)) * (1 + jitter * (2 * random - 1)))
-    ])
-  ))
+  return Schedule.fromStepWithMetadata(
+    Effect.succeed(({ attempt }: Schedule.InputMetadata<unknown>) =>
+      Effect.map(Random.next, (random): [number, Duration.Duration] => [
+        attempt,
+        Duration.millis(Math.min(max, nominal(attempt)) * (1 + jitter * (2 * random - 1)))
+      ])
+    )
+  )
 }
 
 const tagOf = (error: unknown): string | undefined => {

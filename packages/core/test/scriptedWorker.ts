@@ -2,7 +2,7 @@
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
+import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { Snakepit } from "@snakepit/core"
@@ -55,18 +55,21 @@ export class ScriptedWorker implements Worker {
     const inFlight = calls.map(([, observer]) => observer.call.target)
     for (const [index, [number, observer]] of calls.entries()) {
       if (index < this.concurrency) {
-        this.answer(number, Exit.fail(
-          new WorkerCrash({
-            pool: "default",
-            worker: this.id,
-            crash,
-            exitCode,
-            signal: null,
-            stderr: [],
-            inFlight,
-            mayHaveExecuted: true
-          })
-        ))
+        this.answer(
+          number,
+          Exit.fail(
+            new WorkerCrash({
+              pool: "default",
+              worker: this.id,
+              crash,
+              exitCode,
+              signal: null,
+              stderr: [],
+              inFlight,
+              mayHaveExecuted: true
+            })
+          )
+        )
       } else {
         this.calls.delete(number)
         observer.onDropped()
@@ -98,21 +101,22 @@ export class ScriptedWorker implements Worker {
 /** The service over scripted workers, and the workers it has started so far. */
 export const scripted = (
   options: NonNullable<Snakepit.Config["pools"]>[string],
-  script: Script
+  script: Script,
+  backendKeys: ReadonlyArray<string> = []
 ): { readonly layer: Layer.Layer<Snakepit.Snakepit, unknown>; readonly workers: Array<ScriptedWorker> } => {
   const workers: Array<ScriptedWorker> = []
   const spawner = Layer.succeed(WorkerSpawner, {
-    spawn: ({ options, worker: id }) =>
+    spawn: ({ options: { profile, threads }, worker: id }) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          const worker = new ScriptedWorker(id, options.profile === "thread" ? options.threads : 1, script)
+          const worker = new ScriptedWorker(id, profile === "thread" ? threads : 1, script)
           workers.push(worker)
           return worker
         }),
         (worker) => Effect.sync(() => worker.close())
       )
   })
-  return { layer: Layer.provide(Snakepit.layer({ pools: { default: options } }), spawner), workers }
+  return { layer: Layer.provide(Snakepit.layer({ pools: { default: options } }, backendKeys), spawner), workers }
 }
 
 /** Lets the test's clock run until the fiber has ended, and answers how. */

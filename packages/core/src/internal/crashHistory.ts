@@ -40,10 +40,11 @@ export class CrashHistory {
   /** The crashes that match, oldest first. */
   find(filter: CrashFilter, now: number): ReadonlyArray<CrashRecord> {
     while (this.records[0] !== undefined && this.records[0].at <= now - keptMillis) this.records.shift()
-    return this.records.filter((record) =>
-      (filter.pool === undefined || record.pool === filter.pool) &&
-      (filter.crash === undefined || record.crash === filter.crash) &&
-      (filter.since === undefined || record.at >= filter.since)
+    return this.records.filter(
+      (record) =>
+        (filter.pool === undefined || record.pool === filter.pool) &&
+        (filter.crash === undefined || record.crash === filter.crash) &&
+        (filter.since === undefined || record.at >= filter.since)
     )
   }
 }

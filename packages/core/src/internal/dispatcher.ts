@@ -208,6 +208,10 @@ export class Dispatcher {
     this.poison = new Poison(options.crashBarrier.poisonAfter)
   }
 
+  get isClosed(): boolean {
+    return this.closed
+  }
+
   get queued(): number {
     return this.waiting.size + this.waitingPinned
   }
@@ -490,15 +494,13 @@ export class Dispatcher {
     // its place in the waiting room is that of a call that comes now
     ticket.submittedAt = 0
     this.backingOff.add(ticket)
-    const wait = Effect.suspend(() =>
-      trouble.wait === undefined
-        ? Effect.flatMap(Schedule.toStepWithSleep(this.options.crashBarrier.backoff), (wait) => {
-          trouble.wait = wait
-          return wait(trouble.last)
-        })
-        : trouble.wait(trouble.last)
-    )
-    trouble.waiting = Effect.runForkWith(ticket.call.context)(wait)
+    const delay = trouble.wait === undefined
+      ? Effect.flatMap(Schedule.toStepWithSleep(this.options.crashBarrier.backoff), (wait) => {
+        trouble.wait = wait
+        return wait(trouble.last)
+      })
+      : trouble.wait(trouble.last)
+    trouble.waiting = Effect.runForkWith(ticket.call.context)(delay)
     trouble.waiting.addObserver((exit) => {
       // whoever stopped the wait has dealt with the call
       if (!this.backingOff.delete(ticket)) return

@@ -6,12 +6,7 @@ export interface OptionReader {
   readonly integer: (key: string, value: unknown, fallback: number, minimum: number) => number
   /** A duration, in milliseconds. */
   readonly millis: (key: string, value: Duration.Input | undefined, fallback: number) => number
-  readonly oneOf: <const A extends string>(
-    key: string,
-    value: A | undefined,
-    fallback: A,
-    all: ReadonlyArray<A>
-  ) => A
+  readonly oneOf: <const A extends string>(key: string, value: A | undefined, fallback: A, all: ReadonlyArray<A>) => A
 }
 
 /** Whether the value is an object with known keys only; refuses it otherwise. */

@@ -69,7 +69,13 @@ export class ProbingStore {
       return Effect.succeed({ generation: this.generation, probe, consecutiveOpenings: this.openings, transition })
     })
 
-  readonly record = ({ generation, key, openFor, outcome, tripPolicy }: Record): Effect.Effect<Transition | undefined> =>
+  readonly record = ({
+    generation,
+    key,
+    openFor,
+    outcome,
+    tripPolicy
+  }: Record): Effect.Effect<Transition | undefined> =>
     Effect.map(Clock.currentTimeMillis, (now): Transition | undefined => {
       if (generation !== this.generation) return undefined
       const from = this.current

@@ -143,7 +143,10 @@ export const make = (
             resolve(end)
           })
         }
-        const { promise: ended, resolve } = Promise.withResolvers<Worker.WorkerEnd>()
+        let resolve: (end: Worker.WorkerEnd) => void = () => {}
+        const ended = new Promise<Worker.WorkerEnd>((settle) => {
+          resolve = settle
+        })
         exits.set(pid, onEnd)
         if (!alive) watchOrphan(identity, 0, onEnd)
         const kill = (signal: NodeJS.Signals) => {
