@@ -10,6 +10,9 @@ import type { Encoder } from "../MessagePack.ts"
 /** Takes one frame: `bytes` from `start` to `end`. The memory is reused after it returns, unless the frame is above 4 KiB. */
 export type OnFrame = (bytes: Buffer, start: number, end: number) => void
 
+/** How an ordinary end is reported: the peer closed, and nothing was wrong with what it sent. */
+export const closedReason = "the connection is closed"
+
 const readBytes = 1 << 18
 
 /** Byte strings above this size are decoded as views, so the frames that hold them need memory of their own. */
@@ -51,7 +54,7 @@ export class Channel {
       }
     })
     this.socket.on("error", (error) => this.onBroken(error.message))
-    this.socket.on("close", () => this.onBroken("the connection is closed"))
+    this.socket.on("close", () => this.onBroken(closedReason))
   }
 
   /** Connects. `onBroken` is called once or more when the connection has ended, whatever the reason. */

@@ -14,8 +14,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { type CallbackFunction, Decoder, type DecodeHooks, Encoder, type EncodeHooks } from "../MessagePack.ts"
-import { Channel } from "./channel.ts"
+import type { CallbackFunction, Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import { Channel, closedReason } from "./channel.ts"
 import { decodeExit, field } from "./failures.ts"
 import { InFlight } from "./inFlight.ts"
 import { Requests } from "./requests.ts"
@@ -472,7 +472,7 @@ export class WorkerClient implements Worker.Worker {
         signal: end.signal,
         stderr: [
           ...this.options.process.stderr(),
-          ...(this.fault === undefined ? [] : [`snakepit: the connection ended: ${this.fault}`])
+          ...(this.fault === undefined || this.fault === closedReason ? [] : [`snakepit: the connection ended: ${this.fault}`])
         ],
         inFlight,
         mayHaveExecuted
@@ -602,8 +602,9 @@ const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
 
 const describeError = (error: unknown): unknown => {
   const tag = field(error, "_tag")
+  const message = field(error, "message")
   return {
     _tag: typeof tag === "string" ? tag : error instanceof Error ? error.name : "Error",
-    message: error instanceof Error ? error.message : String(error)
+    message: typeof message === "string" ? message : String(error)
   }
 }
