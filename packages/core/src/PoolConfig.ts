@@ -73,7 +73,8 @@ const show = (value: unknown): string => {
   }
 }
 
-const keys = [
+/** The keys of {@link PoolInput}. */
+export const keys: ReadonlyArray<string> = [
   "size",
   "profile",
   "threads",

@@ -16,6 +16,7 @@ import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
 import { decodeItems, decoderOf, describe, Session } from "./Session.ts"
 import { type ConfigError, PoolNotFound, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
+import * as TestWorker from "./TestWorker.ts"
 import type { AnyTool } from "./Tool.ts"
 import type { WorkerSpawner } from "./WorkerSpawner.ts"
 
@@ -174,3 +175,27 @@ export const layer = (
       })
     })
   )
+
+/**
+ * The whole service without Python, for tests: calls, streams, sessions and refs over plain functions and values.
+ * `TestWorker.ts` says what they may be. Pools have one worker unless `config` says otherwise; options of a backend in it
+ * are ignored, so the program's own configuration can be passed.
+ *
+ * **Example** (A test without Python)
+ *
+ * ```ts
+ * const layer = Snakepit.layerTest({
+ *   "math.pi": 3.14,
+ *   "statistics.mean": ([xs]: [Array<number>]) => xs.reduce((sum, x) => sum + x) / xs.length,
+ *   "app.load": () => Effect.fail(PythonError.of("FileNotFoundError", "no such file: data.csv"))
+ * })
+ * ```
+ */
+export const layerTest = (
+  targets: TestWorker.Targets,
+  config: Config = {}
+): Layer.Layer<Snakepit, ConfigError | WorkerStartError> => {
+  const pools = Object.entries(config.pools ?? { default: {} }).map(([name, input]) => [name, { size: 1, ...input }] as const)
+  const backendKeys = pools.flatMap(([, input]) => Object.keys(input).filter((key) => !PoolConfig.keys.includes(key)))
+  return layer({ pools: Object.fromEntries(pools) }, backendKeys).pipe(Layer.provide(TestWorker.layer(targets)))
+}

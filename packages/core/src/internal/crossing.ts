@@ -9,11 +9,7 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { Complex } from "../Complex.ts"
 import { Float } from "../Float.ts"
-import { PlainDate } from "../PlainDate.ts"
-import { PlainDateTime } from "../PlainDateTime.ts"
-import { PlainTime } from "../PlainTime.ts"
 import { isPyRef, type PyRef } from "../PyRef.ts"
 import { Tuple } from "../Tuple.ts"
 import type { ValueAdapter } from "../ValueAdapter.ts"
@@ -135,9 +131,8 @@ export const cross = (value: unknown, root: string, crossing: Crossing): unknown
         ? value
         : crossing.unknown(value, path, "an infinite Duration", "Python's timedelta is finite; send null or a number instead.")
     }
-    const isValue = Complex.isComplex(value) || DateTime.isDateTime(value) || BigDecimal.isBigDecimal(value) ||
-      PlainDateTime.isPlainDateTime(value) || PlainDate.isPlainDate(value) || PlainTime.isPlainTime(value)
-    if (isValue || ArrayBuffer.isView(value) || isOurs(value) || crossing.adapters.some((adapter) => adapter.is(value))) {
+    const isEffectValue = DateTime.isDateTime(value) || BigDecimal.isBigDecimal(value)
+    if (isEffectValue || isOurs(value) || ArrayBuffer.isView(value) || crossing.adapters.some((adapter) => adapter.is(value))) {
       return value
     }
     if (value instanceof Promise) return crossing.unknown(value, path, "a Promise", "Await it first.")
@@ -160,7 +155,7 @@ const nameOf = (fn: CallableFunction): string => {
   return typeof name === "string" && name !== "" ? `the function ${name}` : "a function"
 }
 
-// Tensors and the like carry a type id of our packages; their adapters are the business of the real codec.
+// `Complex`, `PlainDate`, tensors and the like carry a type id of our packages; what they hold is the real codec's business.
 const isOurs = (value: object): boolean => {
   for (const key in value) if (key.startsWith("~@snakepit/")) return true
   let prototype: unknown = Object.getPrototypeOf(value)
