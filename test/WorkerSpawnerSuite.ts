@@ -23,7 +23,8 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -305,7 +306,9 @@ export const WorkerSpawnerSuite = <E>(
       return new Bench(yield* spawn({ pool: "suite", worker: `suite-${spawned++}`, options }))
     })
 
-  layer(spawners, { excludeTestServices: true, timeout: "60 seconds" })(name, (it) => {
+  // without a logger: what a dying worker writes to stderr is no concern of who reads the results
+  const quietly = Layer.merge(spawners, Logger.layer([]))
+  layer(quietly, { excludeTestServices: true, timeout: "60 seconds" })(name, (it) => {
     const test = <A, E2>(title: string, effect: () => Effect.Effect<A, E2, WorkerSpawner | Scope.Scope>) =>
       it.effect(title, effect, 10_000)
 

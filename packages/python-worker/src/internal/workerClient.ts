@@ -160,14 +160,19 @@ export class WorkerClient implements Worker.Worker {
     this.interruptCallbacks(call)
     const { cooperative, raised, terminated } = this.options.ladder
     const rung = (delay: number, climb: () => void) => this.ladders.set(call, setTimeout(climb, delay))
-    rung(cooperative, () => {
+    const terminate = () => {
+      this.isOpen = false
+      this.options.process.kill("SIGTERM")
+      rung(terminated, () => this.options.process.kill("SIGKILL"))
+    }
+    // Raised again and again: code that swallows it once may let it pass the next time, and the worker leaves it out while
+    // it sends a frame, which must not be cut in two.
+    const raise = (left: number) => {
       this.requestControl("snakepit.raise", { request_id: call })
-      rung(raised, () => {
-        this.isOpen = false
-        this.options.process.kill("SIGTERM")
-        rung(terminated, () => this.options.process.kill("SIGKILL"))
-      })
-    })
+      if (left > raiseAgainMillis) rung(raiseAgainMillis, () => raise(left - raiseAgainMillis))
+      else rung(left, terminate)
+    }
+    rung(cooperative, () => raise(raised))
   }
 
   recall(calls: ReadonlyArray<number>): void {
@@ -570,6 +575,8 @@ export class WorkerClient implements Worker.Worker {
 const protocolVersion = 1
 
 const closeGraceMillis = 100
+
+const raiseAgainMillis = 100
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 
