@@ -345,12 +345,17 @@ export const WorkerSpawnerSuite = <E>(
         assert.strictEqual(yield* bench.start("echo.constant", [], { callType: "module_attr" }).value, 42)
       }))
 
-    test("never answers inside start", () =>
+    test("never answers inside start, interrupt or recall", () =>
       Effect.gen(function* () {
         const bench = yield* boot()
-        const probe = bench.start("echo.one", [1])
-        assert.lengthOf(probe.outcomes, 0)
-        yield* probe.value
+        const hold = makeHold()
+        const probes = [bench.start("calling.back", [hold.enter]), bench.start("echo.one", [1]), bench.start("echo.one", [2])]
+        yield* hold.entered
+        const [running, ...queued] = probes.map((probe) => probe.number)
+        bench.worker.recall(queued)
+        bench.worker.interrupt(running ?? 0)
+        for (const probe of probes) assert.lengthOf(probe.outcomes, 0)
+        yield* Effect.forEach(probes, (probe) => probe.outcome)
       }))
 
     test("says what the worker is", () =>

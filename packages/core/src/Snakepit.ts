@@ -178,8 +178,8 @@ export const layer = (
 
 /**
  * The whole service without Python, for tests: calls, streams, sessions and refs over plain functions and values.
- * `TestWorker.ts` says what they may be. Pools have one worker unless `config` says otherwise; options of a backend in it
- * are ignored, so the program's own configuration can be passed.
+ * `TestWorker.ts` says what they may be. Unless `config` says otherwise, pools have one worker and do not wait for running
+ * calls when they close. Options of a backend in it are ignored, so the program's own configuration can be passed.
  *
  * **Example** (A test without Python)
  *
@@ -195,7 +195,7 @@ export const layerTest = (
   targets: TestWorker.Targets,
   config: Config = {}
 ): Layer.Layer<Snakepit, ConfigError | WorkerStartError> => {
-  const pools = Object.entries(config.pools ?? { default: {} }).map(([name, input]) => [name, { size: 1, ...input }] as const)
+  const pools = Object.entries(config.pools ?? { default: {} }).map(([name, input]) => [name, { size: 1, drainTimeout: 0, ...input }] as const)
   const backendKeys = pools.flatMap(([, input]) => Object.keys(input).filter((key) => !PoolConfig.keys.includes(key)))
   return layer({ pools: Object.fromEntries(pools) }, backendKeys).pipe(Layer.provide(TestWorker.layer(targets)))
 }

@@ -157,7 +157,8 @@ class Worker:
         """Runs requests until the host closes the data channel."""
         self._control.start()
         execution = self._execution
-        quick = execution.run_quick if self._threads == 0 else _never
+        # the quick way relies on the interpreter lock
+        quick = execution.run_quick if self._threads == 0 and has_interpreter_lock() else _never
         submit = self._start_threads() if self._threads else execution.run
         try:
             while True:
@@ -250,6 +251,12 @@ class Worker:
             requests.put(request)
 
         return submit
+
+
+def has_interpreter_lock() -> bool:
+    """Whether only one thread runs Python code at a time; false on free-threaded builds."""
+    ask = getattr(sys, "_is_gil_enabled", None)
+    return ask is None or bool(ask())
 
 
 def _never(_frame: bytes | memoryview) -> bool:

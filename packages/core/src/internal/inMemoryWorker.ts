@@ -2,7 +2,7 @@
  * One worker of the test layer. It keeps the order of a Python process: calls run in the order they were sent, as many at a time
  * as the worker has slots, and a stream runs at most `streamWindow` chunks ahead of its acks.
  *
- * Nothing is answered inside `start`, as no process could: work begins in a microtask.
+ * Nothing is answered inside `start` or `interrupt`, as no process could: calls begin and end in microtasks of their own.
  */
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
@@ -181,9 +181,9 @@ export class InMemoryWorker implements Worker {
     const runs = [...this.inFlight.values()]
     this.takeBack(runs.filter((run) => run.state === "queued"))
     const fibers = runs.flatMap((run) => (run.fiber === undefined ? [] : [run.fiber]))
-    return Effect.andThen(
-      Fiber.interruptAll(fibers),
-      Effect.sync(() => this.finish({ crash: undefined, exitCode: 0, signal: null }))
+    return Fiber.interruptAll(fibers).pipe(
+      Effect.andThen(Effect.promise(() => Promise.resolve())), // their calls end in microtasks, before the worker does
+      Effect.andThen(Effect.sync(() => this.finish({ crash: undefined, exitCode: 0, signal: null })))
     )
   })
 
@@ -228,7 +228,7 @@ export class InMemoryWorker implements Worker {
       trace === undefined ? context : Context.add(context, Tracer.ParentSpan, Tracer.externalSpan(trace))
     )
     run.fiber = fork(Effect.suspend(() => this.evaluate(run)))
-    run.fiber.addObserver((exit) => this.finished(run, exit))
+    run.fiber.addObserver((exit) => queueMicrotask(() => this.finished(run, exit)))
     if (run.stopping) run.fiber.interruptUnsafe()
   }
 
