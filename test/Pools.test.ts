@@ -178,13 +178,6 @@ describe("Pools", () => {
       assert.deepStrictEqual([sum("requests"), sum("errors"), sum("sessions")], [4, 1, 1])
       assert.deepStrictEqual(stats.workers.map(({ state }) => state), ["idle", "idle"])
     }).pipe(withPool({ size: 2 })))
-
-  it.live("the default size is the number of cores", () =>
-    Effect.gen(function* () {
-      const cores = yield* Effect.promise(() => import("node:os").then((os) => os.availableParallelism()))
-      assert.strictEqual((yield* statsOf()).size, navigator.hardwareConcurrency)
-      assert.isAtLeast((yield* pidsOf()).length, Math.min(1, cores))
-    }).pipe(Effect.provide(pool({ size: undefined }))))
 })
 
 describe("Pools whose workers die", () => {

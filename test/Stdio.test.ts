@@ -31,7 +31,7 @@ describe("Stdio", () => {
         assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
         const perStream = Math.floor((4 * megabytes) / 100)
         yield* waitUntil("every line has arrived", () => lines.length === 2 * perStream)
-      }).pipe(withPool(), Effect.provide(recording(lines)))
+      }).pipe(withPool({}, recording(lines)))
     }))
 
   it.live("every printed line becomes one log line with its pool, worker and stream", () =>
@@ -48,7 +48,7 @@ describe("Stdio", () => {
         assert.deepInclude(known("careful"), { pool: "default", worker: "default-0", stream: "stderr" })
         assert.deepInclude(known("past Python"), { stream: "stdout" })
         assert.deepInclude(known("from-a-child"), { stream: "stdout" })
-      }).pipe(withPool(), Effect.provide(recording(lines)))
+      }).pipe(withPool({}, recording(lines)))
     }))
 
   it.live("a line without end is cut into lines, and the next call is answered", () =>
@@ -59,7 +59,7 @@ describe("Stdio", () => {
         assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [9] }), 3)
         yield* waitUntil("the line has begun to arrive", () => lines.length > 0)
         assert.isAtMost(Math.max(...lines.map((line) => line.text.length)), 1 << 17)
-      }).pipe(withPool(), Effect.provide(recording(lines)))
+      }).pipe(withPool({}, recording(lines)))
     }))
 
   it.live("a worker that has closed its stdout and stderr still serves calls", () =>
@@ -86,6 +86,6 @@ describe("Stdio", () => {
         yield* fill("stderr", megabytes)
         assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [25] }), 5)
         yield* waitUntil("every line has arrived", () => seen === Math.floor(megabytes / 100))
-      }).pipe(withPool(), Effect.provide(slow))
+      }).pipe(withPool({}, slow))
     }))
 })

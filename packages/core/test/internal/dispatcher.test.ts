@@ -629,6 +629,6 @@ describe("whatever happens", () => {
       assert.strictEqual(dispatcher.inFlight, 0)
       assert.strictEqual(vi.getTimerCount(), 0)
     },
-    { arbitrary: { numRuns: 300 } }
+    { arbitrary: { runs: 300, size: 120 } }
   )
 })
