@@ -104,7 +104,8 @@ export const make = (
         const end = yield* Effect.onExit(worker.ended, () => Effect.sync(() => retire(member)))
         if (end.crash !== undefined) {
           const how = end.signal ?? `exit code ${end.exitCode}`
-          yield* Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`)
+          // a logger that throws must not end the supervision of this slot
+          yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
         }
       }).pipe(Effect.scoped)
 
@@ -120,7 +121,7 @@ export const make = (
       yield* Effect.catchTag(life(Effect.void), "WorkerStartError", (error) => {
         dispatcher.outage = error
         if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-        return Effect.andThen(Effect.logError(error.message), Effect.fail(error))
+        return Effect.andThen(Effect.ignoreCause(Effect.logError(error.message)), Effect.fail(error))
       })
       if (performance.now() - started < 10_000) return yield* Effect.fail("young" as const)
     }).pipe(Effect.retry(backoff), Effect.orDie, Effect.forever) // the schedule never ends, so nothing is left to die of

@@ -377,15 +377,8 @@ class Execution:
         self.gate.on_main = None
         body = self.packer(running.payload.get("session_id")).pack(reply)
         if len(body) > self._limit:
-            raise self._too_large(value, body, "result")
+            raise too_large(value, len(body), self._limit, "result")
         return body
-
-    def _too_large(self, value: object, body: bytes, path: str) -> UnserializableResult:
-        reason = (
-            f"it takes {len(body)} bytes, and a frame has at most maxFrameBytes = {self._limit}; "
-            "answer less, stream it, or raise `maxFrameBytes` of the pool"
-        )
-        return UnserializableResult(path, type_name(type(value)), bounded_repr(value), reason)
 
     def _failure(self, running: Running, error: BaseException) -> bytes:
         reason: dict[str, Any]
@@ -515,7 +508,7 @@ class Execution:
                     raise CallCancelled("the consumer left the stream")
                 body = pack({"_tag": "Chunk", "requestId": running.id, "values": [value]}, f"result[{index}]")
                 if len(body) > self._limit:
-                    raise self._too_large(value, body, f"result[{index}]")
+                    raise too_large(value, len(body), self._limit, f"result[{index}]")
                 self._channel.send(body)
                 index += 1
         finally:
@@ -537,7 +530,7 @@ class Execution:
             await credit.acquire()
             body = pack({"_tag": "Chunk", "requestId": running.id, "values": [value]}, f"result[{index}]")
             if len(body) > self._limit:
-                raise self._too_large(value, body, f"result[{index}]")
+                raise too_large(value, len(body), self._limit, f"result[{index}]")
             self._channel.send(body)
             index += 1
 
@@ -613,7 +606,7 @@ class Execution:
                 reply["pythonMicros"] = (perf_counter_ns() - began) // 1000
             body = self.packer(running.payload.get("session_id")).pack(reply)
             if len(body) > self._limit:
-                raise self._too_large(value, body, "result")
+                raise too_large(value, len(body), self._limit, "result")
         except asyncio.CancelledError:
             body = self._failure(running, CallCancelled("the caller went away"))
         except BaseException as error:
@@ -664,6 +657,15 @@ class Execution:
         running = self.gate.on_main
         if running is not None and running.id == self._stopping:
             raise CallCancelled("the caller went away")
+
+
+def too_large(value: object, size: int, limit: int, path: str) -> UnserializableResult:
+    """The failure of a value that makes its message larger than a frame may be."""
+    reason = (
+        f"it takes {size} bytes, and a frame has at most maxFrameBytes = {limit}; "
+        "send less, stream it, or raise `maxFrameBytes` of the pool"
+    )
+    return UnserializableResult(path, type_name(type(value)), bounded_repr(value), reason)
 
 
 _INSTANCE_CALLS: dict[str, Any] = {

@@ -17,7 +17,7 @@ from .callbacks import Callback, Callbacks, tools
 from .context import watch_main
 from .control import Control
 from .errors import ProtocolError, SessionLost, WorkerFailure
-from .execution import Execution, Gate
+from .execution import Execution, Gate, too_large
 from .resolve import Resolver
 from .sessions import Sessions
 from .values import Unpacker
@@ -148,7 +148,10 @@ class Worker:
         return self._sessions.get(session, worker, ref)
 
     def _send(self, message: dict[str, Any], session: str | None) -> None:
-        self._data.send(self._execution.packer(session).pack(message, "args"))
+        body = self._execution.packer(session).pack(message, "args")
+        if len(body) > self._data.limit:
+            raise too_large(message["payload"]["args"], len(body), self._data.limit, "args")
+        self._data.send(body)
 
     def _on_shutdown(self) -> None:
         self._data.close()

@@ -201,6 +201,8 @@ export class Dispatcher {
     ticket.deadline = undefined
     if (ticket.answered) return
     this.counters.timeouts++
+    this.counters.errors++
+    if (ticket.member !== undefined) ticket.member.errors++
     const mayHaveExecuted = ticket.state !== "waiting"
     this.stop(ticket)
     ticket.answer(Exit.fail(
@@ -278,7 +280,8 @@ export class Dispatcher {
   }
 
   private wait(ticket: Ticket): void {
-    if (this.queued >= this.options.maxQueue) {
+    // a call that was taken in once has its place, also when its worker gives it back
+    if (ticket.sentAt === 0 && this.queued >= this.options.maxQueue) {
       this.counters.rejected++
       return this.refuse(
         ticket,
@@ -350,7 +353,7 @@ export class Dispatcher {
       member.lastReplyAt = now
     }
     ticket.state = "settled"
-    if (Exit.isFailure(exit)) {
+    if (Exit.isFailure(exit) && !ticket.answered) {
       member.errors++
       this.counters.errors++
     }

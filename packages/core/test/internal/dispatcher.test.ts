@@ -35,9 +35,10 @@ describe("placement", () => {
     const harness = new Harness()
     const { member, worker } = harness.add()
     const order: Array<string> = []
-    for (const target of ["a", "b"]) harness.submit(target)
-    harness.submit("c", { pinned: member })
-    harness.submit("d")
+    for (const [target, pinned] of [["a"], ["b"], ["c", member], ["d"]] as const) {
+      harness.submit(target, pinned === undefined ? {} : { pinned })
+      vi.advanceTimersByTime(1)
+    }
     for (let i = 0; i < 4; i++) {
       order.push(...worker.targets.slice(0, 1))
       vi.advanceTimersByTime(20)
@@ -545,10 +546,15 @@ const Step = Schema.Struct({
 })
 
 describe("whatever happens", () => {
+  beforeEach(() => {
+    vi.useRealTimers()
+  })
+
   it.prop(
     "every call is settled exactly once, and none waits while a worker has a free slot",
     [Schema.Array(Step).check(Schema.isMaxLength(120))],
     ([steps]) => {
+      vi.useFakeTimers() // the property's own runner needs the real ones
       const harness = new Harness({ maxQueue: 6, queueTimeout: 60, asyncConcurrency: 3 })
       const { dispatcher, tickets } = harness
       let alive = [harness.addFast(), harness.add(2)]
@@ -628,6 +634,7 @@ describe("whatever happens", () => {
       assert.strictEqual(dispatcher.queued, 0)
       assert.strictEqual(dispatcher.inFlight, 0)
       assert.strictEqual(vi.getTimerCount(), 0)
+      vi.useRealTimers()
     },
     { arbitrary: { runs: 300, size: 120 } }
   )

@@ -87,6 +87,8 @@ export class WorkerClient implements Worker.Worker {
   private lastCallback = 0
   private greeted = 0
   private fault: string | undefined
+  /** The worker broke the wire contract: that, and not how its process ended then, is what went wrong. */
+  private violation = false
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
   private encoding: Call.Call | undefined
   private encodingNumber = 0
@@ -104,7 +106,7 @@ export class WorkerClient implements Worker.Worker {
         maxFrameBytes: options.maxFrameBytes,
         path: options.socket,
         onFrame,
-        onBroken: (reason) => this.broken(reason)
+        onBroken: (reason, violation) => this.broken(reason, violation)
       })
     this.data = connect((bytes, start, end) => this.onData(bytes, start, end))
     this.control = connect((bytes, start, end) => this.onControl(bytes, start, end))
@@ -142,11 +144,7 @@ export class WorkerClient implements Worker.Worker {
     if (length > this.options.maxFrameBytes) {
       encoder.rollback(mark)
       this.dropCallbacks(number)
-      throw new SnakepitError.EncodeError({
-        path: "args",
-        actual: `a request of ${length} bytes`,
-        reason: `A frame has at most maxFrameBytes = ${this.options.maxFrameBytes} bytes`
-      })
+      throw this.tooLarge("args", length)
     }
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
     this.inFlight.set(number, observer)
@@ -445,11 +443,12 @@ export class WorkerClient implements Worker.Worker {
   }
 
   /** A channel ended or carried nonsense: nothing more can come, so the process has to end, and its end settles the calls. */
-  private broken(reason: string): void {
+  private broken(reason: string, violation: boolean): void {
     if (this.greeted < 2) this.ready(Exit.fail(reason))
     if (!this.isOpen) return
     this.isOpen = false
     this.fault = reason
+    this.violation = violation
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
     setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis).unref()
   }
@@ -460,7 +459,7 @@ export class WorkerClient implements Worker.Worker {
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : how.crash ?? "exit" })
+      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : how.crash ?? "exit" })
     })
   }
 
@@ -533,8 +532,20 @@ export class WorkerClient implements Worker.Worker {
       encoder.rollback(mark)
       throw error
     }
-    encoder.end(mark)
+    const length = encoder.end(mark)
+    if (length > this.options.maxFrameBytes) {
+      encoder.rollback(mark)
+      throw this.tooLarge("message", length)
+    }
     channel.flushSoon()
+  }
+
+  private tooLarge(path: string, length: number): SnakepitError.EncodeError {
+    return new SnakepitError.EncodeError({
+      path,
+      actual: `a frame of ${length} bytes`,
+      reason: `A frame has at most maxFrameBytes = ${this.options.maxFrameBytes} bytes`
+    })
   }
 
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
