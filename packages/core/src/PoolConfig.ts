@@ -135,6 +135,7 @@ export const resolve = (
     if (input.allowPrivate !== undefined && typeof input.allowPrivate !== "boolean") {
       refuse("allowPrivate", input.allowPrivate, "a boolean")
     }
+    if (input.tools !== undefined && !Array.isArray(input.tools)) refuse("tools", input.tools, "an array of tools")
     const options: PoolOptions = {
       name,
       size: integer("size", input.size, cores(), 1),

@@ -7,6 +7,7 @@ import { Harness, type ScriptedWorker } from "./scriptedWorker.ts"
 
 beforeEach(() => {
   vi.useFakeTimers()
+  vi.advanceTimersByTime(1) // a time of 0 stands for none
 })
 
 afterEach(() => {
@@ -555,6 +556,7 @@ describe("whatever happens", () => {
     [Schema.Array(Step).check(Schema.isMaxLength(120))],
     ([steps]) => {
       vi.useFakeTimers() // the property's own runner needs the real ones
+      vi.advanceTimersByTime(1)
       const harness = new Harness({ maxQueue: 6, queueTimeout: 60, asyncConcurrency: 3 })
       const { dispatcher, tickets } = harness
       let alive = [harness.addFast(), harness.add(2)]
@@ -619,7 +621,9 @@ describe("whatever happens", () => {
         if (waiting.some((ticket) => ticket.pinned === undefined)) {
           assert.isFalse(alive.some(({ member }) => member.hasFreeSlot), "a call waits beside a free slot")
         }
-        for (const { member, worker: one } of alive) assert.strictEqual(member.inFlight.size, one.calls.size)
+        for (const { member, worker: one } of alive) {
+          assert.deepStrictEqual([member.inFlight.size, member.parked], [one.calls.size, one.parkedCalls.size])
+        }
       }
 
       if (closed === 0) dispatcher.close(() => closed++)
