@@ -15,6 +15,15 @@ const errorOf = (exit: Message): Message => {
   return (reason?._tag === "Fail" ? reason.error : assert.fail(`no failure: ${JSON.stringify(exit)}`)) as Message
 }
 
+/** A request in the order that the host writes it in. */
+const idFirst = (id: number, payload: Readonly<Record<string, unknown>>) => ({
+  id,
+  _tag: "Request",
+  tag: "snakebridge.call",
+  headers: [],
+  payload: { payload_version: 1, ...payload }
+})
+
 describe("A worker, and a host that breaks the contract", () => {
   it.live("turns a wrong token away, and lets the right one in afterwards", () =>
     Effect.gen(function* () {
@@ -127,16 +136,45 @@ describe("A worker, and a host that breaks the contract", () => {
       }))
   }
 
-  it.live("fails a request whose value does not decode alone", () =>
+  it.live("fails a request that does not decode alone, when its number can be known", () =>
     Effect.gen(function* () {
       const { data } = yield* openWorker()
-      const frame = data.frame(builtin(1, "len", "a text that will be broken"))
+      // a number of eight bytes in the first place, as the host writes it
+      const number = 2 ** 40
+      const frame = data.frame(idFirst(number, { function: "len", args: ["a text to be broken"] }))
       frame.set([0xff, 0xfe], frame.indexOf("text"))
       data.sendBytes(frame)
       data.send(builtin(2, "len", [1]))
-      assert.strictEqual((yield* data.exitOf(1))._tag, "Failure")
+      assert.strictEqual(errorOf(yield* data.exitOf(number))._tag, "DecodeError")
       assert.strictEqual((yield* data.exitOf(2))["value"], 1)
     }))
+
+  it.live("answers a request that does not decode with a Defect, when nobody can know whose it is", () =>
+    Effect.gen(function* () {
+      const { data } = yield* openWorker()
+      const frame = data.frame({ payload: "a text to be broken" })
+      frame.set([0xff, 0xfe], frame.indexOf("text"))
+      data.sendBytes(frame)
+      assert.include(yield* data.defect, "does not decode")
+    }))
+
+  for (
+    const [what, message] of [
+      ["a release without a session", { ...request(1, {}, "snakepit.release"), payload: {} }],
+      ["a release of what are no refs", { ...request(1, {}, "snakepit.release"), payload: { session_id: "s", refs: 5 } }],
+      ["tools that are no tools", { ...request(1, {}, "snakepit.tools"), payload: { tools: [5] } }],
+      ["a module that is a list", idFirst(2 ** 40, { library: "x", python_module: ["x"], function: "len", args: [] })]
+    ] as const
+  ) {
+    it.live(`refuses ${what}, and serves the next call`, () =>
+      Effect.gen(function* () {
+        const { data } = yield* openWorker()
+        data.send(message)
+        assert.strictEqual((yield* data.exitOf(message.id))._tag, "Failure")
+        data.send(builtin(2, "len", [1]))
+        assert.strictEqual((yield* data.exitOf(2))["value"], 1)
+      }))
+  }
 
   it.live("answers an unknown request tag with a failure", () =>
     Effect.gen(function* () {
@@ -148,6 +186,7 @@ describe("A worker, and a host that breaks the contract", () => {
   for (
     const [what, value] of [
       ["a message of an unknown tag", { _tag: "Gossip", id: 1 }],
+      ["a request without a tag", { _tag: "Request", id: 1, payload: {}, headers: [] }],
       ["a request without an id", { _tag: "Request", tag: "snakebridge.call", payload: {}, headers: [] }],
       ["a number", 5],
       ["an empty map", {}]
@@ -215,10 +254,7 @@ describe("A worker, and a host that breaks the contract", () => {
       control.send({ _tag: "Ping" })
       yield* control.take("a pong", ({ _tag }) => _tag === "Pong")
       control.send(request(2, {}, "snakepit.stack"))
-      yield* waitUntil("the stack shows the call", () => {
-        const answer = control.messages.find((message) => message["requestId"] === 2)
-        return answer !== undefined
-      })
+      assert.include(String((yield* control.exitOf(2))["value"]), "snakepit-control")
       control.send({ _tag: "Interrupt", requestId: 1 }, request(3, {}, "snakepit.memory"))
       // a memory request's exit holds the resident bytes
       const memory = (yield* control.exitOf(3))["value"] as { readonly rss_bytes: number }
@@ -244,7 +280,8 @@ describe("A worker, and a host that breaks the contract", () => {
   it.live("refuses refs that nobody gave out", () =>
     Effect.gen(function* () {
       const { data } = yield* openWorker()
-      const forged = Buffer.from("c71094a173a57261772d3001a46c697374".replace("c710", "c70f0f"), "hex")
+      // an extension of 15 bytes and code 15: a ref ["s", "raw-0", 1, "list"]
+      const forged = Buffer.from("c70f0f94a173a57261772d3001a46c697374", "hex")
       const body = data.frame(request(1, { session_id: "s", function: "len", args: ["REF"] }))
       const at = body.indexOf("\xa3REF", 0, "latin1")
       const spliced = Buffer.concat([body.subarray(4, at), forged, body.subarray(at + 4)])
@@ -284,7 +321,7 @@ describe("A worker, and a host that breaks the contract", () => {
 
 describe("A pool, and a worker that breaks the contract", () => {
   /** A pool whose workers are `fake_peer`: it serves `ok` properly, and does to other targets what their names say. */
-  const fake = { cwd: path.join(import.meta.dirname, "workers/fake_peer"), pythonPath: [] }
+  const fake = { cwd: path.join(import.meta.dirname, "workers/fake_peer"), pythonPath: [], stopTimeout: "20 millis" } as const
 
   for (
     const [fault, expected] of [

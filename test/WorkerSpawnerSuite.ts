@@ -95,7 +95,11 @@ export const targets: TestWorker.Targets = {
 // ---------------------------------------------------------------------------------------------------------------------
 
 type Outcome =
-  | { readonly _tag: "Exit"; readonly exit: Exit.Exit<unknown, SnakepitError.SnakepitError>; readonly micros: number | undefined }
+  | {
+      readonly _tag: "Exit"
+      readonly exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
+      readonly micros: number | undefined
+    }
   | { readonly _tag: "Dropped" }
 
 /** Watches one call. */
@@ -147,16 +151,21 @@ class Probe implements Worker.CallObserver {
 
   /** The one outcome of the call. */
   get outcome(): Effect.Effect<Outcome> {
-    return Effect.map(this.until(() => this.outcomes.length > 0), () => {
-      assert.lengthOf(this.outcomes, 1)
-      const [outcome] = this.outcomes
-      return outcome ?? assert.fail("the call has an outcome")
-    })
+    return Effect.map(
+      this.until(() => this.outcomes.length > 0),
+      () => {
+        assert.lengthOf(this.outcomes, 1)
+        const [outcome] = this.outcomes
+        return outcome ?? assert.fail("the call has an outcome")
+      }
+    )
   }
 
   /** The exit of a call that began. */
   get exit(): Effect.Effect<Exit.Exit<unknown, SnakepitError.SnakepitError>> {
-    return Effect.map(this.outcome, (outcome) => (outcome._tag === "Exit" ? outcome.exit : assert.fail("the call was dropped")))
+    return Effect.map(this.outcome, (outcome) =>
+      outcome._tag === "Exit" ? outcome.exit : assert.fail("the call was dropped")
+    )
   }
 
   /** What the call answered. */
@@ -240,7 +249,13 @@ class Bench {
         this.start(target, args, { ...within, ...changes }),
       construct: (target: string, args: ReadonlyArray<unknown>) =>
         Effect.map(this.start(target, args, { ...within, callType: "class", result: "ref" }).value, requireRef),
-      on: (ref: PyRef, callType: Call.CallType, path: string, args: ReadonlyArray<unknown> = [], changes: Partial<Call.Call> = {}) =>
+      on: (
+        ref: PyRef,
+        callType: Call.CallType,
+        path: string,
+        args: ReadonlyArray<unknown> = [],
+        changes: Partial<Call.Call> = {}
+      ) =>
         this.start(`${ref.pythonType}.${path}`, args, {
           ...within,
           callType,
@@ -254,17 +269,26 @@ class Bench {
 
   /** Proves that the worker still serves. */
   get serves(): Effect.Effect<void, SnakepitError.SnakepitError> {
-    return Effect.map(Effect.suspend(() => this.start("echo.one", ["still here"]).value), (value) =>
-      assert.strictEqual(value, "still here"))
+    return Effect.map(
+      Effect.suspend(() => this.start("echo.one", ["still here"]).value),
+      (value) => assert.strictEqual(value, "still here")
+    )
   }
 }
 
 const notInvoked = () => Effect.die(new Error("the suite calls refs by hand"))
 
 const makeRef = (handle: PyRef["handle"]): PyRef =>
-  new PyRef(handle, { id: handle.session, invoke: notInvoked, iterate: () => Stream.die("by hand"), keep: notInvoked, release: () => Effect.void })
+  new PyRef(handle, {
+    id: handle.session,
+    invoke: notInvoked,
+    iterate: () => Stream.die("by hand"),
+    keep: notInvoked,
+    release: () => Effect.void
+  })
 
-const requireRef = (value: unknown): PyRef => (isPyRef(value) ? value : assert.fail(`expected a ref, got ${String(value)}`))
+const requireRef = (value: unknown): PyRef =>
+  isPyRef(value) ? value : assert.fail(`expected a ref, got ${String(value)}`)
 
 class City extends Context.Service<City, { readonly name: string }>()("suite/City") {}
 
@@ -277,7 +301,9 @@ const temperature = (name: string, degrees: number) =>
     description: "Temperature of a city, in degrees Celsius",
     parameters: { city: Schema.String },
     run: ({ city }) =>
-      city === "Atlantis" ? Effect.fail(new SnakepitError.PoolNotFound({ pool: city, known: [] })) : Effect.succeed({ city, degrees })
+      city === "Atlantis"
+        ? Effect.fail(new SnakepitError.PoolNotFound({ pool: city, known: [] }))
+        : Effect.succeed({ city, degrees })
   }).registration
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -349,7 +375,11 @@ export const WorkerSpawnerSuite = <E>(
       Effect.gen(function* () {
         const bench = yield* boot()
         const hold = makeHold()
-        const probes = [bench.start("calling.back", [hold.enter]), bench.start("echo.one", [1]), bench.start("echo.one", [2])]
+        const probes = [
+          bench.start("calling.back", [hold.enter]),
+          bench.start("echo.one", [1]),
+          bench.start("echo.one", [2])
+        ]
         yield* hold.entered
         const [running, ...queued] = probes.map((probe) => probe.number)
         bench.worker.recall(queued)
@@ -481,7 +511,9 @@ export const WorkerSpawnerSuite = <E>(
           try {
             bench.start("echo.everything", args, { kwargs })
           } catch (error) {
-            return error instanceof SnakepitError.EncodeError ? error : assert.fail(`expected EncodeError, got ${String(error)}`)
+            return error instanceof SnakepitError.EncodeError
+              ? error
+              : assert.fail(`expected EncodeError, got ${String(error)}`)
           }
           return assert.fail("start accepted what cannot cross")
         }
@@ -644,7 +676,8 @@ export const WorkerSpawnerSuite = <E>(
         yield* hold.entered
         bench.worker.recall([running.number, ...queued.slice(1).map((probe) => probe.number)])
         yield* Effect.forEach(queued.slice(1), (probe) =>
-          Effect.map(probe.outcome, (outcome) => assert.strictEqual(outcome._tag, "Dropped")))
+          Effect.map(probe.outcome, (outcome) => assert.strictEqual(outcome._tag, "Dropped"))
+        )
         hold.open()
         assert.strictEqual(yield* running.value, "held")
         assert.strictEqual(yield* queued[0]?.value ?? Effect.void, 1)
@@ -688,7 +721,10 @@ export const WorkerSpawnerSuite = <E>(
       Effect.gen(function* () {
         const bench = yield* boot()
         const session = bench.inSession("s1")
-        const [left, right] = [yield* session.construct("keeping.Box", [[1]]), yield* session.construct("keeping.Box", [[2]])]
+        const [left, right] = [
+          yield* session.construct("keeping.Box", [[1]]),
+          yield* session.construct("keeping.Box", [[2]])
+        ]
         assert.deepStrictEqual(yield* session.on(left, "method", "merge", [right]).value, [1, 2])
         const itself = requireRef(yield* session.on(left, "method", "itself").value)
         assert.deepStrictEqual(yield* session.on(itself, "get_attr", "items").value, [1])
@@ -737,7 +773,12 @@ export const WorkerSpawnerSuite = <E>(
     test("raises in Python what a function failed with", () =>
       Effect.gen(function* () {
         const bench = yield* boot()
-        for (const refuse of [() => Effect.fail(new Error("no answer")), () => { throw new Error("no answer") }]) {
+        for (const refuse of [
+          () => Effect.fail(new Error("no answer")),
+          () => {
+            throw new Error("no answer")
+          }
+        ]) {
           const error = yield* bench.start("calling.back", [refuse]).error
           assert.strictEqual(error._tag, "PythonException")
           assert.include(PythonError.isPythonError(error) ? error.pythonType : "", "CallbackError")
@@ -800,7 +841,8 @@ export const WorkerSpawnerSuite = <E>(
           assert.deepStrictEqual(error.inFlight, ["crashing.abort", "echo.one", "echo.one"])
         }
         yield* Effect.forEach(queued, (probe) =>
-          Effect.map(probe.outcome, (outcome) => assert.strictEqual(outcome._tag, "Dropped")))
+          Effect.map(probe.outcome, (outcome) => assert.strictEqual(outcome._tag, "Dropped"))
+        )
         const end = yield* bench.worker.ended
         assert.deepStrictEqual(end, { crash: "abort", exitCode: null, signal: "SIGABRT" })
         assert.isFalse(bench.worker.isOpen)

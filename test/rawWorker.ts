@@ -47,7 +47,7 @@ export class Wire {
       const end = 4 + this.rest.readUInt32LE(0)
       if (this.rest.length < end) return
       // the worker only ever sends maps with a tag, and a test that sees something else fails on it
-      const message = this.decoder.decode(this.rest, 4, end, {}) as Message
+      const message = this.decoder.decode(this.rest, 4, end, { ref: (...parts) => parts }) as Message
       this.rest = this.rest.subarray(end)
       if (!this.listeners.some((listener) => listener(message))) this.messages.push(message)
     }

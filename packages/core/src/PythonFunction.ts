@@ -32,9 +32,11 @@ import { EncodeError, type SnakepitError } from "./SnakepitError.ts"
 export type Payload = Schema.Struct.Fields | (Schema.Constraint & { readonly Encoded: object })
 
 /** The schema of a payload: fields are those of a struct. */
-export type PayloadSchema<P extends Payload> = P extends Schema.Constraint ? P
-  : P extends Schema.Struct.Fields ? Schema.Struct<P>
-  : never
+export type PayloadSchema<P extends Payload> = P extends Schema.Constraint
+  ? P
+  : P extends Schema.Struct.Fields
+    ? Schema.Struct<P>
+    : never
 
 /** Options of one call, before those of the function. */
 export interface Options extends CallOptions, PoolOption {}

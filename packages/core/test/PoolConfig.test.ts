@@ -57,7 +57,7 @@ describe("PoolConfig", () => {
       assert.strictEqual(size.key, "pools.main.size")
       assert.include(size.message, "at least 1")
       assert.include(size.message, "0 (number)")
-      assert.include((yield* wrong({ affinity: "loose" })).message, "\"strictQueue\", \"strictFailFast\", \"hint\"")
+      assert.include((yield* wrong({ affinity: "loose" })).message, '"strictQueue", "strictFailFast", "hint"')
     })
   )
 

@@ -28,13 +28,21 @@ describe("PythonError", () => {
       "Exception",
       "BaseException"
     ])
-    assert.deepStrictEqual(mro("ExceptionGroup"), ["ExceptionGroup", "BaseExceptionGroup", "Exception", "BaseException"])
+    assert.deepStrictEqual(mro("ExceptionGroup"), [
+      "ExceptionGroup",
+      "BaseExceptionGroup",
+      "Exception",
+      "BaseException"
+    ])
     assert.deepStrictEqual(mro("SystemExit"), ["SystemExit", "BaseException"])
     assert.deepStrictEqual(mro("PythonException"), ["Exception", "BaseException"])
   })
 
   it("a library's own class stands before the built-in one", () => {
-    const error = PythonError.of("ValueError", "line 1", { pythonType: "json.decoder.JSONDecodeError", notes: ["a note"] })
+    const error = PythonError.of("ValueError", "line 1", {
+      pythonType: "json.decoder.JSONDecodeError",
+      notes: ["a note"]
+    })
     assert.deepStrictEqual(error.mro, ["json.decoder.JSONDecodeError", "ValueError", "Exception", "BaseException"])
     assert.deepStrictEqual(error.notes, ["a note"])
     assert.deepStrictEqual(error.args, ["line 1"])

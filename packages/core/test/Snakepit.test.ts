@@ -332,7 +332,9 @@ describe("Snakepit.layerTest", () => {
       const gate = yield* Deferred.make<void>()
       const running = yield* Ref.make(0)
       const program = Effect.gen(function* () {
-        const fibers = yield* Effect.forEach([1, 2], () => Effect.forkChild(Snakepit.call("a.hold"), { startImmediately: true }))
+        const fibers = yield* Effect.forEach([1, 2], () =>
+          Effect.forkChild(Snakepit.call("a.hold"), { startImmediately: true })
+        )
         const refused = yield* Effect.flip(Snakepit.call("a.hold"))
         assert.strictEqual(refused._tag, "PoolSaturated")
         const [stats] = yield* Snakepit.stats
@@ -346,7 +348,13 @@ describe("Snakepit.layerTest", () => {
       yield* program.pipe(
         Effect.provide(
           Snakepit.layerTest(
-            { "a.hold": () => Effect.andThen(Ref.update(running, (n) => n + 1), Deferred.await(gate)) },
+            {
+              "a.hold": () =>
+                Effect.andThen(
+                  Ref.update(running, (n) => n + 1),
+                  Deferred.await(gate)
+                )
+            },
             { pools: { default: { maxQueue: 1 } } }
           )
         )
@@ -364,10 +372,13 @@ describe("Snakepit.layerTest", () => {
       assert.include(missing.message, "big")
     }).pipe(
       Effect.provide(
-        Snakepit.layerTest({ "a.f": () => 1 }, (() => {
-          const big = { size: 2, python: "python3.12", requirements: ["numpy"] }
-          return { pools: { big } }
-        })())
+        Snakepit.layerTest(
+          { "a.f": () => 1 },
+          (() => {
+            const big = { size: 2, python: "python3.12", requirements: ["numpy"] }
+            return { pools: { big } }
+          })()
+        )
       )
     )
   )
@@ -418,7 +429,10 @@ describe("Snakepit", () => {
       assert.include(byPool.message, "30 ms")
     }).pipe(
       Effect.provide(
-        Snakepit.layerTest({ "a.hang": () => Effect.never }, { pools: { default: {}, hasty: { callTimeout: "30 millis" } } })
+        Snakepit.layerTest(
+          { "a.hang": () => Effect.never },
+          { pools: { default: {}, hasty: { callTimeout: "30 millis" } } }
+        )
       )
     )
   )
@@ -429,15 +443,15 @@ describe("Snakepit", () => {
       const error = yield* Effect.flip(Snakepit.call("a.hang"))
       assert.strictEqual(error._tag, "QueueTimeout")
     }).pipe(
-      Effect.provide(Snakepit.layerTest({ "a.hang": () => Effect.never }, { pools: { default: { queueTimeout: "20 millis" } } }))
+      Effect.provide(
+        Snakepit.layerTest({ "a.hang": () => Effect.never }, { pools: { default: { queueTimeout: "20 millis" } } })
+      )
     )
   )
 
   it.effect("a closed pool fails its callers at once", () =>
     Effect.gen(function* () {
-      const context = yield* Layer.build(
-        Snakepit.layerTest({ "a.hang": () => Effect.never })
-      ).pipe(Effect.scoped)
+      const context = yield* Layer.build(Snakepit.layerTest({ "a.hang": () => Effect.never })).pipe(Effect.scoped)
       const error = yield* Effect.flip(Snakepit.call("a.hang").pipe(Effect.provide(context)))
       assert.strictEqual(error._tag, "PoolClosed")
     })
@@ -450,7 +464,9 @@ describe("Snakepit", () => {
       const built = yield* Deferred.make<Context.Context<Snakepit.Snakepit>>()
       const leave = yield* Deferred.make<void>()
       const layer = Snakepit.layerTest(
-        { "a.hold": () => Effect.andThen(Deferred.succeed(entered, undefined), Effect.as(Deferred.await(gate), "held")) },
+        {
+          "a.hold": () => Effect.andThen(Deferred.succeed(entered, undefined), Effect.as(Deferred.await(gate), "held"))
+        },
         { pools: { default: { drainTimeout: "1 minute" } } }
       )
       const owner = yield* Layer.build(layer).pipe(

@@ -14,31 +14,58 @@ const crash = {
 } as const
 
 const samples: ReadonlyArray<readonly [SnakepitError.RuntimeFailure, ReadonlyArray<string>]> = [
-  [new SnakepitError.EncodeError({ path: "args[0].x", actual: "a symbol", reason: "Send text." }), ["args[0].x", "a symbol", "Send text."]],
-  [new SnakepitError.DecodeError({ path: "result.x", expected: "number", actual: "null" }), ["result.x", "number", "null"]],
   [
-    new SnakepitError.UnserializableResult({ path: "result", pythonType: "io.StringIO", repr: "<...>", reason: "Keep it." }),
+    new SnakepitError.EncodeError({ path: "args[0].x", actual: "a symbol", reason: "Send text." }),
+    ["args[0].x", "a symbol", "Send text."]
+  ],
+  [
+    new SnakepitError.DecodeError({ path: "result.x", expected: "number", actual: "null" }),
+    ["result.x", "number", "null"]
+  ],
+  [
+    new SnakepitError.UnserializableResult({
+      path: "result",
+      pythonType: "io.StringIO",
+      repr: "<...>",
+      reason: "Keep it."
+    }),
     ["result", "io.StringIO", "Keep it."]
   ],
   [new SnakepitError.WorkerCrash(crash), ["default-0", "segfault", "SIGSEGV", "may have run", "Fatal Python error"]],
   [
-    new SnakepitError.WorkerCrash({ ...crash, crash: "exit", signal: null, exitCode: 3, stderr: [], mayHaveExecuted: false }),
+    new SnakepitError.WorkerCrash({
+      ...crash,
+      crash: "exit",
+      signal: null,
+      exitCode: 3,
+      stderr: [],
+      mayHaveExecuted: false
+    }),
     ["exit code 3", "had not begun"]
   ],
   [
     new SnakepitError.WorkerStartError({ pool: "p", worker: "p-0", reason: "no Python", stderr: ["Traceback"] }),
     ["p-0", "no Python", "Traceback"]
   ],
-  [new SnakepitError.CallTimeout({ target: "a.b", timeoutMillis: 50, mayHaveExecuted: true }), ["a.b", "50 ms", "while Python"]],
+  [
+    new SnakepitError.CallTimeout({ target: "a.b", timeoutMillis: 50, mayHaveExecuted: true }),
+    ["a.b", "50 ms", "while Python"]
+  ],
   [new SnakepitError.CallTimeout({ target: "a.b", timeoutMillis: 50, mayHaveExecuted: false }), ["before a worker"]],
   [new SnakepitError.ProtocolError({ reason: "a frame of 0 bytes", mayHaveExecuted: true }), ["a frame of 0 bytes"]],
-  [new SnakepitError.PoolSaturated({ pool: "p", waiting: 10, limit: 10 }), ["\"p\"", "10", "maxQueue"]],
-  [new SnakepitError.QueueTimeout({ pool: "p", target: "a.b", queueTimeoutMillis: 9 }), ["a.b", "9 ms", "queueTimeout"]],
-  [new SnakepitError.PoolClosed({ pool: "p" }), ["\"p\"", "closed"]],
-  [new SnakepitError.PoolNotFound({ pool: "p", known: ["default", "gpu"] }), ["\"p\"", "default, gpu"]],
-  [new SnakepitError.SessionLost({ session: "s1", reason: "its worker ended", mayHaveExecuted: false }), ["s1", "its worker ended"]],
+  [new SnakepitError.PoolSaturated({ pool: "p", waiting: 10, limit: 10 }), ['"p"', "10", "maxQueue"]],
+  [
+    new SnakepitError.QueueTimeout({ pool: "p", target: "a.b", queueTimeoutMillis: 9 }),
+    ["a.b", "9 ms", "queueTimeout"]
+  ],
+  [new SnakepitError.PoolClosed({ pool: "p" }), ['"p"', "closed"]],
+  [new SnakepitError.PoolNotFound({ pool: "p", known: ["default", "gpu"] }), ['"p"', "default, gpu"]],
+  [
+    new SnakepitError.SessionLost({ session: "s1", reason: "its worker ended", mayHaveExecuted: false }),
+    ["s1", "its worker ended"]
+  ],
   [new SnakepitError.SessionBusy({ session: "s1", worker: "p-0" }), ["s1", "p-0", "strictFailFast"]],
-  [new SnakepitError.SessionLimit({ pool: "p", limit: 5 }), ["\"p\"", "5", "maxSessions"]]
+  [new SnakepitError.SessionLimit({ pool: "p", limit: 5 }), ['"p"', "5", "maxSessions"]]
 ]
 
 describe("SnakepitError", () => {

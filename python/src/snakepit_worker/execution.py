@@ -322,6 +322,8 @@ class Execution:
             return
         if not frame.startswith(_HEAD) or len(self._plans) >= _MAX_PLANS or request["tag"] != "snakebridge.call":
             return
+        if type(payload["python_module"]) is not str or type(payload["function"]) is not str:
+            return
         place = self._resolver.place(payload["python_module"], payload["function"])
         if place is None or payload["payload_version"] != PAYLOAD_VERSION:
             return  # it failed: its next call is to fail the same way

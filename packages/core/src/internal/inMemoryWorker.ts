@@ -28,7 +28,19 @@ import type { ValueAdapter } from "../ValueAdapter.ts"
 import type { CallObserver, ToolRegistration, Worker, WorkerEnd } from "../Worker.ts"
 import type { SpawnOptions } from "../WorkerSpawner.ts"
 import { cross } from "./crossing.ts"
-import { type Iteration, getItem, isAsyncIterable, iterate, type Member, member, requireMember, setItem, setMember, setType, typeOf } from "./testObjects.ts"
+import {
+  type Iteration,
+  getItem,
+  isAsyncIterable,
+  iterate,
+  type Member,
+  member,
+  requireMember,
+  setItem,
+  setMember,
+  setType,
+  typeOf
+} from "./testObjects.ts"
 import { forEachValue } from "./testIteration.ts"
 import { attribute, checkName, type TestTargets } from "./testTargets.ts"
 
@@ -146,10 +158,12 @@ export class InMemoryWorker implements Worker {
   }
 
   recall(calls: ReadonlyArray<number>): void {
-    this.takeBack(calls.flatMap((call) => {
-      const run = this.inFlight.get(call)
-      return run?.state === "queued" ? [run] : []
-    }))
+    this.takeBack(
+      calls.flatMap((call) => {
+        const run = this.inFlight.get(call)
+        return run?.state === "queued" ? [run] : []
+      })
+    )
   }
 
   ack(call: number): void {
@@ -348,7 +362,10 @@ export class InMemoryWorker implements Worker {
     const { callType, result, stream, target } = run.call
     if (stream) {
       let index = 0
-      return Effect.as(this.forEach(run, value, (item) => this.emit(run, item, index++)), null)
+      return Effect.as(
+        this.forEach(run, value, (item) => this.emit(run, item, index++)),
+        null
+      )
     }
     if (callType === "iterate") {
       const items: Array<unknown> = []
@@ -359,7 +376,8 @@ export class InMemoryWorker implements Worker {
     }
     if (callType === "class") setType(value, target)
     return Effect.sync(() =>
-      result === "ref" ? this.keep(run.call, value) : this.toTypeScript(run.call, value, "result"))
+      result === "ref" ? this.keep(run.call, value) : this.toTypeScript(run.call, value, "result")
+    )
   }
 
   private forEach(
@@ -416,7 +434,7 @@ export class InMemoryWorker implements Worker {
       },
       tool: (name, kwargs = {}) =>
         Effect.suspend(() => {
-          const visible = new Map([...this.tools.get(undefined) ?? [], ...this.tools.get(session) ?? []])
+          const visible = new Map([...(this.tools.get(undefined) ?? []), ...(this.tools.get(session) ?? [])])
           const tool = visible.get(name)
           if (tool === undefined) {
             const known = visible.size === 0 ? "none" : [...visible.keys()].sort().join(", ")
@@ -435,7 +453,8 @@ export class InMemoryWorker implements Worker {
     this.lifetimes.set(owner, lifetime)
     return (...args) =>
       Effect.suspend(() => {
-        if (lifetime.over) return Effect.fail(callbackError("the call or session that this TypeScript function belongs to has ended"))
+        if (lifetime.over)
+          return Effect.fail(callbackError("the call or session that this TypeScript function belongs to has ended"))
         const sent = args.map((arg, index) => this.toTypeScript(call, arg, `args[${index}]`))
         const result = Effect.suspend(() => {
           const answer: unknown = Reflect.apply(fn, undefined, sent)
@@ -449,7 +468,10 @@ export class InMemoryWorker implements Worker {
   }
 
   /** The outcome of TypeScript code that a fake called, as Python would see it. */
-  private fromCallback(effect: Effect.Effect<unknown, unknown>, call: Call): Effect.Effect<unknown, PythonError.PythonError> {
+  private fromCallback(
+    effect: Effect.Effect<unknown, unknown>,
+    call: Call
+  ): Effect.Effect<unknown, PythonError.PythonError> {
     return effect.pipe(
       Effect.map((value) =>
         cross(value, "result", {
@@ -457,7 +479,8 @@ export class InMemoryWorker implements Worker {
           callable: undefined,
           ref: (ref) => this.find(ref.handle, call.session),
           unknown: refuseArgument
-        })),
+        })
+      ),
       Effect.catchCause((cause) => {
         if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
         const error = Cause.squash(cause)
@@ -566,11 +589,17 @@ const isRuntimeFailure = Schema.is(RuntimeFailure)
 const asError = (error: unknown, call: Call): SnakepitError => {
   if (isRuntimeFailure(error)) return error
   const python = PythonError.isPythonError(error) ? error : ownError(error, call)
-  return python.call === undefined ? PythonError.make(python._tag, { ...fieldsOf(python), call: describeCall(call) }) : python
+  return python.call === undefined
+    ? PythonError.make(python._tag, { ...fieldsOf(python), call: describeCall(call) })
+    : python
 }
 
 const ownError = (error: unknown, call: Call): PythonError.PythonError => {
-  const message = !(error instanceof Error) ? String(error) : error.name === "Error" ? error.message : `${error.name}: ${error.message}`
+  const message = !(error instanceof Error)
+    ? String(error)
+    : error.name === "Error"
+      ? error.message
+      : `${error.name}: ${error.message}`
   return PythonError.of("RuntimeError", message, {
     notes: [
       `the test layer's function for ${call.target} threw this; PythonError.of makes an exception of Python`,

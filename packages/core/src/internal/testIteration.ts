@@ -9,9 +9,12 @@ export const forEachValue = (
 ): Effect.Effect<void, unknown> => {
   if (Stream.isStream(iteration)) return Stream.runForEach(iteration, each)
   return Effect.acquireUseRelease(
-    Effect.sync(() => new Cursor(Symbol.asyncIterator in iteration ? iteration[Symbol.asyncIterator]() : iteration[Symbol.iterator]())),
+    Effect.sync(
+      () =>
+        new Cursor(Symbol.asyncIterator in iteration ? iteration[Symbol.asyncIterator]() : iteration[Symbol.iterator]())
+    ),
     (cursor) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         for (let next = yield* cursor.next; next.done !== true; next = yield* cursor.next) yield* each(next.value)
       }),
     (cursor) => cursor.close
@@ -31,7 +34,10 @@ class Cursor {
     this.state = "pending"
     const step = this.guard(() => this.iterator.next())
     if (!(step instanceof Promise)) return Effect.succeed(this.took(step))
-    return Effect.tryPromise({ try: () => step.then((result) => this.took(result)), catch: (error) => this.failed(error) })
+    return Effect.tryPromise({
+      try: () => step.then((result) => this.took(result)),
+      catch: (error) => this.failed(error)
+    })
   })
 
   /** Runs the generator's `finally` blocks. A step that has not come back cannot be waited for: it may never. */

@@ -46,9 +46,13 @@ export class TestTargets {
   private unknown(call: Call, target: string): PythonError.PythonError {
     const known = [...this.entries.keys()].map((name) => name.replace(/^builtins\./, "")).join(", ")
     const has = `the test layer has: ${known === "" ? "no targets" : known}`
-    const isModule = call.module === "builtins" || [...this.entries.keys()].some((name) => name.startsWith(`${call.module}.`))
+    const isModule =
+      call.module === "builtins" || [...this.entries.keys()].some((name) => name.startsWith(`${call.module}.`))
     return isModule
-      ? PythonError.of("AttributeError", `module '${call.module}' has no attribute '${call.path}' (target '${target}'); ${has}`)
+      ? PythonError.of(
+          "AttributeError",
+          `module '${call.module}' has no attribute '${call.path}' (target '${target}'); ${has}`
+        )
       : PythonError.of("ModuleNotFoundError", `no module named '${call.module}' (target '${target}'); ${has}`)
   }
 }

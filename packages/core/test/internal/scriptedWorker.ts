@@ -219,7 +219,10 @@ export class Harness {
     return added
   }
 
-  submit(target: string, { pinned, session, timeout }: { pinned?: Member; session?: string; timeout?: number } = {}): TestTicket {
+  submit(
+    target: string,
+    { pinned, session, timeout }: { pinned?: Member; session?: string; timeout?: number } = {}
+  ): TestTicket {
     const ticket = new TestTicket(this.dispatcher, callOf(target, { session }), timeout)
     ticket.pinned = pinned
     this.tickets.push(ticket)

@@ -28,7 +28,10 @@ describe("Sessions", () => {
     Effect.gen(function* () {
       const { members, sessions } = make()
       for (let i = 0; i < 4; i++) yield* start(sessions)
-      assert.deepStrictEqual(members.map(({ member }) => member.sessions), [2, 2])
+      assert.deepStrictEqual(
+        members.map(({ member }) => member.sessions),
+        [2, 2]
+      )
       assert.strictEqual(sessions.size, 4)
     })
   )
@@ -73,7 +76,10 @@ describe("Sessions", () => {
       const placement = yield* start(sessions)
       submit(placement, "a")
       submit(placement, "b")
-      assert.deepStrictEqual(members.map(({ worker }) => worker.targets), [["a"], []])
+      assert.deepStrictEqual(
+        members.map(({ worker }) => worker.targets),
+        [["a"], []]
+      )
     })
   )
 
@@ -111,8 +117,14 @@ describe("Sessions", () => {
       const placement = yield* start(sessions, [tool])
       submit(placement, "a")
       submit(placement, "b")
-      assert.deepStrictEqual(members.map(({ worker }) => worker.targets), [["a"], ["b"]])
-      assert.deepStrictEqual(members.map(({ member }) => member.sessions), [0, 1])
+      assert.deepStrictEqual(
+        members.map(({ worker }) => worker.targets),
+        [["a"], ["b"]]
+      )
+      assert.deepStrictEqual(
+        members.map(({ member }) => member.sessions),
+        [0, 1]
+      )
       assert.deepStrictEqual(members[1]?.worker.registered, [[["ask"], placement.id]])
     })
   )
@@ -150,11 +162,15 @@ describe("Sessions", () => {
       vi.useFakeTimers({ toFake: ["Date"] })
       yield* Effect.addFinalizer(() => Effect.sync(() => vi.useRealTimers()))
       yield* Effect.forkChild(sessions.expire, { startImmediately: true })
-      const pass = (millis: number) => Effect.andThen(Effect.sync(() => vi.advanceTimersByTime(millis)), TestClock.adjust(millis))
+      const pass = (millis: number) =>
+        Effect.andThen(
+          Effect.sync(() => vi.advanceTimersByTime(millis)),
+          TestClock.adjust(millis)
+        )
       yield* pass(20)
       assert.isUndefined(idle.lost)
       yield* pass(30)
-      assert.include(idle.lost, "idle timeout")
+      assert.include(idle.lost ?? "", "idle timeout")
       assert.isUndefined(running.lost)
       assert.isUndefined(waiting.lost)
       members[0]?.worker.reply()
