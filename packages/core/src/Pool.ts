@@ -164,8 +164,11 @@ export const make = (
       makeRef: given.makeRef
     })
 
-    const timeoutOf = (given: RunOptions): number | undefined =>
-      given.timeout === undefined ? options.callTimeout : Duration.toMillis(Duration.fromInputUnsafe(given.timeout))
+    const timeoutOf = (given: RunOptions): number | undefined => {
+      if (given.timeout === undefined) return options.callTimeout
+      const millis = Duration.toMillis(Duration.fromInputUnsafe(given.timeout))
+      return millis === Infinity ? undefined : millis
+    }
 
     const execute = <A, R>(
       invocation: Invocation,

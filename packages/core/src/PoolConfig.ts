@@ -114,10 +114,10 @@ export const resolve = (
     const millis = (key: string, value: Duration.Input | undefined, fallback: number): number => {
       if (value === undefined) return fallback
       const duration = Duration.fromInput(value)
-      if (duration._tag === "Some" && Duration.isGreaterThanOrEqualTo(duration.value, Duration.zero)) {
+      if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
         return Duration.toMillis(duration.value)
       }
-      refuse(key, value, "a duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
+      refuse(key, value, "a finite duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
       return fallback
     }
     const oneOf = <const A extends string>(key: string, value: A | undefined, fallback: A, all: ReadonlyArray<A>): A => {

@@ -105,7 +105,8 @@ const start = (
     if (child.stderr !== null) readLines(child.stderr, onLine("stderr"))
 
     const token = crypto.randomBytes(32).toString("base64url")
-    const socket = path.join(directory, `${wanted.worker.slice(-20)}.sock`)
+    // not named after the pool, whose name may hold anything and be of any length
+    const socket = path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`)
     const boot = {
       socket,
       token,

@@ -1,4 +1,4 @@
-"""Frames over one connection: a length, u32 little-endian, then that many bytes. Partner of ``Wire.ts``."""
+"""Frames over one connection: a length, u32 little-endian, then that many bytes. Partner of ``channel.ts``."""
 
 from __future__ import annotations
 

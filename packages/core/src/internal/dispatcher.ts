@@ -10,6 +10,7 @@
  *   has a free slot: one long call never holds up others while a worker is idle.
  * - A worker that is stopping a call counts as busy until it has proved that the call stopped.
  */
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Call } from "../Call.ts"
 import type { PoolOptions } from "../PoolConfig.ts"
@@ -29,6 +30,9 @@ import type { Deadline, Deadlines } from "./deadlines.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
 const horizonMillis = 2
+
+/** Node fires timers of a longer delay at once. */
+const longestTimer = 2 ** 31 - 1
 
 /** Most calls sent ahead, however fast they are: bounds what a crash can touch. */
 const maxAhead = 256
@@ -156,6 +160,7 @@ export class Dispatcher {
   private queueTimer: ReturnType<typeof setTimeout> | undefined
   private closed = false
   private onIdle: (() => void) | undefined
+  private readonly arrivals = new Set<() => void>()
   /** Why there is no worker, when none could be started: callers fail with it at once. */
   outage: SnakepitError | undefined
 
@@ -217,6 +222,23 @@ export class Dispatcher {
     } else if (ticket.state === "sent" || ticket.state === "parked") {
       ticket.member?.worker.interrupt(ticket.number)
     }
+  }
+
+  /** Waits until a worker is up; fails at once when the pool is closed, or none can be started. */
+  readonly someMember: Effect.Effect<void, SnakepitError> = Effect.callback((resume) => {
+    if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
+    if (this.members.some((member) => member.isOpen)) return resume(Effect.void)
+    if (this.outage !== undefined) return resume(Effect.fail(this.outage))
+    const wake = () => resume(this.someMember)
+    this.arrivals.add(wake)
+    return Effect.sync(() => this.arrivals.delete(wake))
+  })
+
+  /** Tells those who wait for a worker that something has changed. */
+  private announce(): void {
+    const waiting = [...this.arrivals]
+    this.arrivals.clear()
+    for (const wake of waiting) wake()
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -295,7 +317,7 @@ export class Dispatcher {
       ticket.pinned.waiting.add(ticket)
       this.waitingPinned++
     }
-    if (this.queueTimer === undefined) this.armQueueTimer(this.options.queueTimeout)
+    if (this.queueTimer === undefined) this.armQueueTimer(Math.min(this.options.queueTimeout, longestTimer))
   }
 
   private unqueue(ticket: Ticket): void {
@@ -326,6 +348,7 @@ export class Dispatcher {
     this.members.push(member)
     this.feed(member)
     this.rescue()
+    this.announce()
     return member
   }
 
@@ -336,7 +359,12 @@ export class Dispatcher {
     if (index >= 0) this.members.splice(index, 1)
     for (const ticket of member.waiting) {
       this.unqueue(ticket)
-      this.refuse(ticket, lost(ticket, "its worker ended"))
+      if (this.options.affinity === "hint") {
+        // the session goes on elsewhere, and so does a call that waited
+        ticket.pinned = undefined
+        ticket.state = "new"
+        this.place(ticket)
+      } else this.refuse(ticket, lost(ticket, "its worker ended"))
     }
     this.checkIdle()
   }
@@ -445,6 +473,7 @@ export class Dispatcher {
 
   /** Fails the calls that wait, with the reason why no worker can serve them. */
   failWaiting(error: (ticket: Ticket) => SnakepitError): void {
+    this.announce()
     for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
       for (const ticket of room) {
         this.unqueue(ticket)

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { PoolOptions } from "../PoolConfig.ts"
-import { PoolClosed, SessionLimit, SessionLost, type SnakepitError } from "../SnakepitError.ts"
+import { QueueTimeout, SessionLimit, SessionLost, type SnakepitError } from "../SnakepitError.ts"
 import type { ToolRegistration } from "../Worker.ts"
 import type { Dispatcher, Member, Ticket } from "./dispatcher.ts"
 
@@ -41,12 +41,25 @@ export class Sessions {
       return Effect.fail(new SessionLimit({ pool: this.options.name, limit: this.options.maxSessions }))
     }
     const member = this.leastUsed()
-    if (member === undefined) return Effect.fail(this.dispatcher.outage ?? new PoolClosed({ pool: this.options.name }))
+    if (member === undefined) return this.openLater(tools)
     // Session ids are capabilities: whoever knows one reaches its objects, so they cannot be guessed.
     const placement: Placement = { id: crypto.randomUUID(), member, members: new Set(), lastUsed: Date.now(), tools, lost: undefined }
     this.bind(placement, member)
     this.placements.set(placement.id, placement)
     return Effect.succeed(placement)
+  }
+
+  /** No worker is up at this moment: waits for one as a call would. */
+  private openLater(tools: ReadonlyArray<ToolRegistration>): Effect.Effect<Placement, SnakepitError> {
+    const { name, queueTimeout } = this.options
+    return this.dispatcher.someMember.pipe(
+      Effect.timeoutOrElse({
+        duration: queueTimeout,
+        orElse: () =>
+          Effect.fail(new QueueTimeout({ pool: name, target: "opening a session", queueTimeoutMillis: queueTimeout }))
+      }),
+      Effect.flatMap(() => this.open(tools))
+    )
   }
 
   /** Submits a call of a session to the session's worker. */

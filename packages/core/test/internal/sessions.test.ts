@@ -1,5 +1,6 @@
 import { assert, describe, it, vi } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { TestClock } from "effect/testing"
 import type { PoolOptions } from "../../src/PoolConfig.ts"
 import { Sessions } from "../../src/internal/sessions.ts"
@@ -63,9 +64,32 @@ describe("Sessions", () => {
     })
   )
 
-  it.effect("cannot open without a worker", () =>
+  it.effect("wait for a worker when none is up", () =>
     Effect.gen(function* () {
-      const { sessions } = make({}, 0)
+      const { harness, sessions } = make({}, 0)
+      const opening = yield* Effect.forkChild(start(sessions), { startImmediately: true })
+      assert.strictEqual(sessions.size, 0)
+      const { member } = harness.add()
+      const placement = yield* Fiber.join(opening)
+      assert.strictEqual(placement.member, member)
+    })
+  )
+
+  it.effect("wait for a worker no longer than a call would", () =>
+    Effect.gen(function* () {
+      const { sessions } = make({ queueTimeout: 1000 }, 0)
+      const opening = yield* Effect.forkChild(Effect.flip(start(sessions)), { startImmediately: true })
+      yield* TestClock.adjust("1 second")
+      assert.strictEqual((yield* Fiber.join(opening))._tag, "QueueTimeout")
+    })
+  )
+
+  it.effect("cannot open once the pool is closed", () =>
+    Effect.gen(function* () {
+      const { harness, sessions } = make({}, 0)
+      const opening = yield* Effect.forkChild(Effect.flip(start(sessions)), { startImmediately: true })
+      harness.dispatcher.close(() => {})
+      assert.strictEqual((yield* Fiber.join(opening))._tag, "PoolClosed")
       assert.strictEqual((yield* Effect.flip(start(sessions)))._tag, "PoolClosed")
     })
   )
