@@ -1,5 +1,6 @@
 /** What people would use instead, doing the same thing side by side in one run. */
 import { type Run, wholeNumber } from "./bench.ts"
+import { separate } from "./cores.ts"
 import { openFloor } from "./floor.ts"
 import { openPythonShellArrays, openPythoniaArrays } from "./peers/arrays.ts"
 import { openGrpc } from "./peers/grpc.ts"
@@ -45,6 +46,7 @@ export const run: Run = async (flags) => {
   const rounds = wholeNumber(flags, "rounds", 10)
   await install()
   const entries = await Promise.all(peers.map((peer) => Entry.open(peer)))
+  separate()
   for (const entry of entries) await entry.warmUp()
   await interleave(
     rounds,

@@ -1,12 +1,12 @@
 /** `math.sqrt`, one caller, one worker: what one call costs, beside the floor. */
 import { type Run, wholeNumber } from "./bench.ts"
+import { separate } from "./cores.ts"
 import { openFloor } from "./floor.ts"
 import { interleave, median, ratios, rounded, spread, Times } from "./rounds.ts"
 import { openSnakepit } from "./snakepit.ts"
 import { printTable } from "./table.ts"
 
-// Short turns: where the kernel puts two processes that wake each other up changes their time twofold and lasts for a
-// while, and many short turns meet both sides with it alike.
+// Many short turns, so that what else the machine does meets both sides alike.
 const CALLS = 200
 const WARM_UP = 5000
 
@@ -14,6 +14,7 @@ export const run: Run = async (flags) => {
   const rounds = wholeNumber(flags, "rounds", 150)
   await using floor = await openFloor(1)
   await using snakepit = await openSnakepit(1)
+  separate()
   const column = (name: string, measure: (micros: Float64Array) => Promise<void>) => {
     const times = new Times()
     return { name, measure, times, turn: () => times.round(CALLS, measure) }

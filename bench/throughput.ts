@@ -1,5 +1,6 @@
 /** `math.sqrt` at several concurrencies, with one and two workers, beside as many floor processes. */
 import { type Run, wholeNumber } from "./bench.ts"
+import { separate, share } from "./cores.ts"
 import { openFloor } from "./floor.ts"
 import { interleave, median, ratios, rounded, spread } from "./rounds.ts"
 import { openSnakepit } from "./snakepit.ts"
@@ -27,6 +28,8 @@ export const run: Run = async (flags) => {
   for (const workers of WORKERS) {
     await using floor = await openFloor(workers)
     await using snakepit = await openSnakepit(workers)
+    if (workers === 1) separate()
+    else share()
     for (const concurrency of CONCURRENCIES) {
       const measured = await compare(snakepit, floor, concurrency, rounds)
       const row = {

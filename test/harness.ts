@@ -2,14 +2,15 @@
  * The verbs of the real-process tests: what a test starts, does to a worker from outside, waits for, and expects to find
  * afterwards. `README.md` says how tests are written with them.
  */
-import { Pool, Snakepit, type SnakepitError } from "@snakepit/core"
+import { type Pool, Snakepit, type SnakepitError } from "@snakepit/core"
 import { type PythonWorkerConfig, SnakepitNode } from "@snakepit/python-worker"
 import { assert } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
-import type * as Layer from "effect/Layer"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
 
 /** The folder of the Python modules that the tests call. */
@@ -20,22 +21,26 @@ export type TestPool = PythonWorkerConfig.PythonPool
 
 const poolOf = (options: TestPool): TestPool => ({ size: 1, pythonPath: [workersFolder], progress: "silent", ...options })
 
+/** What workers log is kept out of the test report, unless the test gives a logger. */
+const quiet = Logger.layer([])
+
 /** The service over one pool, `default`. */
-export const pool = (options: TestPool = {}) => pools({ default: options })
+export const pool = (options: TestPool = {}, logger = quiet) => pools({ default: options }, logger)
 
 /** The service over several pools. */
 export const pools = (
-  options: Readonly<Record<string, TestPool>>
+  options: Readonly<Record<string, TestPool>>,
+  logger = quiet
 ): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
   SnakepitNode.layer({
     pools: Object.fromEntries(Object.entries(options).map(([name, given]) => [name, poolOf(given)]))
-  })
+  }).pipe(Layer.provide(logger))
 
 /** Provides a program with a pool of its own: it starts before the program and is closed after it. */
 export const withPool =
-  (options: TestPool = {}) =>
+  (options: TestPool = {}, logger = quiet) =>
   <A, E>(program: Effect.Effect<A, E, Snakepit.Snakepit | Scope.Scope>) =>
-    Effect.scoped(program).pipe(Effect.provide(pool(options)))
+    Effect.scoped(program).pipe(Effect.provide(pool(options, logger)))
 
 /** Provides a program with several pools of its own. */
 export const withPools =

@@ -1,40 +1,54 @@
-/** How long calls took: each call and all of them together. */
+/** How long calls took, each of them and all together, and how many answers were right. */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-/** The result of one call, and how long it took. */
-export interface Call<A> {
+/** One call. Times are in milliseconds. */
+export interface Call {
   readonly millis: number
-  readonly result: A
+  readonly isCorrect: boolean
 }
 
-/** The results of many calls, and how long they took. Times are in milliseconds. */
-export interface Batch<A> {
-  readonly results: ReadonlyArray<A>
+/** Many calls that ran at the same time. */
+export interface Batch {
   /** Shortest first. */
   readonly latencies: ReadonlyArray<number>
+  /** From the first call to the last answer. */
   readonly millis: number
+  /** Correct answers as a ratio of all. */
+  readonly correct: number
 }
 
-/** Measures one call. */
-export const call = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<Call<A>, E, R> =>
-  Effect.map(Effect.timed(effect), ([duration, result]) => ({ millis: Duration.toMillis(duration), result }))
+/** Measures one call that says whether its answer is correct. */
+export const call = <E, R>(effect: Effect.Effect<boolean, E, R>): Effect.Effect<Call, E, R> =>
+  Effect.map(Effect.timed(effect), ([duration, isCorrect]) => ({ millis: Duration.toMillis(duration), isCorrect }))
 
-/** Measures a batch of measured calls. */
-export const batch = <A, E, R>(calls: Effect.Effect<ReadonlyArray<Call<A>>, E, R>): Effect.Effect<Batch<A>, E, R> =>
-  Effect.map(Effect.timed(calls), ([duration, all]) => ({
-    results: all.map(({ result }) => result),
-    latencies: all.map(({ millis }) => millis).toSorted((a, b) => a - b),
-    millis: Duration.toMillis(duration)
-  }))
+/** Measures all calls of all workers. */
+export const batch = <E, R>(
+  effect: Effect.Effect<ReadonlyArray<ReadonlyArray<Call>>, E, R>
+): Effect.Effect<Batch, E, R> =>
+  Effect.map(Effect.timed(effect), ([duration, byWorker]) => {
+    const calls = byWorker.flat()
+    return {
+      latencies: calls.map(({ millis }) => millis).toSorted((a, b) => a - b),
+      millis: Duration.toMillis(duration),
+      correct: calls.filter(({ isCorrect }) => isCorrect).length / calls.length
+    }
+  })
 
-/** Number of calls, median and 95th percentile of their latency, and calls per second. */
-export const columns = ({ latencies, millis }: Batch<unknown>): ReadonlyArray<string> => [
+/** What {@link columns} shows. */
+export const headings: ReadonlyArray<string> = ["calls", "median", "95th percentile", "calls/s", "correct"]
+
+/** The figures of a batch. */
+export const columns = ({ correct, latencies, millis }: Batch): ReadonlyArray<string> => [
   String(latencies.length),
   `${quantile(latencies, 0.5).toFixed(1)} ms`,
   `${quantile(latencies, 0.95).toFixed(1)} ms`,
-  (latencies.length / (millis / 1000)).toFixed(0)
+  (latencies.length / (millis / 1000)).toFixed(0),
+  percent(correct)
 ]
 
+/** `0.9578` as `95.8 %`. */
+export const percent = (ratio: number): string => `${(100 * ratio).toFixed(1)} %`
+
 const quantile = (sorted: ReadonlyArray<number>, q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))] ?? Number.NaN
+  sorted[Math.floor(q * sorted.length)] ?? Number.NaN

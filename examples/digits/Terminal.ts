@@ -1,5 +1,7 @@
 /** What the demo shows: titles, lines, a progress bar and a table. Without a terminal no control codes are written. */
 import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
 
 const CLEAR_LINE = "\r\u001b[2K"
 const BAR_WIDTH = 20
@@ -11,6 +13,11 @@ export const title = (text: string): Effect.Effect<void> => write(`\n${text}\n`)
 
 /** A line below a headline. */
 export const line = (text: string): Effect.Effect<void> => write(`  ${text}\n`)
+
+/** Shows what Snakepit logs, the end of a worker for example, as lines of its own. */
+export const logs: Layer.Layer<never> = Logger.layer([
+  Logger.make(({ message }) => process.stdout.write(`  logged: ${String(message)}\n`))
+])
 
 /** A bar of `total` steps: one live line on a terminal, elsewhere a line at each quarter of the way. */
 export const progressBar = (name: string, total: number) => ({

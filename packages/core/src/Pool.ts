@@ -136,7 +136,8 @@ export const make = (
         const outcome = slot.isHandedOver ? "replaced" : member.requests > 1 ? "worked" : "failed"
         if (end.crash === undefined) return outcome
         const how = end.signal ?? `exit code ${end.exitCode}`
-        yield* Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`)
+        // a logger that throws must not end the supervision of this slot
+        yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
         restarts.crashed()
         crashes.add({
           pool: options.name,
@@ -197,7 +198,7 @@ export const make = (
         const outcome = yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
           dispatcher.outage = error
           if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-          return Effect.as(Effect.logError(error.message), "failed" as const)
+          return Effect.as(Effect.ignoreCause(Effect.logError(error.message)), "failed" as const)
         })
         return outcome
       }).pipe(Effect.flatMap((outcome) => goOn(outcome, failures, onReady)))
@@ -243,8 +244,11 @@ export const make = (
       makeRef: given.makeRef
     })
 
-    const timeoutOf = (given: RunOptions): number | undefined =>
-      given.timeout === undefined ? options.callTimeout : Duration.toMillis(Duration.fromInputUnsafe(given.timeout))
+    const timeoutOf = (given: RunOptions): number | undefined => {
+      if (given.timeout === undefined) return options.callTimeout
+      const millis = Duration.toMillis(Duration.fromInputUnsafe(given.timeout))
+      return millis === Infinity ? undefined : millis
+    }
 
     const execute = <A, R>(
       invocation: Invocation,

@@ -88,7 +88,8 @@ const show = (value: unknown): string => {
   }
 }
 
-const keys = [
+/** The keys of {@link PoolInput}. */
+export const keys: ReadonlyArray<string> = [
   "size",
   "profile",
   "threads",
@@ -132,10 +133,10 @@ export const resolve = (
     const millis = (key: string, value: Duration.Input | undefined, fallback: number): number => {
       if (value === undefined) return fallback
       const duration = Duration.fromInput(value)
-      if (duration._tag === "Some" && Duration.isGreaterThanOrEqualTo(duration.value, Duration.zero)) {
+      if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
         return Duration.toMillis(duration.value)
       }
-      refuse(key, value, "a duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
+      refuse(key, value, "a finite duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
       return fallback
     }
     const oneOf = <const A extends string>(key: string, value: A | undefined, fallback: A, all: ReadonlyArray<A>): A => {
@@ -154,6 +155,7 @@ export const resolve = (
     if (input.allowPrivate !== undefined && typeof input.allowPrivate !== "boolean") {
       refuse("allowPrivate", input.allowPrivate, "a boolean")
     }
+    if (input.tools !== undefined && !Array.isArray(input.tools)) refuse("tools", input.tools, "an array of tools")
     const options: PoolOptions = {
       name,
       size: integer("size", input.size, cores(), 1),

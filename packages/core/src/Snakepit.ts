@@ -16,7 +16,8 @@ import { Deadlines } from "./internal/deadlines.ts"
 import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
 import { decodeItems, decoderOf, describe, Session } from "./Session.ts"
-import { type ConfigError, PoolNotFound, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
+import { ConfigError, PoolNotFound, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
+import * as TestWorker from "./TestWorker.ts"
 import type { AnyTool } from "./Tool.ts"
 import type { WorkerSpawner } from "./WorkerSpawner.ts"
 
@@ -124,9 +125,11 @@ export const session = (
 ): Effect.Effect<Session, SnakepitError, Snakepit | Scope.Scope> =>
   Effect.gen(function*() {
     const pool = yield* poolOf(options.pool)
-    yield* Effect.makeSpanScoped("snakepit.session", { attributes: { "snakepit.pool": pool.options.name } })
+    const span = yield* Effect.makeSpanScoped("snakepit.session", { attributes: { "snakepit.pool": pool.options.name } })
     const tools = (options.tools ?? []).map((tool) => tool.registration)
     const placement = yield* Effect.acquireRelease(pool.openSession(tools), pool.closeSession)
+    span.attribute("snakepit.session", placement.id)
+    span.attribute("snakepit.worker", placement.member.worker.id)
     return new Session(pool, placement)
   })
 
@@ -181,21 +184,35 @@ export interface Config<Options extends PoolConfig.PoolInput = PoolConfig.PoolIn
   readonly pools?: Readonly<Record<string, Options>> | undefined
 }
 
+/** What a backend has to say to the configuration. */
+export interface Backend {
+  /** Pool options that the backend knows beside the general ones. */
+  readonly keys?: ReadonlyArray<string> | undefined
+  /** Checks the values of those options. */
+  readonly validate?: ((options: PoolConfig.PoolOptions) => Effect.Effect<unknown, ConfigError>) | undefined
+}
+
 /**
- * The service over a {@link WorkerSpawner}. `backendKeys` are the pool options that the spawner knows beside the general ones.
+ * The service over a {@link WorkerSpawner}. `backend` says what the spawner knows of pool options beside the general ones.
  */
 export const layer = (
   config: Config = {},
-  backendKeys: ReadonlyArray<string> = []
+  backend: Backend = {}
 ): Layer.Layer<Snakepit, ConfigError | WorkerStartError, WorkerSpawner> =>
   Layer.effect(
     Snakepit,
     Effect.gen(function*() {
       const deadlines = new Deadlines()
+      for (const key of Object.keys(config)) {
+        if (key === "pools") continue
+        return yield* new ConfigError({ key, actual: "a value", expected: "a known key: pools" })
+      }
       const resolved = yield* Effect.forEach(
         Object.entries(config.pools ?? { default: {} }),
-        ([name, input]) => PoolConfig.resolve(name, input, backendKeys)
+        ([name, input]) => PoolConfig.resolve(name, input, backend.keys)
       )
+      // all of the configuration is checked before anything starts
+      if (backend.validate !== undefined) yield* Effect.forEach(resolved, backend.validate, { discard: true })
       const made = yield* Effect.forEach(resolved, (options) => Pool.make(options, deadlines), {
         concurrency: "unbounded"
       })
@@ -211,3 +228,27 @@ export const layer = (
       })
     })
   )
+
+/**
+ * The whole service without Python, for tests: calls, streams, sessions and refs over plain functions and values.
+ * `TestWorker.ts` says what they may be. Unless `config` says otherwise, pools have one worker and do not wait for running
+ * calls when they close. Options of a backend in it are ignored, so the program's own configuration can be passed.
+ *
+ * **Example** (A test without Python)
+ *
+ * ```ts
+ * const layer = Snakepit.layerTest({
+ *   "math.pi": 3.14,
+ *   "statistics.mean": ([xs]: [Array<number>]) => xs.reduce((sum, x) => sum + x) / xs.length,
+ *   "app.load": () => Effect.fail(PythonError.of("FileNotFoundError", "no such file: data.csv"))
+ * })
+ * ```
+ */
+export const layerTest = (
+  targets: TestWorker.Targets,
+  config: Config = {}
+): Layer.Layer<Snakepit, ConfigError | WorkerStartError> => {
+  const pools = Object.entries(config.pools ?? { default: {} }).map(([name, input]) => [name, { size: 1, drainTimeout: 0, ...input }] as const)
+  const backendKeys = pools.flatMap(([, input]) => Object.keys(input).filter((key) => !PoolConfig.keys.includes(key)))
+  return layer({ pools: Object.fromEntries(pools) }, { keys: backendKeys }).pipe(Layer.provide(TestWorker.layer(targets)))
+}

@@ -139,7 +139,8 @@ const start = (
       log(stream, line)
     }
     const boot: Boot = {
-      socket: path.join(directory, `${wanted.worker.slice(-20)}.sock`),
+      // not named after the pool, whose name may hold anything and be of any length
+      socket: path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`),
       token: crypto.randomBytes(32).toString("base64url"),
       worker: `${wanted.worker}-${crypto.randomBytes(4).toString("hex")}`,
       profile: wanted.options.profile,

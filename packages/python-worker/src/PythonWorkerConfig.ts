@@ -151,8 +151,10 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       if (value === undefined) return fallback
       // `fromInput` answers none for whatever is no duration, whatever its type
       const duration = Duration.fromInput(value as Duration.Input)
-      if (duration._tag === "Some" && !Duration.isNegative(duration.value)) return Duration.toMillis(duration.value)
-      refuse(key, "a duration that is not negative, like \"2 seconds\" or 500 (milliseconds)")
+      if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
+        return Duration.toMillis(duration.value)
+      }
+      refuse(key, "a finite duration that is not negative, like \"2 seconds\" or 500 (milliseconds)")
       return fallback
     }
     const variables = (): Readonly<Record<string, string>> => {

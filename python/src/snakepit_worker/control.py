@@ -73,6 +73,13 @@ class Control:
             else:
                 self._channel.send(packb({"_tag": "Defect", "defect": f"control message does not decode: {error}"}))
             return
+        try:
+            self._handle(tag, message)
+        except (AttributeError, KeyError, TypeError) as error:
+            # this thread outlives whatever a host says
+            self._channel.send(packb({"_tag": "Defect", "defect": f"control message {tag!r} is malformed: {error!r}"}))
+
+    def _handle(self, tag: str, message: dict[str, Any]) -> None:
         if tag == "Ack":
             self._execution.ack(message["requestId"])
         elif tag == "Ping":

@@ -125,9 +125,12 @@ def describe(
     """
     described = _Description(encode or _pack_plainly).one(error, 0)
     if call is not None:
-        described["call"] = _call_context(call)
+        context = described["call"] = _call_context(call)
         if isinstance(error, TypeError):
             message = str(described["message"])
+            if not described["frames"]:
+                # no code of the target has run: the call itself was wrong, and Python does not say which call
+                message = f"{message} (target {context['target']!r})"
             described["message"] = _with_suggestion(message, lambda: _keyword_suggestion(message, call))
     return described
 

@@ -8,6 +8,7 @@ since the thread is free again.
 from __future__ import annotations
 
 import threading
+from struct import Struct
 from time import perf_counter_ns
 from types import AsyncGeneratorType, CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,16 @@ from typing import TYPE_CHECKING, Any
 from ormsgpack import Ext, packb, unpackb
 
 from .context import current
-from .errors import CallCancelled, ProtocolError, SessionLost, WorkerFailure, describe
+from .errors import (
+    CallCancelled,
+    ProtocolError,
+    SessionLost,
+    UnserializableResult,
+    WorkerFailure,
+    bounded_repr,
+    describe,
+    type_name,
+)
 from .memory import release_frames
 from .values import Packer
 
@@ -44,6 +54,7 @@ _ARGS = b"\xa4args"
 _ENVELOPE = ("id", "_tag", "tag", "headers", "payload")
 _PLAIN = ("payload_version", "library", "python_module", "function", "args")
 _MAX_PLANS = 4096
+_read_u64 = Struct(">Q").unpack_from
 
 # An `Exit` with a success around its number and its value, as `packb` would spell it but for the number, a u64.
 _SUCCESS_HEAD = b"\x83\xa4_tag\xa4Exit\xa9requestId"
@@ -82,7 +93,7 @@ class Running:
     """A call from its begin to its end."""
 
     # Class attributes rather than slots: a call that needs none of these does not pay for setting them.
-    cancelled = False
+    _cancelled = -1
     thread = 0
     credit: threading.Semaphore | asyncio.Semaphore | None = None
     task: asyncio.Task[None] | None = None
@@ -91,6 +102,15 @@ class Running:
         self.request = request
         self.payload: dict[str, Any] = request["payload"]
         self.id: int = request["id"]
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether this call was cancelled; said by number, since a record may be lent to one call after another."""
+        return self._cancelled == self.id
+
+    def cancel(self, request_id: int) -> None:
+        """Marks the call of this number as cancelled."""
+        self._cancelled = request_id
 
 
 class Gate:
@@ -123,6 +143,14 @@ class Gate:
             self.on_main = running
         return True
 
+    def was_dropped(self, request_id: int) -> bool:
+        """Whether a call was taken back before it began."""
+        with self.lock:
+            if request_id not in self.dropped:
+                return False
+            self.dropped.discard(request_id)
+            return True
+
     def begin(self, running: Running) -> bool:
         """Whether the call may begin on another thread; false when it was taken back."""
         with self.lock:
@@ -152,24 +180,24 @@ class Gate:
         return self._beside.get(request_id)
 
     def cancel(self, request_id: int) -> Running | None:
-        """Marks the running call of this number as cancelled; records are lent to call after call, so this takes the lock."""
-        with self.lock:
-            running = self.find(request_id)
-            if running is not None:
-                running.cancelled = True
-            return running
+        """Marks the running call of this number as cancelled, and answers it."""
+        running = self.find(request_id)
+        if running is not None:
+            running.cancel(request_id)
+        return running
 
     def drop(self, request_id: int) -> bool:
         """Takes a call back unless it has begun; answers whether it did."""
         with self.lock:
-            if request_id > self.last:
-                self.dropped.add(request_id)
-                return True
+            # Entered first and looked at second: `run_quick` does the same two steps the other way round, without the lock.
+            self.dropped.add(request_id)
             if request_id in self._queued:
                 self._queued.discard(request_id)
-                self.dropped.add(request_id)
                 return True
-        return False
+            if request_id <= self.last:
+                self.dropped.discard(request_id)
+                return False
+        return True
 
 
 class Execution:
@@ -185,6 +213,7 @@ class Execution:
         unpacker: Unpacker,
     ) -> None:
         self._channel = channel
+        self._limit = channel.limit
         self.gate = gate
         self._resolver = resolver
         self._sessions = sessions
@@ -193,6 +222,7 @@ class Execution:
         # Sessions of the refs met while a frame was unpacked.
         self.refs_seen: set[str] = set()
         # What calls of one target have in common, as bytes: the target's owner, its name, and a record to run with.
+        self._args_at = 0
         self._plans: dict[bytes | memoryview, tuple[Any, str, Running]] = {}
         self._plain = Packer()
         self._packers: dict[str, Packer] = {}
@@ -226,27 +256,34 @@ class Execution:
         """
         if type(frame) is not bytes:
             return False
-        at = frame.find(_ARGS, _COMMON)
+        at = self._args_at  # where the call before had them: nearly always right
         plan = self._plans.get(frame[_COMMON:at])
-        if plan is None or not frame.startswith(_HEAD):
+        if plan is None:
+            at = frame.find(_ARGS, _COMMON) + len(_ARGS)
+            plan = self._plans.get(frame[_COMMON:at])
+            if plan is None:
+                return False
+            self._args_at = at
+        if not frame.startswith(_HEAD):
             return False
         owner, name, running = plan
         try:
             function = getattr(owner, name)
-            args = unpackb(frame[at + 5 :], ext_hook=self._ext_hook)
+            args = unpackb(frame[at:], ext_hook=self._ext_hook)
         except (AttributeError, ValueError, WorkerFailure):
             return False  # the general way finds out what is wrong, and whose fault it is
         if self.refs_seen:
             return False  # and it checks that refs belong to the call's session
-        number = int.from_bytes(frame[_NUMBER:_COMMON], "big")
+        number: int = _read_u64(frame, _NUMBER)[0]
         gate = self.gate
-        with gate.lock:
-            if gate.dropped and number in gate.dropped:
-                gate.dropped.discard(number)
-                return True
-            gate.last = running.id = number
-            running.cancelled = False
-            gate.on_main = running
+        # No lock: the interpreter's own makes each step whole, and `Gate.drop` takes them in the opposite order, so that one
+        # of the two sees the other. Builds without that lock do not come here.
+        running.id = number
+        gate.on_main = running
+        gate.last = number
+        if gate.dropped and gate.was_dropped(number):
+            gate.on_main = None
+            return True
         try:
             value = function(*args)
             if type(value) in _INLINE:
@@ -273,7 +310,8 @@ class Execution:
         request = {**running.request, "id": running.id, "payload": {**running.payload}}
         own = Running(request)
         with self.gate.lock:
-            own.cancelled = running.cancelled
+            if running.cancelled:
+                own.cancel(own.id)
             if self.gate.on_main is running:
                 self.gate.on_main = own
         return own
@@ -285,11 +323,13 @@ class Execution:
             return
         if not frame.startswith(_HEAD) or len(self._plans) >= _MAX_PLANS or request["tag"] != "snakebridge.call":
             return
+        if type(payload["python_module"]) is not str or type(payload["function"]) is not str:
+            return
         place = self._resolver.place(payload["python_module"], payload["function"])
         if place is None or payload["payload_version"] != PAYLOAD_VERSION:
             return  # it failed: its next call is to fail the same way
         # No text in the envelope can hold these bytes: 0xa4 begins no character in UTF-8.
-        at = frame.find(_ARGS, _COMMON)
+        at = frame.find(_ARGS, _COMMON) + len(_ARGS)
         common = {**request, "payload": {key: value for key, value in payload.items() if key != "args"}}
         self._plans[frame[_COMMON:at]] = (*place, Running(common))
 
@@ -338,7 +378,10 @@ class Execution:
         if began is not None:
             reply["pythonMicros"] = (perf_counter_ns() - began) // 1000
         self.gate.on_main = None
-        return self.packer(running.payload.get("session_id")).pack(reply)
+        body = self.packer(running.payload.get("session_id")).pack(reply)
+        if len(body) > self._limit:
+            raise too_large(value, len(body), self._limit, "result")
+        return body
 
     def _failure(self, running: Running, error: BaseException) -> bytes:
         reason: dict[str, Any]
@@ -470,6 +513,8 @@ class Execution:
                 if running.cancelled:
                     raise CallCancelled("the consumer left the stream")
                 body = pack({"_tag": "Chunk", "requestId": running.id, "values": [value]}, f"result[{index}]")
+                if len(body) > self._limit:
+                    raise too_large(value, len(body), self._limit, f"result[{index}]")
                 self._channel.send(body)
                 index += 1
         finally:
@@ -490,6 +535,8 @@ class Execution:
             nonlocal index
             await credit.acquire()
             body = pack({"_tag": "Chunk", "requestId": running.id, "values": [value]}, f"result[{index}]")
+            if len(body) > self._limit:
+                raise too_large(value, len(body), self._limit, f"result[{index}]")
             self._channel.send(body)
             index += 1
 
@@ -564,6 +611,8 @@ class Execution:
             if running.request.get("sampled"):
                 reply["pythonMicros"] = (perf_counter_ns() - began) // 1000
             body = self.packer(running.payload.get("session_id")).pack(reply)
+            if len(body) > self._limit:
+                raise too_large(value, len(body), self._limit, "result")
         except asyncio.CancelledError:
             body = self._failure(running, CallCancelled("the caller went away"))
         except BaseException as error:
@@ -614,6 +663,15 @@ class Execution:
         running = self.gate.on_main
         if running is not None and running.id == self._stopping:
             raise CallCancelled("the caller went away")
+
+
+def too_large(value: object, size: int, limit: int, path: str) -> UnserializableResult:
+    """The failure of a value that makes its message larger than a frame may be."""
+    reason = (
+        f"it takes {size} bytes, and a frame has at most maxFrameBytes = {limit}; "
+        "send less, stream it, or raise `maxFrameBytes` of the pool"
+    )
+    return UnserializableResult(path, type_name(type(value)), bounded_repr(value), reason)
 
 
 _INSTANCE_CALLS: dict[str, Any] = {

@@ -47,7 +47,7 @@ class Resolver:
         for name in names:
             self.check(name, f"{module}.{path}")
         # The module part may run into classes ("datetime.datetime" + "now"): import as far as modules go.
-        owner, depth = _import_longest(names[:-1])
+        owner, depth = _import_longest(names[:-1], f"{module}.{path}")
         for index in range(depth, len(names) - 1):
             owner = self._read(owner, names[index], ".".join(names[: index + 1]))
         return owner, names[-1]
@@ -71,7 +71,7 @@ class Resolver:
 _PUBLIC_DUNDERS = frozenset({"__call__", "__version__", "__name__", "__doc__", "__len__", "__file__"})
 
 
-def _import_longest(names: list[str]) -> tuple[Any, int]:
+def _import_longest(names: list[str], target: str) -> tuple[Any, int]:
     for depth in range(len(names), 0, -1):
         name = ".".join(names[:depth])
         try:
@@ -81,7 +81,7 @@ def _import_longest(names: list[str]) -> tuple[Any, int]:
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
                 raise
             if depth == 1:
-                raise ModuleNotFoundError(_unknown_module(names[0], ".".join(names)), name=names[0]) from None
+                raise ModuleNotFoundError(_unknown_module(names[0], target), name=names[0]) from None
     raise AssertionError("a target has at least one name")
 
 

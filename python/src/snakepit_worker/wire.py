@@ -1,12 +1,15 @@
-"""Frames over one connection: a length, u32 little-endian, then that many bytes. Partner of ``Wire.ts``."""
+"""Frames over one connection: a length, u32 little-endian, then that many bytes. Partner of ``channel.ts``."""
 
 from __future__ import annotations
 
 import socket
 import threading
+from struct import Struct
 
 # Large enough for many small frames in one system call; larger frames get a buffer of their own.
 _CHUNK = 1 << 16
+
+_read_u32 = Struct("<I").unpack_from
 
 
 class FrameError(Exception):
@@ -18,7 +21,7 @@ class Channel:
 
     def __init__(self, connection: socket.socket, max_frame_bytes: int) -> None:
         self._socket = connection
-        self._limit = max_frame_bytes
+        self.limit = max_frame_bytes
         self._rest = b""
         self._writing = threading.Lock()
 
@@ -29,9 +32,9 @@ class Channel:
         while True:
             position, size = 0, len(data)
             while size - position >= 4:
-                length = int.from_bytes(data[position : position + 4], "little")
-                if length == 0 or length > self._limit:
-                    raise FrameError(f"frame of {length} bytes; expected 1 to {self._limit}")
+                length = _read_u32(data, position)[0]
+                if length == 0 or length > self.limit:
+                    raise FrameError(f"frame of {length} bytes; expected 1 to {self.limit}")
                 end = position + 4 + length
                 if end > size:
                     if length > _CHUNK and not frames:

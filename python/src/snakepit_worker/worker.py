@@ -17,7 +17,7 @@ from .callbacks import Callback, Callbacks, tools
 from .context import watch_main
 from .control import Control
 from .errors import ProtocolError, SessionLost, WorkerFailure
-from .execution import Execution, Gate
+from .execution import Execution, Gate, too_large
 from .lifeline import hold_to
 from .memory import limit_memory
 from .resolve import Resolver
@@ -178,7 +178,10 @@ class Worker:
         return self._sessions.get(session, worker, ref)
 
     def _send(self, message: dict[str, Any], session: str | None) -> None:
-        self._data.send(self._execution.packer(session).pack(message, "args"))
+        body = self._execution.packer(session).pack(message, "args")
+        if len(body) > self._data.limit:
+            raise too_large(message["payload"]["args"], len(body), self._data.limit, "args")
+        self._data.send(body)
 
     def _on_shutdown(self) -> None:
         self._data.close()
@@ -187,7 +190,8 @@ class Worker:
         """Runs requests until the host closes the data channel."""
         self._control.start()
         execution = self._execution
-        quick = execution.run_quick if self._threads == 0 else _never
+        # the quick way relies on the interpreter lock
+        quick = execution.run_quick if self._threads == 0 and has_interpreter_lock() else _never
         submit = self._start_threads() if self._threads else execution.run
         try:
             while True:
@@ -219,15 +223,21 @@ class Worker:
             request: Any = self._unpacker.unpack(frame)
             if self._execution.refs_seen:
                 self._check_refs(request)
-            if request["_tag"] == "Request" and type(request["id"]) is int and type(request["payload"]) is dict:
+            if (
+                request["_tag"] == "Request"
+                and type(request["id"]) is int
+                and type(request["payload"]) is dict
+                and type(request["tag"]) is str
+            ):
                 return request  # type: ignore[no-any-return]  # all that the caller reads was checked
             reason = f"expected a Request with an integer id and a payload on the data channel, got {request['_tag']!r}"
         except WorkerFailure as failure:
-            if failure.request_id is not None:
-                self._execution.refuse(failure.request_id, failure)
+            number = failure.request_id if failure.request_id is not None else _number_of(frame)
+            if number is not None:
+                self._execution.refuse(number, failure)
                 return None
             reason = f"data message does not decode: {failure}"
-        except (KeyError, TypeError, IndexError):
+        except (AttributeError, KeyError, TypeError, IndexError):
             reason = "expected a Request with an integer id and a payload on the data channel, got something else"
         self._defect(reason)
         return None
@@ -241,6 +251,12 @@ class Worker:
             raise failure
 
     def _housekeep(self, request: dict[str, Any]) -> None:
+        try:
+            self._keep_house(request)
+        except (AttributeError, KeyError, TypeError) as error:
+            self._execution.refuse(request["id"], ProtocolError(f"the payload of {request['tag']} is malformed: {error!r}"))
+
+    def _keep_house(self, request: dict[str, Any]) -> None:
         tag, payload = request["tag"], request["payload"]
         if tag == "snakepit.release":
             session: str = payload["session_id"]
@@ -280,6 +296,20 @@ class Worker:
             requests.put(request)
 
         return submit
+
+
+def has_interpreter_lock() -> bool:
+    """Whether only one thread runs Python code at a time; false on free-threaded builds."""
+    ask = getattr(sys, "_is_gil_enabled", None)
+    return ask is None or bool(ask())
+
+
+def _number_of(frame: bytes | memoryview) -> int | None:
+    """The number of a request that does not decode, when the frame begins as the host's requests do: a map, `id` first."""
+    head = bytes(frame[:13])
+    if len(head) == 13 and head[0] & 0xF0 == 0x80 and head[1:5] == b"\xa2id\xcf":
+        return int.from_bytes(head[5:13], "big")
+    return None
 
 
 def _never(_frame: bytes | memoryview) -> bool:

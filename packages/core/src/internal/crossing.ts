@@ -9,11 +9,7 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { Complex } from "../Complex.ts"
 import { Float } from "../Float.ts"
-import { PlainDate } from "../PlainDate.ts"
-import { PlainDateTime } from "../PlainDateTime.ts"
-import { PlainTime } from "../PlainTime.ts"
 import { isPyRef, type PyRef } from "../PyRef.ts"
 import { Tuple } from "../Tuple.ts"
 import type { ValueAdapter } from "../ValueAdapter.ts"
@@ -41,7 +37,12 @@ export const cross = (value: unknown, root: string, crossing: Crossing): unknown
       case "bigint":
         return Number.isSafeInteger(Number(item)) ? Number(item) : item
       case "symbol":
-        return crossing.unknown(item, path, String(item), "A symbol means nothing in another process; send its description.")
+        return crossing.unknown(
+          item,
+          path,
+          String(item),
+          "A symbol means nothing in another process; send its description."
+        )
       case "function":
         return callable(item, path)
       case "object":
@@ -105,7 +106,12 @@ export const cross = (value: unknown, root: string, crossing: Crossing): unknown
 
   const record = (container: Readonly<Record<string, unknown>>, path: string): unknown => {
     if (crossing.callable === undefined && Object.values(container).some((member) => typeof member === "function")) {
-      return crossing.unknown(container, path, "an object with methods", "Only its data can cross; answer that instead.")
+      return crossing.unknown(
+        container,
+        path,
+        "an object with methods",
+        "Only its data can cross; answer that instead."
+      )
     }
     const copy: Record<string, unknown> = {}
     for (const [key, member] of Object.entries(container)) define(copy, key, walk(member, path + keySegment(key)))
@@ -113,41 +119,53 @@ export const cross = (value: unknown, root: string, crossing: Crossing): unknown
   }
 
   const map = (container: ReadonlyMap<unknown, unknown>, path: string): unknown => {
-    const entries = [...container].map(([key, member], index) => [
-      walk(key, `${path}.keys()[${index}]`),
-      walk(member, `${path}.get(${typeof key === "string" ? JSON.stringify(key) : String(key)})`)
-    ] as const)
+    const entries = [...container].map(
+      ([key, member], index) =>
+        [
+          walk(key, `${path}.keys()[${index}]`),
+          walk(member, `${path}.get(${typeof key === "string" ? JSON.stringify(key) : String(key)})`)
+        ] as const
+    )
     if (!entries.every(([key]) => typeof key === "string")) return new Map(entries)
     const copy: Record<string, unknown> = {}
     for (const [key, member] of entries) define(copy, String(key), member)
     return copy
   }
 
-  const instance = (value: object, path: string): unknown => {
-    if (Float.isFloat(value)) return value.value
-    if (value instanceof Date) {
-      return Number.isNaN(value.getTime())
-        ? crossing.unknown(value, path, "an invalid Date", "Send a valid date, or null.")
-        : DateTime.fromDateUnsafe(value)
+  const instance = (item: object, path: string): unknown => {
+    if (Float.isFloat(item)) return item.value
+    if (item instanceof Date) {
+      return Number.isNaN(item.getTime())
+        ? crossing.unknown(item, path, "an invalid Date", "Send a valid date, or null.")
+        : DateTime.fromDateUnsafe(item)
     }
-    if (Duration.isDuration(value)) {
-      return Duration.isFinite(value)
-        ? value
-        : crossing.unknown(value, path, "an infinite Duration", "Python's timedelta is finite; send null or a number instead.")
+    if (Duration.isDuration(item)) {
+      return Duration.isFinite(item)
+        ? item
+        : crossing.unknown(
+            item,
+            path,
+            "an infinite Duration",
+            "Python's timedelta is finite; send null or a number instead."
+          )
     }
-    const isValue = Complex.isComplex(value) || DateTime.isDateTime(value) || BigDecimal.isBigDecimal(value) ||
-      PlainDateTime.isPlainDateTime(value) || PlainDate.isPlainDate(value) || PlainTime.isPlainTime(value)
-    if (isValue || ArrayBuffer.isView(value) || isOurs(value) || crossing.adapters.some((adapter) => adapter.is(value))) {
-      return value
+    const isEffectValue = DateTime.isDateTime(item) || BigDecimal.isBigDecimal(item)
+    if (
+      isEffectValue ||
+      isOurs(item) ||
+      ArrayBuffer.isView(item) ||
+      crossing.adapters.some((adapter) => adapter.is(item))
+    ) {
+      return item
     }
-    if (value instanceof Promise) return crossing.unknown(value, path, "a Promise", "Await it first.")
-    if (Effect.isEffect(value)) {
-      return crossing.unknown(value, path, "an Effect", "Run it first, and send what it succeeds with.")
+    if (item instanceof Promise) return crossing.unknown(item, path, "a Promise", "Await it first.")
+    if (Effect.isEffect(item)) {
+      return crossing.unknown(item, path, "an Effect", "Run it first, and send what it succeeds with.")
     }
     return crossing.unknown(
-      value,
+      item,
       path,
-      `an instance of ${value.constructor?.name ?? "a class without name"}`,
+      `an instance of ${item.constructor?.name ?? "a class without name"}`,
       "Send a plain object, encode it with its Schema first, or provide a ValueAdapter for its class."
     )
   }
@@ -160,7 +178,7 @@ const nameOf = (fn: CallableFunction): string => {
   return typeof name === "string" && name !== "" ? `the function ${name}` : "a function"
 }
 
-// Tensors and the like carry a type id of our packages; their adapters are the business of the real codec.
+// `Complex`, `PlainDate`, tensors and the like carry a type id of our packages; what they hold is the real codec's business.
 const isOurs = (value: object): boolean => {
   for (const key in value) if (key.startsWith("~@snakepit/")) return true
   let prototype: unknown = Object.getPrototypeOf(value)

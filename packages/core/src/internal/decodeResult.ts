@@ -19,7 +19,7 @@ export const decodeResult = <A, R>(schema: Schema.Decoder<A, R>): Decode<A, R> =
     const result = parse(value)
     // an Exit is what a synchronous schema answers; the fast path skips `mapError`
     if (Exit.isExit(result) && result._tag === "Success") return Exit.succeed(result.value as A) // `parse` is of the same schema
-    return Effect.mapError(result, (error) => describe(error.issue, value, root))
+    return Effect.mapError(result, (error) => new DecodeError(locate(error.issue, value, root)))
   }
   cache.set(schema, decode)
   return decode
@@ -27,7 +27,12 @@ export const decodeResult = <A, R>(schema: Schema.Decoder<A, R>): Decode<A, R> =
 
 const format = SchemaIssue.makeFormatterStandardSchemaV1()
 
-const describe = (issue: SchemaIssue.Issue, value: unknown, root: string): DecodeError => {
+/** Where a value does not match its schema, what was expected there and what was found. */
+export const locate = (
+  issue: SchemaIssue.Issue,
+  value: unknown,
+  root: string
+): { readonly path: string; readonly expected: string; readonly actual: string } => {
   const [first] = format(issue).issues
   let path = root
   let actual: unknown = value
@@ -37,7 +42,7 @@ const describe = (issue: SchemaIssue.Issue, value: unknown, root: string): Decod
     actual = typeof actual === "object" && actual !== null ? Reflect.get(actual, key) : undefined
   }
   const expected = (first?.message ?? "a value of the schema").replace(/^Expected /, "").replace(/, got .*$/s, "")
-  return new DecodeError({ path, expected, actual: preview(actual) })
+  return { path, expected, actual: preview(actual) }
 }
 
 /** A short, safe picture of a value for error messages. */

@@ -41,6 +41,9 @@ import { Poison } from "./poison.ts"
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
 const horizonMillis = 2
 
+/** Node fires timers of a longer delay at once. */
+const longestTimer = 2 ** 31 - 1
+
 /** Most calls sent ahead, however fast they are: bounds what a crash can touch. */
 const maxAhead = 256
 
@@ -199,6 +202,7 @@ export class Dispatcher {
   private readonly poison: Poison
   private closed = false
   private onIdle: (() => void) | undefined
+  private readonly arrivals = new Set<() => void>()
   /** Why there is no worker, when none could be started: callers fail with it at once. */
   outage: SnakepitError | undefined
 
@@ -256,6 +260,8 @@ export class Dispatcher {
     ticket.deadline = undefined
     if (ticket.answered) return
     this.counters.timeouts++
+    this.counters.errors++
+    if (ticket.member !== undefined) ticket.member.errors++
     const mayHaveExecuted = ticket.state !== "waiting" || ticket.trouble !== undefined
     this.stop(ticket)
     ticket.answer(Exit.fail(
@@ -274,6 +280,23 @@ export class Dispatcher {
     } else if (ticket.state === "sent" || ticket.state === "parked") {
       ticket.member?.worker.interrupt(ticket.number)
     }
+  }
+
+  /** Waits until a worker is up; fails at once when the pool is closed, or none can be started. */
+  readonly someMember: Effect.Effect<void, SnakepitError> = Effect.callback((resume) => {
+    if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
+    if (this.members.some((member) => member.isOpen)) return resume(Effect.void)
+    if (this.outage !== undefined) return resume(Effect.fail(this.outage))
+    const wake = () => resume(this.someMember)
+    this.arrivals.add(wake)
+    return Effect.sync(() => this.arrivals.delete(wake))
+  })
+
+  /** Tells those who wait for a worker that something has changed. */
+  private announce(): void {
+    const waiting = [...this.arrivals]
+    this.arrivals.clear()
+    for (const wake of waiting) wake()
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -340,8 +363,8 @@ export class Dispatcher {
   }
 
   private wait(ticket: Ticket): void {
-    // a call that has been with a worker was admitted before: it is not turned away for want of room
-    if (this.queued >= this.options.maxQueue && ticket.sentAt === 0) {
+    // a call that was taken in once has its place, also when its worker gives it back
+    if (ticket.sentAt === 0 && this.queued >= this.options.maxQueue) {
       this.counters.rejected++
       return this.refuse(
         ticket,
@@ -355,7 +378,7 @@ export class Dispatcher {
       ticket.pinned.waiting.add(ticket)
       this.waitingPinned++
     }
-    if (this.queueTimer === undefined) this.armQueueTimer(this.options.queueTimeout)
+    if (this.queueTimer === undefined) this.armQueueTimer(Math.min(this.options.queueTimeout, longestTimer))
   }
 
   private unqueue(ticket: Ticket): void {
@@ -386,6 +409,7 @@ export class Dispatcher {
     this.members.push(member)
     this.feed(member)
     this.rescue()
+    this.announce()
     return member
   }
 
@@ -402,7 +426,12 @@ export class Dispatcher {
     member.retired = true
     for (const ticket of member.waiting) {
       this.unqueue(ticket)
-      this.refuse(ticket, lost(ticket, reason))
+      if (this.options.affinity === "hint") {
+        // the session goes on elsewhere, and so does a call that waited
+        ticket.pinned = undefined
+        ticket.state = "new"
+        this.place(ticket)
+      } else this.refuse(ticket, lost(ticket, reason))
     }
   }
 
@@ -434,14 +463,16 @@ export class Dispatcher {
     exit: Exit.Failure<unknown, SnakepitError>,
     wasParked: boolean
   ): Exit.Exit<unknown, SnakepitError> | undefined {
-    member.errors++
     const error = Cause.findErrorOption(exit.cause)
     let outcome: Exit.Exit<unknown, SnakepitError> | undefined = exit
     if (error._tag === "Some" && this.options.crashBarrier.enabled) {
       if (error.value._tag === "WorkerCrash") outcome = this.crashed(member, ticket, error.value, exit, wasParked)
       else if ("mro" in error.value) this.taintAfter(member, error.value.mro)
     }
-    if (outcome !== undefined) this.counters.errors++
+    if (outcome !== undefined && !ticket.answered) {
+      member.errors++
+      this.counters.errors++
+    }
     return outcome
   }
 
@@ -611,6 +642,7 @@ export class Dispatcher {
 
   /** Fails the calls that wait, with the reason why no worker can serve them. */
   failWaiting(error: (ticket: Ticket) => SnakepitError): void {
+    this.announce()
     for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
       for (const ticket of room) {
         this.unqueue(ticket)

@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { PoolOptions } from "../PoolConfig.ts"
-import { PoolClosed, SessionLimit, SessionLost, type SnakepitError } from "../SnakepitError.ts"
+import { QueueTimeout, SessionLimit, SessionLost, type SnakepitError } from "../SnakepitError.ts"
 import type { ToolRegistration } from "../Worker.ts"
 import type { Dispatcher, Member, Ticket } from "./dispatcher.ts"
 
@@ -14,6 +14,8 @@ export interface Placement {
   readonly id: string
   /** Its worker; changes only under the affinity `hint`. */
   member: Member
+  /** All workers that it has been on: they may hold objects of it. */
+  readonly members: Set<Member>
   lastUsed: number
   readonly tools: ReadonlyArray<ToolRegistration>
   /** Why it serves no calls any more. */
@@ -39,12 +41,25 @@ export class Sessions {
       return Effect.fail(new SessionLimit({ pool: this.options.name, limit: this.options.maxSessions }))
     }
     const member = this.leastUsed()
-    if (member === undefined) return Effect.fail(this.dispatcher.outage ?? new PoolClosed({ pool: this.options.name }))
+    if (member === undefined) return this.openLater(tools)
     // Session ids are capabilities: whoever knows one reaches its objects, so they cannot be guessed.
-    const placement: Placement = { id: crypto.randomUUID(), member, lastUsed: Date.now(), tools, lost: undefined }
+    const placement: Placement = { id: crypto.randomUUID(), member, members: new Set(), lastUsed: Date.now(), tools, lost: undefined }
     this.bind(placement, member)
     this.placements.set(placement.id, placement)
     return Effect.succeed(placement)
+  }
+
+  /** No worker is up at this moment: waits for one as a call would. */
+  private openLater(tools: ReadonlyArray<ToolRegistration>): Effect.Effect<Placement, SnakepitError> {
+    const { name, queueTimeout } = this.options
+    return this.dispatcher.someMember.pipe(
+      Effect.timeoutOrElse({
+        duration: queueTimeout,
+        orElse: () =>
+          Effect.fail(new QueueTimeout({ pool: name, target: "opening a session", queueTimeoutMillis: queueTimeout }))
+      }),
+      Effect.flatMap(() => this.open(tools))
+    )
   }
 
   /** Submits a call of a session to the session's worker. */
@@ -71,7 +86,7 @@ export class Sessions {
     if (!this.placements.delete(placement.id)) return
     placement.lost = reason
     placement.member.sessions--
-    if (placement.member.isOpen) placement.member.worker.release(placement.id)
+    for (const member of placement.members) if (member.isOpen) member.worker.release(placement.id)
   }
 
   /** The worker ended, or leaves: its sessions are lost, unless they only hinted at it. */
@@ -87,9 +102,9 @@ export class Sessions {
   /** Closes sessions that nobody has called for the idle timeout. */
   readonly expire: Effect.Effect<never> = Effect.suspend(() => {
     const horizon = Date.now() - this.options.sessionIdleTimeout
+    const busy = this.busy()
     for (const placement of [...this.placements.values()]) {
-      const busy = [...placement.member.inFlight].some((ticket) => ticket.call.session === placement.id)
-      if (busy) placement.lastUsed = Date.now()
+      if (busy.has(placement.id)) placement.lastUsed = Date.now()
       else if (placement.lastUsed <= horizon) {
         this.close(placement, `nobody called it for ${this.options.sessionIdleTimeout} ms, its idle timeout`)
       }
@@ -97,8 +112,19 @@ export class Sessions {
     return Effect.sleep(Math.min(30_000, Math.max(10, this.options.sessionIdleTimeout / 4)))
   }).pipe(Effect.forever)
 
+  /** Sessions that have a call, running or waiting. */
+  private busy(): ReadonlySet<string | undefined> {
+    const ids = new Set<string | undefined>()
+    for (const member of this.dispatcher.members) {
+      for (const ticket of member.inFlight) ids.add(ticket.call.session)
+      for (const ticket of member.waiting) ids.add(ticket.call.session)
+    }
+    return ids
+  }
+
   private bind(placement: Placement, member: Member): void {
     placement.member = member
+    placement.members.add(member)
     member.sessions++
     if (placement.tools.length > 0) member.worker.registerTools(placement.tools, placement.id)
   }

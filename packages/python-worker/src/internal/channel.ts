@@ -10,6 +10,12 @@ import type { Encoder } from "../MessagePack.ts"
 /** Takes one frame: `bytes` from `start` to `end`. The memory is reused after it returns, unless the frame is above 4 KiB. */
 export type OnFrame = (bytes: Buffer, start: number, end: number) => void
 
+/** Hears that the connection has ended; `violation` says that what the peer sent was wrong. */
+export type OnBroken = (reason: string, violation: boolean) => void
+
+/** How an ordinary end is reported: the peer closed, and nothing was wrong with what it sent. */
+export const closedReason = "the connection is closed"
+
 const readBytes = 1 << 18
 
 /** Byte strings above this size are decoded as views, so the frames that hold them need memory of their own. */
@@ -20,7 +26,7 @@ export class Channel {
   private readonly socket: net.Socket
   private readonly maxFrameBytes: number
   private readonly onFrame: OnFrame
-  private readonly onBroken: (reason: string) => void
+  private readonly onBroken: OnBroken
   private flushScheduled = false
   private reading = false
   /** What has arrived in part: a frame, or the four bytes of a frame's length. */
@@ -33,7 +39,7 @@ export class Channel {
     maxFrameBytes: number,
     path: string,
     onFrame: OnFrame,
-    onBroken: (reason: string) => void
+    onBroken: OnBroken
   ) {
     this.encoder = encoder
     this.maxFrameBytes = maxFrameBytes
@@ -50,8 +56,8 @@ export class Channel {
         }
       }
     })
-    this.socket.on("error", (error) => this.onBroken(error.message))
-    this.socket.on("close", () => this.onBroken("the connection is closed"))
+    this.socket.on("error", (error) => this.onBroken(error.message, false))
+    this.socket.on("close", () => this.onBroken(closedReason, false))
   }
 
   /** Connects. `onBroken` is called once or more when the connection has ended, whatever the reason. */
@@ -60,7 +66,7 @@ export class Channel {
     readonly maxFrameBytes: number
     readonly path: string
     readonly onFrame: OnFrame
-    readonly onBroken: (reason: string) => void
+    readonly onBroken: OnBroken
   }): Channel {
     return new Channel(options.encoder, options.maxFrameBytes, options.path, options.onFrame, options.onBroken)
   }
@@ -106,7 +112,7 @@ export class Channel {
       this.split(chunk, size)
     } catch (error) {
       // whatever a frame's handler throws ends this connection, and with it the calls it carries, but nothing else
-      this.onBroken(error instanceof Error ? error.message : String(error))
+      this.onBroken(error instanceof Error ? error.message : String(error), true)
       this.socket.destroy()
     }
     this.reading = false

@@ -14,8 +14,8 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import { type CallbackFunction, Decoder, type DecodeHooks, Encoder, type EncodeHooks } from "../MessagePack.ts"
-import { Channel } from "./channel.ts"
+import type { CallbackFunction, Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import { Channel, closedReason } from "./channel.ts"
 import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
@@ -102,6 +102,8 @@ export class WorkerClient implements Worker.Worker {
   private calls = 0
   private heartbeat: Heartbeat | undefined
   private readonly killedForMemory: () => boolean
+  /** The worker broke the wire contract: that, and not how its process ended then, is what went wrong. */
+  private violation = false
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
   private encoding: Call.Call | undefined
   private encodingNumber = 0
@@ -120,7 +122,7 @@ export class WorkerClient implements Worker.Worker {
         maxFrameBytes: options.maxFrameBytes,
         path: options.socket,
         onFrame,
-        onBroken: (reason) => this.broken(reason)
+        onBroken: (reason, violation) => this.broken(reason, violation)
       })
     this.data = connect((bytes, start, end) => this.onData(bytes, start, end))
     this.control = connect((bytes, start, end) => this.onControl(bytes, start, end))
@@ -162,11 +164,7 @@ export class WorkerClient implements Worker.Worker {
     if (length > this.options.maxFrameBytes) {
       encoder.rollback(mark)
       this.dropCallbacks(number)
-      throw new SnakepitError.EncodeError({
-        path: "args",
-        actual: `a request of ${length} bytes`,
-        reason: `A frame has at most maxFrameBytes = ${this.options.maxFrameBytes} bytes`
-      })
+      throw this.tooLarge("args", length)
     }
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
     this.inFlight.set(number, observer)
@@ -181,14 +179,19 @@ export class WorkerClient implements Worker.Worker {
     this.interruptCallbacks(call)
     const { cooperative, raised, terminated } = this.options.ladder
     const rung = (delay: number, climb: () => void) => this.ladders.set(call, setTimeout(climb, delay))
-    rung(cooperative, () => {
+    const terminate = () => {
+      this.isOpen = false
+      this.options.process.kill("SIGTERM")
+      rung(terminated, () => this.options.process.kill("SIGKILL"))
+    }
+    // Raised again and again: code that swallows it once may let it pass the next time, and the worker leaves it out while
+    // it sends a frame, which must not be cut in two.
+    const raise = (left: number) => {
       this.requestControl("snakepit.raise", { request_id: call })
-      rung(raised, () => {
-        this.isOpen = false
-        this.options.process.kill("SIGTERM")
-        rung(terminated, () => this.options.process.kill("SIGKILL"))
-      })
-    })
+      if (left > raiseAgainMillis) rung(raiseAgainMillis, () => raise(left - raiseAgainMillis))
+      else rung(left, terminate)
+    }
+    rung(cooperative, () => raise(raised))
   }
 
   recall(calls: ReadonlyArray<number>): void {
@@ -524,11 +527,12 @@ export class WorkerClient implements Worker.Worker {
   }
 
   /** A channel ended or carried nonsense: nothing more can come, so the process has to end, and its end settles the calls. */
-  private broken(reason: string): void {
+  private broken(reason: string, violation: boolean): void {
     if (this.greeted < 2) this.ready(Exit.fail(reason))
     if (!this.isOpen) return
     this.isOpen = false
-    this.fault = `the connection ended: ${reason}`
+    this.fault = reason
+    this.violation = violation
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
     setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis).unref()
   }
@@ -542,7 +546,7 @@ export class WorkerClient implements Worker.Worker {
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : crash })
+      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : crash })
     })
   }
 
@@ -559,7 +563,7 @@ export class WorkerClient implements Worker.Worker {
         signal: end.signal,
         stderr: [
           ...this.options.process.stderr.all,
-          ...(this.fault === undefined ? [] : [`snakepit: ${this.fault}`])
+          ...(this.fault === undefined || this.fault === closedReason ? [] : [`snakepit: ${this.fault}`])
         ],
         pythonStack: [...this.options.process.stderr.stacks.threads],
         inFlight,
@@ -616,8 +620,20 @@ export class WorkerClient implements Worker.Worker {
       encoder.rollback(mark)
       throw error
     }
-    encoder.end(mark)
+    const length = encoder.end(mark)
+    if (length > this.options.maxFrameBytes) {
+      encoder.rollback(mark)
+      throw this.tooLarge("message", length)
+    }
     channel.flushSoon()
+  }
+
+  private tooLarge(path: string, length: number): SnakepitError.EncodeError {
+    return new SnakepitError.EncodeError({
+      path,
+      actual: `a frame of ${length} bytes`,
+      reason: `A frame has at most maxFrameBytes = ${this.options.maxFrameBytes} bytes`
+    })
   }
 
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
@@ -661,6 +677,8 @@ const closeGraceMillis = 100
 
 const stackGraceMillis = 250
 
+const raiseAgainMillis = 100
+
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 
 const numberOf = (message: unknown, name: string): number => {
@@ -692,8 +710,9 @@ const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
 
 const describeError = (error: unknown): unknown => {
   const tag = field(error, "_tag")
+  const message = field(error, "message")
   return {
     _tag: typeof tag === "string" ? tag : error instanceof Error ? error.name : "Error",
-    message: error instanceof Error ? error.message : String(error)
+    message: typeof message === "string" ? message : String(error)
   }
 }

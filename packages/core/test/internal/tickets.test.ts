@@ -1,0 +1,124 @@
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Pull from "effect/Pull"
+import { CallTicket, StreamTicket, type Timings } from "../../src/internal/tickets.ts"
+import * as PythonError from "../../src/PythonError.ts"
+import { callOf, Harness } from "./scriptedWorker.ts"
+
+const openStream = (onSettled?: (timings: Timings) => void) => {
+  const harness = new Harness()
+  const { worker } = harness.add()
+  const ticket = new StreamTicket(harness.dispatcher, callOf("stream", { stream: true }), undefined, onSettled)
+  harness.dispatcher.submit(ticket)
+  return { harness, worker, ticket }
+}
+
+const isDone = (effect: Effect.Effect<unknown, unknown>) =>
+  Effect.map(Effect.exit(effect), (exit) => Exit.isFailure(exit) && Pull.isDoneCause(exit.cause))
+
+describe("CallTicket", () => {
+  it("resumes with the decoded value", () => {
+    const harness = new Harness()
+    const { worker } = harness.add()
+    let resumed: Effect.Effect<unknown, unknown> | undefined
+    const seen: Array<Timings> = []
+    harness.dispatcher.submit(
+      new CallTicket(
+        harness.dispatcher,
+        callOf("a"),
+        undefined,
+        (value, root) => Effect.succeed([root, value]),
+        (effect) => {
+          resumed = effect
+        },
+        (timings) => seen.push(timings)
+      )
+    )
+    assert.isUndefined(resumed)
+    worker.reply(1, Exit.succeed(5))
+    assert.deepStrictEqual(resumed, Exit.succeed(["result", 5]))
+    assert.deepStrictEqual(seen, [{ worker: "w1", queueMillis: 0, pythonMillis: undefined }])
+  })
+
+  it("resumes with the failure, undecoded", () => {
+    const harness = new Harness()
+    const { worker } = harness.add()
+    let resumed: Effect.Effect<unknown, unknown> | undefined
+    const resume = (effect: Effect.Effect<unknown, unknown>) => {
+      resumed = effect
+    }
+    const never = () => assert.fail("a failure is not decoded")
+    harness.dispatcher.submit(new CallTicket(harness.dispatcher, callOf("a"), undefined, never, resume, undefined))
+    const error = PythonError.of("ValueError", "bad")
+    worker.reply(1, Exit.fail(error))
+    assert.deepStrictEqual(resumed, Exit.fail(error))
+  })
+})
+
+describe("StreamTicket", () => {
+  it.effect("gives chunks in order, acknowledges each as it is taken, and then is done", () =>
+    Effect.gen(function* () {
+      const { ticket, worker } = openStream()
+      ticket.onChunk([1])
+      ticket.onChunk([2, 3])
+      assert.deepStrictEqual(worker.acked, [])
+      assert.deepStrictEqual(yield* ticket.pull, [1])
+      assert.deepStrictEqual(worker.acked, [1])
+      assert.deepStrictEqual(yield* ticket.pull, [2, 3])
+      worker.reply()
+      assert.isTrue(yield* isDone(ticket.pull))
+      assert.deepStrictEqual(worker.acked, [1, 1])
+    })
+  )
+
+  it.effect("waits for a chunk that is not there yet", () =>
+    Effect.gen(function* () {
+      const { ticket } = openStream()
+      const fiber = yield* Effect.forkChild(ticket.pull, { startImmediately: true })
+      ticket.onChunk(["late"])
+      assert.deepStrictEqual(yield* Fiber.join(fiber), ["late"])
+    })
+  )
+
+  it.effect("gives what came before a failure first", () =>
+    Effect.gen(function* () {
+      const { ticket, worker } = openStream()
+      ticket.onChunk([1])
+      worker.reply(1, Exit.fail(PythonError.of("ValueError", "after one")))
+      assert.deepStrictEqual(yield* ticket.pull, [1])
+      const error = yield* Effect.flip(ticket.pull)
+      assert.strictEqual(error._tag, "ValueError")
+    })
+  )
+
+  it.effect("acknowledges nothing once the stream has ended", () =>
+    Effect.gen(function* () {
+      const { ticket, worker } = openStream()
+      ticket.onChunk([1])
+      worker.reply()
+      yield* ticket.pull
+      assert.deepStrictEqual(worker.acked, [])
+    })
+  )
+
+  it.effect("passes over empty chunks", () =>
+    Effect.gen(function* () {
+      const { ticket, worker } = openStream()
+      ticket.onChunk([])
+      ticket.onChunk([1])
+      assert.deepStrictEqual(yield* ticket.pull, [1])
+      assert.deepStrictEqual(worker.acked, [1, 1])
+    })
+  )
+
+  it("keeps nothing that comes after its consumer has left", () => {
+    const { harness, ticket, worker } = openStream()
+    harness.dispatcher.abandon(ticket)
+    ticket.onChunk([1])
+    assert.deepStrictEqual(worker.interrupted, [1])
+    worker.stopInterrupted()
+    assert.strictEqual(harness.dispatcher.inFlight, 0)
+  })
+})

@@ -1,0 +1,90 @@
+import { describe, expectTypeOf, it } from "@effect/vitest"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import type * as Stream from "effect/Stream"
+import * as PythonError from "../src/PythonError.ts"
+import type { PyRef } from "../src/PyRef.ts"
+import type { Session } from "../src/Session.ts"
+import * as Snakepit from "../src/Snakepit.ts"
+import type { SnakepitError } from "../src/SnakepitError.ts"
+
+class Units extends Context.Service<Units, { readonly meters: number }>()("types/Units") {}
+
+// What these return is looked at by the compiler only: nothing here runs.
+declare const session: Session
+declare const ref: PyRef
+declare const withService: Schema.Decoder<number, Units>
+
+describe("types", () => {
+  it("a call without a schema answers unknown", () => {
+    expectTypeOf(Snakepit.call("a.b")).toEqualTypeOf<Effect.Effect<unknown, SnakepitError, Snakepit.Snakepit>>()
+    expectTypeOf(Snakepit.stream("a.b")).toEqualTypeOf<Stream.Stream<unknown, SnakepitError, Snakepit.Snakepit>>()
+    expectTypeOf(Snakepit.attribute("a.b")).toEqualTypeOf<Effect.Effect<unknown, SnakepitError, Snakepit.Snakepit>>()
+  })
+
+  it("a schema types the result, and what its decoding needs is required", () => {
+    const success = Schema.Struct({ loss: Schema.Number })
+    expectTypeOf(Snakepit.call("a.b", { success })).toEqualTypeOf<
+      Effect.Effect<{ readonly loss: number }, SnakepitError, Snakepit.Snakepit>
+    >()
+    expectTypeOf(Snakepit.stream("a.b", { success: Schema.Int })).toEqualTypeOf<
+      Stream.Stream<number, SnakepitError, Snakepit.Snakepit>
+    >()
+    const needy = () => Snakepit.call("a.b", { success: withService })
+    expectTypeOf(needy).returns.toEqualTypeOf<Effect.Effect<number, SnakepitError, Snakepit.Snakepit | Units>>()
+  })
+
+  it("catching a tag removes it from the error channel", () => {
+    const caught = Snakepit.call("a.b").pipe(Effect.catchTag("ValueError", (error) => Effect.succeed(error.pythonType)))
+    type Left = Effect.Error<typeof caught>
+    expectTypeOf<Extract<Left, { _tag: "ValueError" }>>().toEqualTypeOf<never>()
+    expectTypeOf<Extract<Left, { _tag: "KeyError" }>["_tag"]>().toEqualTypeOf<"KeyError">()
+    // @ts-expect-error no error has this tag
+    Snakepit.call("a.b").pipe(Effect.catchTag("NoSuchError", () => Effect.void))
+  })
+
+  it("sessions and refs need nothing once they are open", () => {
+    expectTypeOf(Snakepit.session()).toEqualTypeOf<
+      Effect.Effect<Session, SnakepitError, Snakepit.Snakepit | Scope.Scope>
+    >()
+    const calls = () => ({
+      call: session.call("a.b", { success: Schema.String }),
+      construct: session.construct("a.B"),
+      method: ref.call("m", { success: Schema.Boolean }),
+      get: ref.get("x"),
+      set: ref.set("x", 1),
+      items: ref.iterate({ success: Schema.Int }),
+      enter: ref.enter()
+    })
+    expectTypeOf(calls).returns.toEqualTypeOf<{
+      call: Effect.Effect<string, SnakepitError>
+      construct: Effect.Effect<PyRef, SnakepitError>
+      method: Effect.Effect<boolean, SnakepitError>
+      get: Effect.Effect<unknown, SnakepitError>
+      set: Effect.Effect<void, SnakepitError>
+      items: Stream.Stream<number, SnakepitError>
+      enter: Effect.Effect<PyRef, SnakepitError, Scope.Scope>
+    }>()
+  })
+
+  it("PythonError.of answers the class of its tag, and refuses others", () => {
+    expectTypeOf(PythonError.of("ValueError", "bad")).toEqualTypeOf<PythonError.ValueError>()
+    // @ts-expect-error not a tag
+    const refused = () => PythonError.of("NoSuchError", "bad")
+    expectTypeOf(refused).toBeFunction()
+  })
+
+  it("a test layer needs nothing, and its functions may name their arguments", () => {
+    const layer = Snakepit.layerTest({
+      pi: 3.14,
+      "a.untyped": ([first], kwargs, context) => [first, kwargs["x"], context.session],
+      "a.typed": ([xs]: [Array<number>], { scale }: { readonly scale: number }) => xs.map((x) => x * scale)
+    })
+    expectTypeOf(layer).toMatchTypeOf<Layer.Layer<Snakepit.Snakepit, unknown>>()
+    // @ts-expect-error pools have no such option
+    Snakepit.layerTest({}, { pools: { default: { sise: 2 } } })
+  })
+})

@@ -1,0 +1,111 @@
+"""Python code that calls TypeScript."""
+
+import asyncio
+import threading
+
+import snakepit_worker
+from snakepit_worker import CallbackError, tools
+
+kept = []
+
+
+def apply(function, *args, **kwargs):
+    return function(*args, **kwargs)
+
+
+def apply_many(function, values):
+    return [function(value) for value in values]
+
+
+def apply_to_bytes(function, size):
+    return function(bytes(size))
+
+
+def caught(function, *args):
+    """How a failure of TypeScript looks here."""
+    try:
+        function(*args)
+    except CallbackError as error:
+        return [type(error).__name__, error.tag, str(error)]
+    return None
+
+
+async def apply_async(function, *args):
+    return await function(*args)
+
+
+async def gather(function, count):
+    return await asyncio.gather(*(function(index) for index in range(count)))
+
+
+async def caught_async(function):
+    try:
+        await function()
+    except CallbackError as error:
+        return [error.tag, str(error)]
+
+
+def from_thread(function, value):
+    """Calls from a thread that user code started."""
+    result = []
+    thread = threading.Thread(target=lambda: result.append(function(value)))
+    thread.start()
+    thread.join()
+    return result[0]
+
+
+def with_thread_name(function):
+    """Calls on the call's own thread."""
+    function(threading.current_thread().name)
+    return threading.current_thread().name
+
+
+def keep(function):
+    kept.append(function)
+
+
+def call_kept():
+    return kept[-1]()
+
+
+def nested(function, depth):
+    return function(depth)
+
+
+def stream_through(function, count):
+    for index in range(count):
+        yield function(index)
+
+
+class Model:
+    """Keeps a function for its methods."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def predict(self, value):
+        return self.function(value)
+
+
+def describe_tools():
+    return {tool.name: [tool.description, tool.parameters] for tool in tools}
+
+
+def use_tool(name, *args, **kwargs):
+    return tools[name](*args, **kwargs)
+
+
+def use_tool_in_thread(name, **kwargs):
+    return from_thread(lambda given: tools[name](**given), kwargs)
+
+
+async def use_tool_async(name, **kwargs):
+    return await tools[name](**kwargs)
+
+
+def has_tool(name):
+    return name in tools
+
+
+def deadline_inside(function):
+    return function(snakepit_worker.deadline())

@@ -1,0 +1,110 @@
+"""Code that is stopped: it says when it began, and how it ended."""
+
+import asyncio
+import ctypes
+import os
+import subprocess
+import threading
+import time
+
+import snakepit_worker
+from meeting import touch
+
+
+def sleeps(folder):
+    """Waits in a system call."""
+    try:
+        touch(f"{folder}/began")
+        time.sleep(3600)
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def spins(folder):
+    """A loop of Python code."""
+    try:
+        touch(f"{folder}/began")
+        while True:
+            pass
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def swallows(folder):
+    """Goes on after every Exception."""
+    try:
+        touch(f"{folder}/began")
+        while True:
+            try:
+                time.sleep(0.001)
+            except Exception:
+                continue
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def asks(folder):
+    """Asks whether it should go on, and returns when not."""
+    touch(f"{folder}/began")
+    while not snakepit_worker.cancelled():
+        time.sleep(0.001)
+    touch(f"{folder}/ended", "asked")
+    return "left early"
+
+
+async def waits(folder):
+    """A task on the event loop."""
+    try:
+        touch(f"{folder}/began")
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        touch(f"{folder}/ended", "cancelled")
+        raise
+
+
+def locks(folder):
+    """Waits for a lock that nobody releases."""
+    lock = threading.Lock()
+    lock.acquire()
+    try:
+        touch(f"{folder}/began")
+        lock.acquire()
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def native(folder):
+    """A native call that holds the interpreter's lock and never returns."""
+    touch(f"{folder}/began", str(os.getpid()))
+    ctypes.PyDLL(None).pause()
+
+
+def refuses(folder):
+    """Catches whatever is thrown at it."""
+    touch(f"{folder}/began", str(os.getpid()))
+    while True:
+        try:
+            time.sleep(3600)
+        except BaseException:
+            pass
+
+
+def with_child(folder):
+    """Waits for a process that never ends."""
+    child = subprocess.Popen(["sleep", "3600"])
+    touch(f"{folder}/began", str(child.pid))
+    try:
+        child.wait()
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def leaves_child(folder):
+    """Starts a process and forgets it."""
+    child = subprocess.Popen(["sleep", "3600"])
+    touch(f"{folder}/began", str(child.pid))
+
+
+def reads_itself():
+    """Whether this call thinks that it is to stop."""
+    return snakepit_worker.cancelled()
