@@ -31,8 +31,11 @@ const endComplaint = ({ exit, kind }: Entry, faults: Faults): string | undefined
     if (kind.idempotent) return `is idempotent and failed all the same: ${error.message}`
     return faults.explain(error) ? undefined : `failed of a crash that nobody injected: ${error.message}`
   }
-  // a session whose worker ended between two of its calls
-  if (error instanceof SnakepitError.SessionLost && kind.name === "session") return undefined
+  // its worker ended before this call of it had begun
+  if (
+    error instanceof SnakepitError.SessionLost && kind.name === "session" && faults.counts.size > 0 &&
+    /its worker ended|its worker was replaced/.test(error.reason)
+  ) return undefined
   switch (kind.intention._tag) {
     case "Succeeds":
       if (Exit.isSuccess(exit)) return undefined

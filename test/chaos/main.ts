@@ -30,9 +30,9 @@ const print = (report: ChaosReport): void => {
 const { values } = parseArgs({ options: { seed: { type: "string" }, calls: { type: "string" } } })
 const report = await Effect.runPromise(chaos({
   seed: wholeNumber("seed", values.seed, 1 + Math.floor(Math.random() * 1_000_000)),
-  calls: wholeNumber("calls", values.calls, 6_000),
+  calls: wholeNumber("calls", values.calls, 10_000),
   faultEveryMillis: 250,
-  deadlineMillis: 170_000
+  deadlineMillis: 140_000
 }))
 print(report)
 process.exit(report.violations.length === 0 ? 0 : 1)

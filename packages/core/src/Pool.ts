@@ -134,7 +134,7 @@ export const make = (
         )
         if (end === undefined) return "replaced"
         const outcome = slot.isHandedOver ? "replaced" : member.requests > 1 ? "worked" : "failed"
-        if (end.crash === undefined) return outcome
+        if (end.crash === undefined || member.killedToStop) return outcome
         const how = end.signal ?? `exit code ${end.exitCode}`
         // a logger that throws must not end the supervision of this slot
         yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
@@ -357,7 +357,12 @@ export const make = (
       options,
       run,
       stream,
-      openSession: (tools) => Effect.suspend(() => sessions.open(tools)),
+      // between the end of the last worker and its replacement there is none to stand on for a moment
+      openSession: (tools) =>
+        until(() => !dispatcher.isBetweenWorkers).pipe(
+          Effect.timeoutOption(options.queueTimeout),
+          Effect.andThen(Effect.suspend(() => sessions.open(tools)))
+        ),
       closeSession: (session) => Effect.sync(() => sessions.close(session)),
       stats: Effect.sync(() => statsOf(dispatcher, sessions)),
       health,

@@ -4,7 +4,7 @@ import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
-import { describe } from "vitest"
+import { describe, vi } from "vitest"
 import { Health, Snakepit } from "@snakepit/core"
 import { CrashHistory } from "../src/internal/crashHistory.ts"
 import type { CrashClass } from "../src/SnakepitError.ts"
@@ -133,6 +133,20 @@ describe("the service", () => {
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Snakepit.health).status, "healthy")
       assert.strictEqual(workers.length, 5)
+    }).pipe(Effect.provide(layer))
+  })
+
+  it.live("a worker that was killed because a call did not stop is no crash of the pool's", () => {
+    const { layer, workers } = scripted({ size: 1 }, () => {})
+    return Effect.gen(function* () {
+      const [worker] = workers
+      assert(worker !== undefined)
+      // the call cannot be stopped, so its process is killed
+      vi.spyOn(worker, "interrupt").mockImplementation(() => queueMicrotask(() => worker.crash("killed", null)))
+      assert.propertyVal(yield* Effect.flip(Snakepit.call("f", { timeout: 5 })), "_tag", "CallTimeout")
+      while (workers.length === 1) yield* Effect.yieldNow
+      assert.isFalse(worker.isOpen)
+      assert.deepStrictEqual(yield* Snakepit.crashes(), [])
     }).pipe(Effect.provide(layer))
   })
 

@@ -8,6 +8,7 @@
 import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
+import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -106,7 +107,13 @@ const forkLaunch = (
       current = { server: made, scope: own }
       return made
     }).pipe(one.withPermit)
-    return (boot, onLine) => Effect.flatMap(server, (server) => server.fork(boot, onLine))
+    return (boot, onLine) =>
+      Effect.flatMap(server, (running) => running.fork(boot, onLine)).pipe(
+        // what the dead one had bound is in the way of the next
+        Effect.tapError(() => Effect.sync(() => fs.rmSync(boot.socket, { force: true }))),
+        Effect.retry({ times: 2, while: (error) => typeof error !== "string" }),
+        Effect.mapError((error) => typeof error === "string" ? error : error.reason)
+      )
   })
 
 const startError = (

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from typing import Any
 
 from ormsgpack import packb, unpackb
@@ -91,11 +92,12 @@ def listen(boot: dict[str, Any]) -> socket.socket:
 
 def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...]) -> dict[str, Channel]:
     """Waits until the host has opened every channel; strangers are turned away."""
-    listener.settimeout(boot["start_timeout_seconds"])
+    deadline = time.monotonic() + boot["start_timeout_seconds"]
+    parent = os.getppid()
     channels: dict[str, Channel] = {}
     try:
         while len(channels) < len(wanted):
-            connection, _ = listener.accept()
+            connection = _wait_for_peer(listener, deadline, parent)
             # a peer that connects and says nothing must not keep the host out
             connection.settimeout(5)
             channel = Channel(connection, boot["max_frame_bytes"])
@@ -109,6 +111,19 @@ def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ..
         listener.close()
         os.unlink(boot["socket"])
     return channels
+
+
+def _wait_for_peer(listener: socket.socket, deadline: float, parent: int) -> socket.socket:
+    """The next connection. There is no lifeline yet, so a parent that dies meanwhile has to be noticed here."""
+    while True:
+        listener.settimeout(max(0.0, min(0.25, deadline - time.monotonic())))
+        try:
+            return listener.accept()[0]
+        except (TimeoutError, BlockingIOError):
+            if time.monotonic() >= deadline:
+                raise TimeoutError from None
+            if os.getppid() != parent:
+                raise SystemExit("snakepit: the process that started this one has died") from None
 
 
 def _greet(channel: Channel, boot: dict[str, Any], wanted: list[str]) -> str | None:

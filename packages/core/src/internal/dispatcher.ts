@@ -138,6 +138,8 @@ export class Member {
   retired = false
   /** What calls of the worker were told about its crash. */
   crash: WorkerCrash | undefined = undefined
+  /** It was killed because a call that nobody waits for did not stop otherwise: no fault of the worker's. */
+  killedToStop = false
   /** How many calls may have run when it crashed: one of them is to blame. */
   suspects = 0
   /** The exception after which it is to be replaced, and whoever waits for one. */
@@ -224,6 +226,11 @@ export class Dispatcher {
     let sum = 0
     for (const member of this.members) sum += member.inFlight.size
     return sum
+  }
+
+  /** Whether no worker takes calls of new sessions now, though one is on its way. */
+  get isBetweenWorkers(): boolean {
+    return !this.closed && this.outage === undefined && !this.members.some((member) => member.isOpen && !member.retiring)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -465,6 +472,9 @@ export class Dispatcher {
   ): Exit.Exit<unknown, SnakepitError> | undefined {
     const error = Cause.findErrorOption(exit.cause)
     let outcome: Exit.Exit<unknown, SnakepitError> | undefined = exit
+    if (ticket.answered && error._tag === "Some" && error.value._tag === "WorkerCrash" && error.value.crash === "killed") {
+      member.killedToStop = true
+    }
     if (error._tag === "Some" && this.options.crashBarrier.enabled) {
       if (error.value._tag === "WorkerCrash") outcome = this.crashed(member, ticket, error.value, exit, wasParked)
       else if ("mro" in error.value) this.taintAfter(member, error.value.mro)

@@ -10,6 +10,7 @@
  */
 import * as net from "node:net"
 import * as os from "node:os"
+import * as Data from "effect/Data"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -23,18 +24,21 @@ import * as ProcessIdentity from "./processIdentity.ts"
 import { describeEnd, spawnPython } from "./spawnedProcess.ts"
 import { readLines, Tail } from "./stdio.ts"
 
+/** The fork server was killed before it had done what was asked of it: another may do it. */
+export class ForkServerDied extends Data.TaggedError("ForkServerDied")<{ readonly reason: string }> {}
+
 /** A running fork server. */
 export interface ForkServer {
   readonly pid: number
   /** False once it has died. */
   readonly isAlive: () => boolean
   /** Forks one worker, and answers it once it listens. */
-  readonly fork: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+  readonly fork: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string | ForkServerDied, Scope.Scope>
 }
 
 interface Forked {
   readonly onPid: (pid: number) => void
-  readonly onFailed: (reason: string) => void
+  readonly onFailed: (reason: string | ForkServerDied) => void
 }
 
 /** What the fork server does in the child, beside what the boot says. */
@@ -50,7 +54,7 @@ export const make = (
   interpreter: Interpreter,
   options: ForkOptions,
   onLine: OnLine
-): Effect.Effect<ForkServer, string, Scope.Scope> =>
+): Effect.Effect<ForkServer, string | ForkServerDied, Scope.Scope> =>
   Effect.gen(function*() {
     const { boot, process } = yield* spawnPython(
       // threads that a library starts while it is imported do not survive a fork, so it is imported with one
@@ -58,7 +62,7 @@ export const make = (
       "snakepit_worker.fork_server",
       onLine
     )
-    const ready = Deferred.makeUnsafe<void, string>()
+    const ready = Deferred.makeUnsafe<void, string | ForkServerDied>()
     const asked = new Map<number, Forked>()
     const exits = new Map<number, (end: Worker.WorkerEnd) => void>()
     let last = 0
@@ -91,8 +95,11 @@ export const make = (
     readLines(boot, (line) => report(JSON.parse(line)))
     process.ended.then((end) => {
       alive = false
-      Deferred.doneUnsafe(ready, Exit.fail(describeEnd(end)))
-      for (const waiting of asked.values()) waiting.onFailed(`the fork server died: ${describeEnd(end)}`)
+      const reason = `the fork server died: ${describeEnd(end)}`
+      const died = new ForkServerDied({ reason })
+      // one that ends by itself before it is ready will do so again
+      Deferred.doneUnsafe(ready, Exit.fail(end.signal === null ? reason : died))
+      for (const waiting of asked.values()) waiting.onFailed(died)
       asked.clear()
       // its workers go on; their ends are known from their connections from now on, without exit codes
       for (const [pid, onEnd] of exits) watchOrphan(ProcessIdentity.of(pid), 0, onEnd)
@@ -105,21 +112,21 @@ export const make = (
     const fork: ForkServer["fork"] = (workerBoot, onWorkerLine) =>
       Effect.gen(function*() {
         const pid = yield* Effect.acquireRelease(
-          Effect.callback<number, string>((resume) => {
-            if (!alive) return resume(Effect.fail("the fork server has died"))
+          Effect.callback<number, string | ForkServerDied>((resume) => {
+            if (!alive) return resume(Effect.fail(new ForkServerDied({ reason: "the fork server died" })))
             const number = ++last
             const timer = setTimeout(() => process.kill("SIGKILL"), forkMillis)
-            const answer = (exit: Exit.Exit<number, string>) => {
+            const answer = (exit: Exit.Exit<number, string | ForkServerDied>) => {
               clearTimeout(timer)
               resume(exit)
             }
             asked.set(number, {
-              onPid: (pid) => answer(Exit.succeed(pid)),
+              onPid: (forked) => answer(Exit.succeed(forked)),
               onFailed: (reason) => answer(Exit.fail(reason))
             })
             boot.write(`${JSON.stringify({ fork: number, boot: workerBoot })}\n`)
           }),
-          (pid) => Effect.sync(() => killGroup(pid, "SIGKILL"))
+          (forked) => Effect.sync(() => killGroup(forked, "SIGKILL"))
         )
         const stderr = new Tail()
         const printed = [
@@ -134,6 +141,7 @@ export const make = (
         const onEnd = (end: Worker.WorkerEnd) => {
           if (exits.get(pid) !== onEnd) return
           exits.delete(pid)
+          stopWatch()
           // what it started must not hold its sockets open
           killGroup(pid, "SIGKILL")
           lifeline.destroy()
@@ -143,6 +151,7 @@ export const make = (
             resolve(end)
           })
         }
+        let stopWatch = () => {}
         let resolve: (end: Worker.WorkerEnd) => void = () => {}
         const ended = new Promise<Worker.WorkerEnd>((settle) => {
           resolve = settle
@@ -152,7 +161,9 @@ export const make = (
         const kill = (signal: NodeJS.Signals) => {
           killGroup(pid, signal)
           // a server that hangs does not tell of the end
-          if (signal === "SIGKILL") watchOrphan(identity, reportMillis, onEnd)
+          if (signal !== "SIGKILL" || exits.get(pid) !== onEnd) return
+          stopWatch()
+          stopWatch = watchOrphan(identity, reportMillis, onEnd)
         }
         return { pid, stderr, kill, ended }
       })
@@ -197,19 +208,24 @@ const readPrinted = (boot: Boot, channel: "stdout" | "stderr", onLine: (line: st
     readLines(socket, onLine)
   })
 
-/** Watches a process whose parent is gone or silent, by asking whether it lives; tells so many milliseconds after its end. */
+/**
+ * Watches a process whose parent is gone or silent, by asking whether it lives; tells so many milliseconds after its end. Answers
+ * how to stop it.
+ */
 const watchOrphan = (
   identity: ProcessIdentity.ProcessIdentity,
   millis: number,
   onEnd: (end: Worker.WorkerEnd) => void
-): void => {
-  const timer = setInterval(() => {
-    if (ProcessIdentity.isAlive(identity)) return
-    clearInterval(timer)
-    setTimeout(() => onEnd({ crash: "exit", exitCode: null, signal: null }), millis).unref()
-  }, 20)
-  // closing the pool waits for the end where it has to; the timer alone keeps no program running
-  timer.unref()
+): () => void => {
+  const look = () => {
+    if (ProcessIdentity.isAlive(identity)) timer = setTimeout(look, 20)
+    else timer = setTimeout(() => onEnd({ crash: "exit", exitCode: null, signal: null }), millis)
+    // closing the pool waits for the end where it has to; the timer alone keeps no program running
+    timer.unref()
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  look()
+  return () => clearTimeout(timer)
 }
 
 const signalName = (number: number): string => {

@@ -21,7 +21,7 @@ interface Thread {
 
 // Python 3.14 puts the thread's name behind its number
 const header = /^(Current thread|Thread) (0x[0-9a-f]+)(?: \[.*\])? \(most recent call first\):$/
-const frame = /^ {2}File "(.*)", line (\d+|\?\?\?) in (.*)$/
+const frameLine = /^ {2}File "(.*)", line (\d+|\?\?\?) in (.*)$/
 /** `  ...` where frames were cut off, `  <no Python frame>`, `  Garbage-collecting`. */
 const remark = /^ {2}(?:\.\.\.|<.*>|Garbage-collecting)$/
 
@@ -41,7 +41,7 @@ export class StackReader {
       return true
     }
     if (this.thread === undefined) return false
-    const [, file, number, name] = frame.exec(line) ?? []
+    const [, file, number, name] = frameLine.exec(line) ?? []
     if (file !== undefined && name !== undefined) {
       this.thread.frames.push({ file, line: Number(number) || 0, function: name })
       return true
@@ -54,7 +54,7 @@ export class StackReader {
   /** The threads of the last dump that ran other code than the worker's own, the current one first, frames outermost first. */
   get threads(): ReadonlyArray<SnakepitError.PythonThread> {
     return this.dump
-      .map(({ current, frames }) => ({ current, frames: beyondWorker([...frames].reverse()) }))
+      .map(({ current, frames }) => ({ current, frames: beyondWorker(frames.toReversed()) }))
       .filter(({ frames }) => frames.length > 0)
       .sort((a, b) => Number(b.current) - Number(a.current))
   }

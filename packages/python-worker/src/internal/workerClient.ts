@@ -97,6 +97,8 @@ export class WorkerClient implements Worker.Worker {
   private greeted = 0
   private fault: string | undefined
   private unresponsive = false
+  /** Kills a process that is beyond repair, unless it ends by itself. */
+  private lastResort: ReturnType<typeof setTimeout> | undefined
   private readonly wear = Deferred.makeUnsafe<string>()
   private readonly startedAt = performance.now()
   private calls = 0
@@ -277,7 +279,7 @@ export class WorkerClient implements Worker.Worker {
       // it has just ended
     }
     // the dump is written inside the signal's handler, so this is the time for its way here
-    setTimeout(() => kill("SIGKILL"), stackGraceMillis)
+    this.lastResort = setTimeout(() => kill("SIGKILL"), stackGraceMillis)
   }
 
   private measure(): void {
@@ -534,13 +536,15 @@ export class WorkerClient implements Worker.Worker {
     this.fault = reason
     this.violation = violation
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
-    setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis).unref()
+    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis)
+    this.lastResort.unref()
   }
 
   /** The process has ended. Reads what it had sent before, then settles what is left. */
   onProcessEnd(how: Worker.WorkerEnd): void {
     this.isOpen = false
     this.heartbeat?.stop()
+    clearTimeout(this.lastResort)
     const stderr = this.options.process.stderr
     const crash = this.unresponsive ? "unresponsive" : crashClass(how, stderr.all, this.killedForMemory)
     this.data.afterClose(closeGraceMillis, () => {
@@ -554,8 +558,8 @@ export class WorkerClient implements Worker.Worker {
     const crash = end.crash ?? "exit"
     const calls = this.inFlight.entries()
     const inFlight = calls.map(([, observer]) => observer.call.target)
-    const error = (mayHaveExecuted: boolean) =>
-      new SnakepitError.WorkerCrash({
+    const error = (mayHaveExecuted: boolean) => {
+      const made = new SnakepitError.WorkerCrash({
         pool: this.options.pool,
         worker: this.id,
         crash,
@@ -569,6 +573,10 @@ export class WorkerClient implements Worker.Worker {
         inFlight,
         mayHaveExecuted
       })
+      // Until its stack is read, an error keeps what the functions on it ran on: half a megabyte of a worker that is gone.
+      void made.stack
+      return made
+    }
     // Calls run in the order they were sent and each reply leaves before the next call begins, so of those that no
     // reply came for, only the first of each thread can have begun, and those on the event loop.
     let mayHaveBegun = this.concurrency
