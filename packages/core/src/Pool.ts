@@ -21,7 +21,7 @@ import { type Placement, Sessions } from "./internal/sessions.ts"
 import { CallTicket, StreamTicket, type Timings } from "./internal/tickets.ts"
 import type { PoolOptions } from "./PoolConfig.ts"
 import type { Handle } from "./PyRef.ts"
-import type { SessionLimit, SnakepitError, WorkerStartError } from "./SnakepitError.ts"
+import { type SnakepitError, WorkerStartError } from "./SnakepitError.ts"
 import type { ToolRegistration } from "./Worker.ts"
 import { WorkerSpawner } from "./WorkerSpawner.ts"
 
@@ -32,8 +32,9 @@ export interface WorkerStats {
   /** Calls it was given since it started, and how many of them failed. */
   readonly requests: number
   readonly errors: number
-  /** Calls it has now. */
+  /** Calls it has now, and calls of its sessions that wait for it. */
   readonly inFlight: number
+  readonly queued: number
   readonly sessions: number
   readonly state: "idle" | "busy" | "closing"
 }
@@ -71,7 +72,7 @@ export interface Pool {
     decode: Decode<A, R>
   ) => Effect.Effect<A, SnakepitError, R>
   readonly stream: (invocation: Invocation, options: RunOptions) => Stream.Stream<unknown, SnakepitError>
-  readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SessionLimit | SnakepitError>
+  readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SnakepitError>
   readonly closeSession: (session: Placement) => Effect.Effect<void>
   readonly stats: Effect.Effect<PoolStats>
 }
@@ -97,7 +98,13 @@ export const make = (
     // One worker: from its spawn to its end, then what it leaves behind is settled. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>) =>
       Effect.gen(function*() {
-        const worker = yield* spawner.spawn({ pool: options.name, worker: `${options.name}-${spawned++}`, options })
+        const name = `${options.name}-${spawned++}`
+        const worker = yield* Effect.catchDefect(
+          spawner.spawn({ pool: options.name, worker: name, options }),
+          // whatever goes wrong, this slot tries again: a defect must not end its supervision
+          (defect) =>
+            Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
+        )
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         yield* onReady
@@ -286,6 +293,7 @@ const statsOf = (dispatcher: Dispatcher, sessions: Sessions): PoolStats => {
     requests: member.requests,
     errors: member.errors,
     inFlight: member.inFlight.size,
+    queued: member.waiting.size,
     sessions: member.sessions,
     state: !member.isOpen ? "closing" : member.inFlight.size > 0 ? "busy" : "idle"
   }))

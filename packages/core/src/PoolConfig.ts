@@ -100,6 +100,9 @@ export const resolve = (
   backendKeys: ReadonlyArray<string> = []
 ): Effect.Effect<PoolOptions, ConfigError> =>
   Effect.suspend(() => {
+    if (typeof input !== "object" || input === null || Array.isArray(input)) {
+      return Effect.fail(new ConfigError({ key: `pools.${name}`, actual: show(input), expected: "an object of options" }))
+    }
     const at = (key: string) => `pools.${name}.${key}`
     let failure: ConfigError | undefined
     const refuse = (key: string, value: unknown, expected: string) => {
@@ -135,7 +138,10 @@ export const resolve = (
     if (input.allowPrivate !== undefined && typeof input.allowPrivate !== "boolean") {
       refuse("allowPrivate", input.allowPrivate, "a boolean")
     }
-    if (input.tools !== undefined && !Array.isArray(input.tools)) refuse("tools", input.tools, "an array of tools")
+    const isTool = (tool: unknown) => typeof tool === "object" && tool !== null && "registration" in tool
+    if (input.tools !== undefined && !(Array.isArray(input.tools) && input.tools.every(isTool))) {
+      refuse("tools", input.tools, "an array of tools, made with Tool.make")
+    }
     const options: PoolOptions = {
       name,
       size: integer("size", input.size, cores(), 1),

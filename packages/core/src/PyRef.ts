@@ -108,16 +108,17 @@ export class PyRef {
 
   /**
    * Enters the object as a context manager (`with object as entered`) and answers what `__enter__` returned, as a ref. Leaving
-   * the scope calls `__exit__`, with the error's message when the scope ends in failure.
+   * the scope calls `__exit__`, with the error's message when the scope ends in failure. When `__exit__` itself raises, the
+   * scope dies of that exception, unless it was failing already.
    */
   enter(options: CallOptions = {}): Effect.Effect<PyRef, SnakepitError, Scope.Scope> {
     return Effect.acquireRelease(
       this.invoker.keep(this.on("enter", "", {}), options),
       (_, exit) =>
-        Effect.ignore(this.run(
-          this.on("exit", "", { args: exit._tag === "Failure" ? [String(exit.cause)] : [] }),
-          {}
-        ))
+        this.run(this.on("exit", "", { args: exit._tag === "Failure" ? [String(exit.cause)] : [] }), {}).pipe(
+          // a finalizer has no error channel, and an `__exit__` that failed (a commit, say) must not pass for success
+          exit._tag === "Success" ? Effect.orDie : Effect.ignore
+        )
     )
   }
 

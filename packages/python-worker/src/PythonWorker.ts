@@ -96,11 +96,15 @@ const start = (
       log(Effect.annotateLogs(Effect.logInfo(line), { pool: wanted.pool, worker: wanted.worker, stream }))
     }
 
-    const child = yield* Effect.acquireRelease(
-      Effect.sync(() => spawnPython(wanted.options, launch)),
-      (process) => Effect.sync(() => killGroup(process, "SIGKILL"))
+    const { child, ended } = yield* Effect.acquireRelease(
+      Effect.sync(() => {
+        const spawned = spawnPython(wanted.options, launch)
+        return { child: spawned, ended: watch(spawned) }
+      }),
+      // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
+      (process) =>
+        Effect.andThen(Effect.sync(() => killGroup(process.child, "SIGKILL")), Effect.promise(() => process.ended))
     )
-    const ended = watch(child)
     if (child.stdout !== null) readLines(child.stdout, onLine("stdout"))
     if (child.stderr !== null) readLines(child.stderr, onLine("stderr"))
 

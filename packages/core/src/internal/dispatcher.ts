@@ -6,8 +6,9 @@
  * - A submitted ticket is settled exactly once, whatever happens to its worker, its caller or the pool.
  * - A worker with a free slot takes a call before any call is queued behind another.
  * - Behind a running call, further calls are sent ahead only as far as the worker gets through in `horizonMillis`, judged
- *   by its own recent pace. When a call turns out long, those sent after it are taken back as soon as another worker
- *   has a free slot: one long call never holds up others while a worker is idle.
+ *   by its own recent pace. When a call turns out long, those sent after it are taken back: to a worker with a free slot,
+ *   or to the waiting room. One long call never holds up others while a worker is idle, and none that waits escapes the
+ *   queue timeout.
  * - A worker that is stopping a call counts as busy until it has proved that the call stopped.
  */
 import * as Effect from "effect/Effect"
@@ -16,7 +17,7 @@ import type { Call } from "../Call.ts"
 import type { PoolOptions } from "../PoolConfig.ts"
 import {
   CallTimeout,
-  type EncodeError,
+  EncodeError,
   PoolClosed,
   PoolSaturated,
   QueueTimeout,
@@ -99,6 +100,7 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
 export class Member {
   readonly worker: Worker
   private readonly asyncConcurrency: number
+  private readonly maxAhead: number
   /** Calls that the worker has, in the order they were sent. */
   readonly inFlight = new Chain<Ticket>()
   /** Calls of sessions on this worker that wait for it. */
@@ -114,9 +116,11 @@ export class Member {
   pace = 10
   lastReplyAt = 0
 
-  constructor(worker: Worker, asyncConcurrency: number) {
+  constructor(worker: Worker, options: PoolOptions) {
     this.worker = worker
-    this.asyncConcurrency = asyncConcurrency
+    this.asyncConcurrency = options.asyncConcurrency
+    // calls sent ahead wait as others do: a pool that lets none wait sends none ahead
+    this.maxAhead = Math.min(maxAhead, options.maxQueue)
   }
 
   /** Calls on the worker's threads, running or sent ahead. */
@@ -128,10 +132,16 @@ export class Member {
     return this.isOpen && this.load < this.worker.concurrency && this.parked < this.asyncConcurrency
   }
 
-  /** Whether one more call may be sent behind those that run. */
-  get mayRunAhead(): boolean {
+  /** Whether one more call may be sent behind those that run: the worker is fast, and has not come to a stop just now. */
+  mayRunAhead(now: number): boolean {
     const ahead = this.load - this.worker.concurrency
-    return this.isOpen && ahead < maxAhead && (ahead + 1) * this.pace < horizonMillis && this.parked < this.asyncConcurrency
+    return (
+      this.isOpen &&
+      ahead < this.maxAhead &&
+      (ahead + 1) * this.pace < horizonMillis &&
+      now - this.lastReplyAt < horizonMillis &&
+      this.parked < this.asyncConcurrency
+    )
   }
 
   get isOpen(): boolean {
@@ -191,7 +201,8 @@ export class Dispatcher {
       ticket.deadline = this.deadlines.add(ticket.timeoutMillis, () => this.expire(ticket))
     }
     if (this.members.length === 0 && this.outage !== undefined) return this.refuse(ticket, this.outage)
-    this.place(ticket)
+    ticket.submittedAt = performance.now()
+    this.place(ticket, ticket.submittedAt)
   }
 
   /** The caller is gone. Nothing is delivered any more; a running call is stopped. */
@@ -245,25 +256,25 @@ export class Dispatcher {
   // Placement
   // -------------------------------------------------------------------------------------------------------------------
 
-  private place(ticket: Ticket): void {
+  private place(ticket: Ticket, now: number): void {
     const pinned = ticket.pinned
     if (pinned !== undefined) {
       if (!pinned.isOpen) return this.refuse(ticket, lost(ticket, "its worker ended"))
-      if (pinned.hasFreeSlot) return this.send(pinned, ticket)
+      if (pinned.hasFreeSlot) return this.send(pinned, ticket, now)
       if (this.options.affinity === "strictFailFast") {
         return this.refuse(
           ticket,
           new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id })
         )
       }
-      return pinned.mayRunAhead ? this.send(pinned, ticket) : this.wait(ticket)
+      return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
-    const member = this.choose()
-    return member === undefined ? this.wait(ticket) : this.send(member, ticket)
+    const member = this.choose(now)
+    return member === undefined ? this.wait(ticket, now) : this.send(member, ticket, now)
   }
 
   /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
-  private choose(): Member | undefined {
+  private choose(now: number): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
       if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
@@ -271,20 +282,21 @@ export class Dispatcher {
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
     for (const member of this.members) {
-      if (member.mayRunAhead && (best === undefined || member.load * member.pace < best.load * best.pace)) best = member
+      if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace)) best = member
     }
     return best
   }
 
-  private send(member: Member, ticket: Ticket): void {
-    const now = performance.now()
+  private send(member: Member, ticket: Ticket, now: number): void {
     if (member.inFlight.size === member.parked) member.lastReplyAt = now
     let number: number
     try {
       number = member.worker.start(ticket)
     } catch (error) {
-      // `start` throws `EncodeError` by contract, before anything was sent
-      return this.refuse(ticket, error as EncodeError)
+      // `start` throws `EncodeError` by contract, before anything was sent; anything else is a bug, and shown as one
+      if (error instanceof EncodeError) return this.refuse(ticket, error)
+      ticket.state = "settled"
+      return ticket.answer(Exit.die(error))
     }
     ticket.member = member
     ticket.number = number
@@ -292,7 +304,7 @@ export class Dispatcher {
     ticket.sentAt = now
     member.inFlight.add(ticket)
     member.requests++
-    if (member.load > member.worker.concurrency && this.members.length > 1) this.armRescue()
+    if (member.load > member.worker.concurrency) this.armRescue()
   }
 
   private refuse(ticket: Ticket, error: SnakepitError): void {
@@ -301,7 +313,7 @@ export class Dispatcher {
     ticket.answer(Exit.fail(error))
   }
 
-  private wait(ticket: Ticket): void {
+  private wait(ticket: Ticket, now: number): void {
     // a call that was taken in once has its place, also when its worker gives it back
     if (ticket.sentAt === 0 && this.queued >= this.options.maxQueue) {
       this.counters.rejected++
@@ -311,13 +323,16 @@ export class Dispatcher {
       )
     }
     ticket.state = "waiting"
-    if (ticket.submittedAt === 0) ticket.submittedAt = performance.now()
     if (ticket.pinned === undefined) this.waiting.add(ticket)
     else {
       ticket.pinned.waiting.add(ticket)
       this.waitingPinned++
     }
-    if (this.queueTimer === undefined) this.armQueueTimer(Math.min(this.options.queueTimeout, longestTimer))
+    if (this.queueTimer === undefined) {
+      // a call that came back from a worker has used up some of its time
+      const left = ticket.submittedAt + this.options.queueTimeout - now
+      this.armQueueTimer(Math.min(Math.max(0, left), longestTimer))
+    }
   }
 
   private unqueue(ticket: Ticket): void {
@@ -327,14 +342,15 @@ export class Dispatcher {
 
   /** Gives a member with room the calls that waited longest, of its own sessions and of no session alike. */
   private feed(member: Member): void {
-    while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead)) {
+    const now = performance.now()
+    while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
       const any = this.waiting.head
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
       next.state = "new"
-      this.send(member, next)
+      this.send(member, next, now)
     }
   }
 
@@ -344,7 +360,7 @@ export class Dispatcher {
 
   add(worker: Worker): Member {
     this.outage = undefined
-    const member = new Member(worker, this.options.asyncConcurrency)
+    const member = new Member(worker, this.options)
     this.members.push(member)
     this.feed(member)
     this.rescue()
@@ -363,7 +379,7 @@ export class Dispatcher {
         // the session goes on elsewhere, and so does a call that waited
         ticket.pinned = undefined
         ticket.state = "new"
-        this.place(ticket)
+        this.place(ticket, performance.now())
       } else this.refuse(ticket, lost(ticket, "its worker ended"))
     }
     this.checkIdle()
@@ -412,13 +428,15 @@ export class Dispatcher {
       this.refuse(ticket, new PoolClosed({ pool: this.options.name }))
     } else {
       ticket.state = "new"
-      this.place(ticket)
+      this.place(ticket, performance.now())
     }
   }
 
-  /** Takes calls back from workers whose running call turned out long, when another worker has a free slot. */
+  /**
+   * Takes calls back from workers whose running call turned out long: another worker may be free for them, and if none is,
+   * they wait where a queue timeout finds them.
+   */
   private rescue(): void {
-    if (!this.members.some((member) => member.hasFreeSlot)) return
     const now = performance.now()
     for (const member of this.members) {
       const concurrency = member.worker.concurrency
@@ -426,7 +444,7 @@ export class Dispatcher {
       const numbers: Array<number> = []
       let position = 0
       for (const ticket of member.inFlight) {
-        if (ticket.state !== "sent" || position++ < concurrency || ticket.pinned !== undefined || ticket.recalling) continue
+        if (ticket.state !== "sent" || position++ < concurrency || ticket.recalling) continue
         ticket.recalling = true
         numbers.push(ticket.number)
       }

@@ -11,7 +11,7 @@ export const decodeExit = (
   const tag = field(exit, "_tag")
   if (tag === "Success") return Exit.succeed(field(exit, "value"))
   const cause = field(exit, "cause")
-  if (tag !== "Failure" || !Array.isArray(cause)) return Exit.fail(malformed(exit))
+  if (tag !== "Failure" || !Array.isArray(cause) || cause.length === 0) return Exit.fail(malformed(exit))
   const reasons = cause.map((reason): Cause.Reason<SnakepitError.SnakepitError> => {
     switch (field(reason, "_tag")) {
       case "Fail":

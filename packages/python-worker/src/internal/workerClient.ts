@@ -81,6 +81,8 @@ export class WorkerClient implements Worker.Worker {
   private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
   private readonly tools = new Map<string, Worker.ToolRegistration>()
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
+  /** Streams that sent what does not decode: what they fail with once they have stopped. */
+  private readonly spoiled = new Map<number, Exit.Exit<unknown, SnakepitError.SnakepitError>>()
   private readonly ladders = new Map<number, ReturnType<typeof setTimeout>>()
   private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
   private readonly ready: (exit: Exit.Exit<unknown, string>) => void
@@ -223,6 +225,7 @@ export class WorkerClient implements Worker.Worker {
   private onData(bytes: Buffer, start: number, end: number): void {
     if (this.quickExit(bytes, start, end)) return
     const message = this.decodeMessage(this.decoder, bytes, start, end)
+    if (message instanceof Undecodable) return this.onUndecodable(bytes, start, end, message.error)
     switch (field(message, "_tag")) {
       case "Exit": {
         const number = numberOf(message, "requestId")
@@ -238,8 +241,12 @@ export class WorkerClient implements Worker.Worker {
         return
       }
       case "Chunk": {
+        const number = numberOf(message, "requestId")
         const values = field(message, "values")
-        this.inFlight.get(numberOf(message, "requestId"))?.onChunk(Array.isArray(values) ? values : [])
+        if (!Array.isArray(values) || values.length === 0) {
+          throw new Error(`expected at least one value in a Chunk, got ${describe(values)}`)
+        }
+        if (!this.spoiled.has(number)) this.inFlight.get(number)?.onChunk(values)
         return
       }
       case "Request":
@@ -278,6 +285,7 @@ export class WorkerClient implements Worker.Worker {
 
   private onControl(bytes: Buffer, start: number, end: number): void {
     const message = this.decodeMessage(this.controlDecoder, bytes, start, end)
+    if (message instanceof Undecodable) throw message.error
     switch (field(message, "_tag")) {
       case "Pong":
         return this.pongs.shift()?.()
@@ -422,7 +430,9 @@ export class WorkerClient implements Worker.Worker {
     exit: Exit.Exit<unknown, SnakepitError.SnakepitError>,
     pythonMicros: number | undefined
   ): void {
-    this.forget(number)?.onExit(exit, pythonMicros)
+    const spoiled = this.spoiled.size > 0 ? this.spoiled.get(number) : undefined
+    if (spoiled !== undefined) this.spoiled.delete(number)
+    this.forget(number)?.onExit(spoiled ?? exit, pythonMicros)
   }
 
   private drop(number: number): void {
@@ -552,17 +562,32 @@ export class WorkerClient implements Worker.Worker {
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
-      const number = this.numberOfBroken(bytes, start, end)
-      if (number === undefined) throw error
-      return { _tag: "Exit", requestId: number, exit: { _tag: "Failure", cause: [{ _tag: "Fail", error: wireError(error) }] } }
+      return new Undecodable(error)
     }
   }
 
-  /** The call that an undecodable message belongs to, when its start says so: its neighbours are not to suffer. */
-  private numberOfBroken(bytes: Buffer, start: number, end: number): number | undefined {
-    const key = bytes.subarray(start, Math.min(end, start + 64)).indexOf("\xa9requestId", 0, "latin1")
-    if (key < 0) return undefined
-    const at = start + key + 10
+  /** A value that does not decode fails the call, stream or callback it is for; its neighbours are not to suffer. */
+  private onUndecodable(bytes: Buffer, start: number, end: number, error: unknown): void {
+    const head = bytes.subarray(start, Math.min(end, start + headBytes)).toString("latin1")
+    const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
+    if (tag === "Request") {
+      const callback = this.numberAfter("\xa2id", head, bytes, start, end)
+      if (callback !== undefined) return this.answer(callback, Exit.fail(error))
+    }
+    const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
+    if (number === undefined || tag === undefined) throw error
+    const failure = Exit.fail(this.undecodable(error, "result"))
+    if (tag === "Exit") return this.settle(number, failure, undefined)
+    if (this.inFlight.get(number) === undefined) return
+    // the generator runs on: it has to be stopped, and until then its worker is not free
+    this.spoiled.set(number, failure)
+    this.interrupt(number)
+  }
+
+  private numberAfter(key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined {
+    const found = head.indexOf(key)
+    if (found < 0) return undefined
+    const at = start + found + key.length
     for (let size = 1; size <= 9 && at + size <= end; size++) {
       try {
         const number = this.decoder.decode(bytes, at, at + size, this.decodeHooks)
@@ -576,7 +601,8 @@ export class WorkerClient implements Worker.Worker {
 
   private undecodable(error: unknown, root: string): SnakepitError.SnakepitError {
     if (error instanceof SnakepitError.DecodeError) {
-      const path = error.path === "" ? root : error.path.startsWith("[") ? root + error.path : `${root}.${error.path}`
+      const inside = error.path.replace(/^(exit\.value|values\[0\])\.?/, "")
+      const path = inside === "" ? root : inside.startsWith("[") ? root + inside : `${root}.${inside}`
       return new SnakepitError.DecodeError({ path, expected: error.expected, actual: error.actual })
     }
     return new SnakepitError.ProtocolError({ reason: String(error), mayHaveExecuted: true })
@@ -586,6 +612,9 @@ export class WorkerClient implements Worker.Worker {
 const protocolVersion = 1
 
 const closeGraceMillis = 100
+
+/** Tag and number of a message stand within so many bytes of its beginning. */
+const headBytes = 64
 
 const raiseAgainMillis = 100
 
@@ -602,10 +631,14 @@ const describe = (value: unknown): string => {
   return typeof tag === "string" ? `a message ${tag}` : JSON.stringify(value) ?? String(value)
 }
 
-const wireError = (error: unknown): unknown =>
-  error instanceof SnakepitError.DecodeError
-    ? { _tag: "DecodeError", path: error.path, expected: error.expected, actual: error.actual }
-    : { _tag: "ProtocolError", reason: String(error) }
+/** In place of a message that could not be decoded. */
+class Undecodable {
+  readonly error: unknown
+
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
 
 const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
   switch (reason._tag) {

@@ -64,7 +64,9 @@ while True:
         "unknown_tag": [message({"_tag": "Gossip", "requestId": number})],
         "defect": [message({"_tag": "Defect", "defect": "beyond repair"})],
         "no_request_id": [message({"_tag": "Exit", "exit": {"_tag": "Success", "value": 1}})],
-        "unknown_notice": [message({"_tag": "Request", "id": 1, "tag": "snakepit.guess", "payload": {}, "headers": []})],
+        "unknown_notice": [
+            message({"_tag": "Request", "id": 1, "tag": "snakepit.guess", "payload": {}, "headers": []})
+        ],
         # a map of three whose value is a byte that MessagePack does not use
         "bad_value": [frame(packb(success(number, None))[:-1] + b"\xc1")],
         "bad_exit": [message({"_tag": "Exit", "requestId": number, "exit": {"_tag": "Maybe"}})],
