@@ -4,6 +4,7 @@
  * The placement of calls is `internal/dispatcher.ts`; here the dispatcher is given its workers, and its calls become
  * Effects. `Snakepit.ts` holds the pools of a program.
  */
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -12,7 +13,7 @@ import * as Latch from "effect/Latch"
 import * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
 import type { Call, CallOptions, Invocation, TraceParent } from "./Call.ts"
 import type { Decode } from "./internal/decodeResult.ts"
 import type { Deadlines } from "./internal/deadlines.ts"
@@ -150,7 +151,7 @@ export const make = (
     const makeCall = (
       invocation: Invocation,
       given: RunOptions,
-      fiber: Fiber.Fiber<unknown, unknown>,
+      context: Context.Context<never>,
       trace: TraceParent | undefined,
       timeoutMillis: number | undefined
     ): Call => ({
@@ -167,7 +168,7 @@ export const make = (
       session: given.session?.id,
       deadline: timeoutMillis === undefined ? undefined : Date.now() + timeoutMillis,
       trace,
-      context: fiber.context,
+      context,
       makeRef: given.makeRef
     })
 
@@ -181,13 +182,13 @@ export const make = (
       invocation: Invocation,
       given: RunOptions,
       decode: Decode<A, R>,
-      fiber: Fiber.Fiber<unknown, unknown>,
+      context: Context.Context<never>,
       trace: TraceParent | undefined,
       onSettled: ((timings: Timings) => void) | undefined
     ): Effect.Effect<A, SnakepitError, R> =>
       Effect.callback((resume) => {
         const timeout = timeoutOf(given)
-        const call = makeCall(invocation, given, fiber, trace, timeout)
+        const call = makeCall(invocation, given, context, trace, timeout)
         const ticket = new CallTicket(dispatcher, call, timeout, decode, resume, onSettled)
         if (given.session === undefined) dispatcher.submit(ticket)
         else sessions.submit(given.session, ticket)
@@ -197,23 +198,27 @@ export const make = (
     const run: Pool["run"] = (invocation, given, decode) =>
       Effect.withFiber((fiber) => {
         if (fiber.cache.tracer === undefined) {
-          return execute(invocation, given, decode, fiber, parentOf(fiber), undefined)
+          return execute(invocation, given, decode, fiber.context, parentOf(fiber), undefined)
         }
         // the span is opened here, and its parent-to-be for Python with it; `useSpan` ends it with the effect's exit
         return Effect.useSpan("snakepit.call", { attributes: attributesOf(invocation, given), kind: "client" }, (span) =>
-          execute(invocation, given, decode, fiber, traceOf(span), (timings) => annotate(span, timings)))
+          execute(invocation, given, decode, within(fiber, span), traceOf(span), (timings) => annotate(span, timings)))
       })
 
     const stream: Pool["stream"] = (invocation, given) =>
       Stream.fromPull(Effect.withFiber((fiber) => {
-        const open = (trace: TraceParent | undefined, onSettled: ((timings: Timings) => void) | undefined) =>
+        const open = (
+          context: Context.Context<never>,
+          trace: TraceParent | undefined,
+          onSettled: ((timings: Timings) => void) | undefined
+        ) =>
           Effect.map(
             Effect.acquireRelease(
               Effect.sync(() => {
                 const timeout = timeoutOf(given)
                 const ticket = new StreamTicket(
                   dispatcher,
-                  makeCall(invocation, given, fiber, trace, timeout),
+                  makeCall(invocation, given, context, trace, timeout),
                   timeout,
                   onSettled
                 )
@@ -225,10 +230,10 @@ export const make = (
             ),
             (ticket) => ticket.pull
           )
-        if (fiber.cache.tracer === undefined) return open(parentOf(fiber), undefined)
+        if (fiber.cache.tracer === undefined) return open(fiber.context, parentOf(fiber), undefined)
         return Effect.flatMap(
           Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
-          (span) => open(traceOf(span), (timings) => annotate(span, timings))
+          (span) => open(within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
         )
       })).pipe(Stream.scoped)
 
@@ -273,6 +278,10 @@ const parentOf = (fiber: Fiber.Fiber<unknown, unknown>): TraceParent | undefined
   const span = fiber.cache.span
   return span === undefined ? undefined : traceOf(span)
 }
+
+/** The caller's context with the call's span in it: what Python calls back is part of the call. */
+const within = (fiber: Fiber.Fiber<unknown, unknown>, span: Tracer.Span): Context.Context<never> =>
+  Context.add(fiber.context, Tracer.ParentSpan, span)
 
 const traceOf = (span: Tracer.AnySpan): TraceParent => ({
   traceId: span.traceId,

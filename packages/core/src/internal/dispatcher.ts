@@ -70,6 +70,9 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
   /** Gives the caller the outcome. Called once, and never after {@link Dispatcher.abandon}. */
   abstract deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void
 
+  /** The caller went away before an outcome. */
+  onAbandoned(): void {}
+
   onChunk(_values: ReadonlyArray<unknown>): void {}
 
   onParked(): void {
@@ -210,6 +213,7 @@ export class Dispatcher {
     if (ticket.answered) return
     ticket.answered = true
     if (ticket.deadline !== undefined) this.deadlines.cancel(ticket.deadline)
+    ticket.onAbandoned()
     this.stop(ticket)
   }
 

@@ -41,6 +41,10 @@ export class CallTicket<A, R> extends Ticket {
     this.onSettled = onSettled
   }
 
+  override onAbandoned(): void {
+    this.onSettled?.(timings(this, undefined))
+  }
+
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
     if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
     this.resume(exit._tag === "Success" ? this.decode(exit.value, "result") : Exit.failCause(exit.cause))
@@ -68,6 +72,10 @@ export class StreamTicket extends Ticket {
     if (this.answered) return
     this.chunks.push(values)
     this.wake()
+  }
+
+  override onAbandoned(): void {
+    this.onSettled?.(timings(this, undefined))
   }
 
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {

@@ -5,7 +5,7 @@
  * Guarantees:
  * - Every observer given to `start` hears `onExit` or `onDropped` exactly once, also when the process dies.
  * - The fiber that waits for a reply is resumed inside the event handler that read it.
- * - A call that is interrupted either proves that it stopped, or its process is killed: `cancellation` ms of rungs.
+ * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `ladder`.
  */
 import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
 import * as Cause from "effect/Cause"
@@ -305,6 +305,8 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private onHello(exit: unknown): void {
+    // the worker compares versions, and turns away a host that it does not understand
+    if (field(exit, "_tag") !== "Success") throw new Error(`the worker refused the handshake: ${JSON.stringify(exit)}`)
     this.greeted++
     if (this.greeted === 2) this.ready(Exit.succeed(field(exit, "value")))
   }
@@ -388,7 +390,11 @@ export class WorkerClient implements Worker.Worker {
     if (typeof name !== "string") return undefined
     const tool = (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
       this.tools.get(toolKey(undefined, name))
-    return tool === undefined ? undefined : { run: tool.run, context: Context.empty() }
+    if (tool === undefined) return undefined
+    // a tool runs as part of the call that uses it; code on a thread that no call knows of has none
+    const call = field(payload, "request_id")
+    const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
+    return { run: tool.run, context: context ?? Context.empty() }
   }
 
   private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
