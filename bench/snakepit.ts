@@ -36,7 +36,9 @@ const repeat = (unit: Uint8Array, count: number) =>
 
 /** Starts a pool of `workers` workers and waits until it has answered. */
 export const openSnakepit = async (workers: number): Promise<SnakepitSubject> => {
-  const runtime = ManagedRuntime.make(SnakepitNode.layer({ pools: { default: { size: workers, python: interpreter() } } }))
+  const runtime = ManagedRuntime.make(
+    SnakepitNode.layer({ pools: { default: { size: workers, python: interpreter() } } })
+  )
   try {
     await runtime.runPromise(sqrt(4))
   } catch (error) {

@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from ormsgpack import packb, unpackb
+
+
+from snakepit_worker import control as control_module
 from snakepit_worker.wire import Channel
 from snakepit_worker.worker import Worker
 
 DEADLINE = 20.0
 MAX_FRAME = 1 << 26
+
+# the end of the host comes at once here
+control_module._LEAVE_SECONDS = 0.0
 
 SOURCE = Path(__file__).parent.parent / "src"
 
@@ -160,11 +166,15 @@ def serve(script: Callable[[Host], None], *, threads: int = 0, allow_private: bo
             host.close()
 
     beside = threading.Thread(target=run, name="host")
-    with worker_data, worker_control, handlers(worker):
-        beside.start()
-        code = worker.serve()
-        beside.join(DEADLINE)
-    host.close()
+    with worker_data, worker_control:
+        with handlers(worker):
+            beside.start()
+            code = worker.serve()
+            beside.join(DEADLINE)
+        host.close()
+        for thread in threading.enumerate():
+            if thread.name == "snakepit-control":
+                thread.join(DEADLINE)
     if failures:
         raise failures[0]
     return code

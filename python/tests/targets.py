@@ -160,8 +160,7 @@ def unsendable_items() -> Iterator[object]:
 def stubborn() -> Iterator[int]:
     """A generator whose `finally` raises."""
     try:
-        for number in range(1000):
-            yield number
+        yield from range(1000)
     finally:
         raise RuntimeError("it does not want to close")
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 import targets
 from host import Host, call, quick_call, serve, stream
 

@@ -87,7 +87,7 @@ export const make = (
   options: PoolOptions,
   deadlines: Deadlines
 ): Effect.Effect<Pool, WorkerStartError, Scope.Scope | WorkerSpawner> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const spawner = yield* WorkerSpawner
     const dispatcher = new Dispatcher(options, deadlines)
     const sessions = new Sessions(options, dispatcher)
@@ -98,7 +98,7 @@ export const make = (
 
     // One worker: from its spawn to its end, then what it leaves behind is settled. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const name = `${options.name}-${spawned++}`
         const worker = yield* Effect.catchDefect(
           spawner.spawn({ pool: options.name, worker: name, options }),
@@ -123,8 +123,10 @@ export const make = (
     }
 
     // Keeps one slot of the pool filled. A worker that lived for a while resets the backoff.
-    const backoff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(Schedule.jittered)
-    const keepFilled = Effect.gen(function*() {
+    const backoff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
+      Schedule.jittered
+    )
+    const keepFilled = Effect.gen(function* () {
       const started = performance.now()
       yield* Effect.catchTag(life(Effect.void), "WorkerStartError", (error) => {
         dispatcher.outage = error
@@ -134,7 +136,7 @@ export const make = (
       if (performance.now() - started < 10_000) return yield* Effect.fail("young" as const)
     }).pipe(Effect.retry(backoff), Effect.orDie, Effect.forever) // the schedule never ends, so nothing is left to die of
 
-    const first = Effect.gen(function*() {
+    const first = Effect.gen(function* () {
       const ready = yield* Latch.make(false)
       const fiber = yield* Effect.forkIn(
         Effect.andThen(life(ready.open), Effect.andThen(Effect.sleep("100 millis"), keepFilled)),
@@ -142,7 +144,10 @@ export const make = (
       )
       yield* Effect.raceFirst(ready.await, joinFailure(fiber))
     })
-    yield* Effect.all(Array.from({ length: options.size }, () => first), { concurrency: startConcurrency, discard: true })
+    yield* Effect.all(
+      Array.from({ length: options.size }, () => first),
+      { concurrency: startConcurrency, discard: true }
+    )
 
     // Registered last, so it runs first when the scope closes: drain, then `workers` closes.
     yield* Effect.addFinalizer(() => drain(dispatcher, options.drainTimeout))
@@ -201,41 +206,47 @@ export const make = (
           return execute(invocation, given, decode, fiber.context, parentOf(fiber), undefined)
         }
         // the span is opened here, and its parent-to-be for Python with it; `useSpan` ends it with the effect's exit
-        return Effect.useSpan("snakepit.call", { attributes: attributesOf(invocation, given), kind: "client" }, (span) =>
-          execute(invocation, given, decode, within(fiber, span), traceOf(span), (timings) => annotate(span, timings)))
+        return Effect.useSpan(
+          "snakepit.call",
+          { attributes: attributesOf(invocation, given), kind: "client" },
+          (span) =>
+            execute(invocation, given, decode, within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
+        )
       })
 
     const stream: Pool["stream"] = (invocation, given) =>
-      Stream.fromPull(Effect.withFiber((fiber) => {
-        const open = (
-          context: Context.Context<never>,
-          trace: TraceParent | undefined,
-          onSettled: ((timings: Timings) => void) | undefined
-        ) =>
-          Effect.map(
-            Effect.acquireRelease(
-              Effect.sync(() => {
-                const timeout = timeoutOf(given)
-                const ticket = new StreamTicket(
-                  dispatcher,
-                  makeCall(invocation, given, context, trace, timeout),
-                  timeout,
-                  onSettled
-                )
-                if (given.session === undefined) dispatcher.submit(ticket)
-                else sessions.submit(given.session, ticket)
-                return ticket
-              }),
-              (ticket) => Effect.sync(() => dispatcher.abandon(ticket))
-            ),
-            (ticket) => ticket.pull
+      Stream.fromPull(
+        Effect.withFiber((fiber) => {
+          const open = (
+            context: Context.Context<never>,
+            trace: TraceParent | undefined,
+            onSettled: ((timings: Timings) => void) | undefined
+          ) =>
+            Effect.map(
+              Effect.acquireRelease(
+                Effect.sync(() => {
+                  const timeout = timeoutOf(given)
+                  const ticket = new StreamTicket(
+                    dispatcher,
+                    makeCall(invocation, given, context, trace, timeout),
+                    timeout,
+                    onSettled
+                  )
+                  if (given.session === undefined) dispatcher.submit(ticket)
+                  else sessions.submit(given.session, ticket)
+                  return ticket
+                }),
+                (ticket) => Effect.sync(() => dispatcher.abandon(ticket))
+              ),
+              (ticket) => ticket.pull
+            )
+          if (fiber.cache.tracer === undefined) return open(fiber.context, parentOf(fiber), undefined)
+          return Effect.flatMap(
+            Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
+            (span) => open(within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
           )
-        if (fiber.cache.tracer === undefined) return open(fiber.context, parentOf(fiber), undefined)
-        return Effect.flatMap(
-          Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
-          (span) => open(within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
-        )
-      })).pipe(Stream.scoped)
+        })
+      ).pipe(Stream.scoped)
 
     const attributesOf = (invocation: Invocation, given: RunOptions): Record<string, unknown> => ({
       "rpc.system": "snakepit",

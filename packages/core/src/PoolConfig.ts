@@ -101,7 +101,9 @@ export const resolve = (
 ): Effect.Effect<PoolOptions, ConfigError> =>
   Effect.suspend(() => {
     if (typeof input !== "object" || input === null || Array.isArray(input)) {
-      return Effect.fail(new ConfigError({ key: `pools.${name}`, actual: show(input), expected: "an object of options" }))
+      return Effect.fail(
+        new ConfigError({ key: `pools.${name}`, actual: show(input), expected: "an object of options" })
+      )
     }
     const at = (key: string) => `pools.${name}.${key}`
     let failure: ConfigError | undefined
@@ -120,10 +122,15 @@ export const resolve = (
       if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
         return Duration.toMillis(duration.value)
       }
-      refuse(key, value, "a finite duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
+      refuse(key, value, 'a finite duration that is not negative, like "30 seconds" or 500 (milliseconds)')
       return fallback
     }
-    const oneOf = <const A extends string>(key: string, value: A | undefined, fallback: A, all: ReadonlyArray<A>): A => {
+    const oneOf = <const A extends string>(
+      key: string,
+      value: A | undefined,
+      fallback: A,
+      all: ReadonlyArray<A>
+    ): A => {
       if (value === undefined) return fallback
       if (all.includes(value)) return value
       refuse(key, value, `one of ${all.map((a) => `"${a}"`).join(", ")}`)

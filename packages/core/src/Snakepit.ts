@@ -21,11 +21,14 @@ import type { AnyTool } from "./Tool.ts"
 import type { WorkerSpawner } from "./WorkerSpawner.ts"
 
 /** The pools of a program. */
-export class Snakepit extends Context.Service<Snakepit, {
-  /** The pool of a name; `default` when none is given. */
-  readonly pool: (name?: string) => Effect.Effect<Pool.Pool, PoolNotFound>
-  readonly pools: ReadonlyMap<string, Pool.Pool>
-}>()("@snakepit/core/Snakepit") {}
+export class Snakepit extends Context.Service<
+  Snakepit,
+  {
+    /** The pool of a name; `default` when none is given. */
+    readonly pool: (name?: string) => Effect.Effect<Pool.Pool, PoolNotFound>
+    readonly pools: ReadonlyMap<string, Pool.Pool>
+  }
+>()("@snakepit/core/Snakepit") {}
 
 /** Where a call outside of a session goes. */
 export interface PoolOption {
@@ -88,7 +91,8 @@ const invoke = (
 
 const failNotFound = (options: PoolOption): Effect.Effect<never, PoolNotFound, Snakepit> =>
   Effect.flatMap(Snakepit, (snakepit) =>
-    Effect.fail(new PoolNotFound({ pool: options.pool ?? "default", known: [...snakepit.pools.keys()] })))
+    Effect.fail(new PoolNotFound({ pool: options.pool ?? "default", known: [...snakepit.pools.keys()] }))
+  )
 
 /**
  * Calls a Python function that answers a generator, an async generator or any iterable, and streams its values.
@@ -108,10 +112,11 @@ export function stream(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Stream.Stream<unknown, SnakepitError, unknown> {
-  return Stream.unwrap(Effect.map(
-    poolOf(options.pool),
-    (pool) => decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
-  ))
+  return Stream.unwrap(
+    Effect.map(poolOf(options.pool), (pool) =>
+      decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
+    )
+  )
 }
 
 /**
@@ -122,9 +127,11 @@ export function stream(
 export const session = (
   options: PoolOption & { readonly tools?: ReadonlyArray<AnyTool> | undefined } = {}
 ): Effect.Effect<Session, SnakepitError, Snakepit | Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const pool = yield* poolOf(options.pool)
-    const span = yield* Effect.makeSpanScoped("snakepit.session", { attributes: { "snakepit.pool": pool.options.name } })
+    const span = yield* Effect.makeSpanScoped("snakepit.session", {
+      attributes: { "snakepit.pool": pool.options.name }
+    })
     const tools = (options.tools ?? []).map((tool) => tool.registration)
     const placement = yield* Effect.acquireRelease(pool.openSession(tools), pool.closeSession)
     span.attribute("snakepit.session", placement.id)
@@ -164,15 +171,14 @@ export const layer = (
 ): Layer.Layer<Snakepit, ConfigError | WorkerStartError, WorkerSpawner> =>
   Layer.effect(
     Snakepit,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const deadlines = new Deadlines()
       for (const key of Object.keys(config)) {
         if (key === "pools") continue
         return yield* new ConfigError({ key, actual: "a value", expected: "a known key: pools" })
       }
-      const resolved = yield* Effect.forEach(
-        Object.entries(config.pools ?? { default: {} }),
-        ([name, input]) => PoolConfig.resolve(name, input, backend.keys)
+      const resolved = yield* Effect.forEach(Object.entries(config.pools ?? { default: {} }), ([name, input]) =>
+        PoolConfig.resolve(name, input, backend.keys)
       )
       // all of the configuration is checked before anything starts
       if (backend.validate !== undefined) yield* Effect.forEach(resolved, backend.validate, { discard: true })
@@ -211,7 +217,11 @@ export const layerTest = (
   targets: TestWorker.Targets,
   config: Config = {}
 ): Layer.Layer<Snakepit, ConfigError | WorkerStartError> => {
-  const pools = Object.entries(config.pools ?? { default: {} }).map(([name, input]) => [name, { size: 1, drainTimeout: 0, ...input }] as const)
+  const pools = Object.entries(config.pools ?? { default: {} }).map(
+    ([name, input]) => [name, { size: 1, drainTimeout: 0, ...input }] as const
+  )
   const backendKeys = pools.flatMap(([, input]) => Object.keys(input).filter((key) => !PoolConfig.keys.includes(key)))
-  return layer({ pools: Object.fromEntries(pools) }, { keys: backendKeys }).pipe(Layer.provide(TestWorker.layer(targets)))
+  return layer({ pools: Object.fromEntries(pools) }, { keys: backendKeys }).pipe(
+    Layer.provide(TestWorker.layer(targets))
+  )
 }

@@ -5,7 +5,14 @@
  * and counts as ready when both its channels have answered the handshake. Closing its scope lets it finish and leave, and kills
  * what is left of its group.
  */
-import { type PoolConfig, SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
+import {
+  type PoolConfig,
+  SnakepitError,
+  type SpawnOptions,
+  ValueAdapters,
+  type Worker,
+  WorkerSpawner
+} from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import { type ChildProcess, spawn } from "node:child_process"
 import * as crypto from "node:crypto"
@@ -37,13 +44,13 @@ interface Launch {
 /** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
 export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
   WorkerSpawner,
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const directory = yield* RuntimeDirectory.make
     const adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const launches = new Map<string, Effect.Effect<Launch, SnakepitError.WorkerStartError>>()
     return WorkerSpawner.of({
       spawn: (wanted) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           let prepared = launches.get(wanted.pool)
           if (prepared === undefined) {
             prepared = yield* Effect.cached(prepare(wanted))
@@ -62,17 +69,20 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
 )
 
 const prepare = (wanted: SpawnOptions): Effect.Effect<Launch, SnakepitError.WorkerStartError> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
     const { progress, python, requirements } = options
-    const interpreter = requirements === undefined
-      ? yield* Interpreter.find({ python })
-      : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
+    const interpreter =
+      requirements === undefined
+        ? yield* Interpreter.find({ python })
+        : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
     const dependencies = yield* Environment.workerDependencies(interpreter, { progress })
     return { options, python: interpreter.path, dependencies }
-  }).pipe(Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
-    startError(wanted, error.message, [])
-  ))
+  }).pipe(
+    Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
+      startError(wanted, error.message, [])
+    )
+  )
 
 const startError = (
   { pool, worker }: SpawnOptions,
@@ -86,7 +96,7 @@ const start = (
   directory: string,
   adapters: ConstructorParameters<typeof Encoder>[0]["adapters"]
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const { options } = launch
     const context = yield* Effect.context<never>()
     const log = Effect.runForkWith(context)
@@ -103,7 +113,10 @@ const start = (
       }),
       // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
       (process) =>
-        Effect.andThen(Effect.sync(() => killGroup(process.child, "SIGKILL")), Effect.promise(() => process.ended))
+        Effect.andThen(
+          Effect.sync(() => killGroup(process.child, "SIGKILL")),
+          Effect.promise(() => process.ended)
+        )
     )
     if (child.stdout !== null) readLines(child.stdout, onLine("stdout"))
     if (child.stderr !== null) readLines(child.stderr, onLine("stderr"))
@@ -133,7 +146,9 @@ const start = (
       }
       ended.then((end) => {
         client?.onProcessEnd(end)
-        finish(Exit.fail(end.signal === null ? `it ended with exit code ${end.exitCode}` : `it was ended by ${end.signal}`))
+        finish(
+          Exit.fail(end.signal === null ? `it ended with exit code ${end.exitCode}` : `it was ended by ${end.signal}`)
+        )
       })
       child.once("error", (error) => finish(Exit.fail(`${launch.python} could not be started: ${error.message}`)))
       const pipe = child.stdio[3] as Duplex // the descriptor that `spawnPython` asked for as a pipe, which Node makes duplex
@@ -180,10 +195,12 @@ const leave = (client: WorkerClient, child: ChildProcess, timeoutMillis: number)
     return client.ended
   }).pipe(
     Effect.timeoutOption(timeoutMillis),
-    Effect.andThen(Effect.suspend(() => {
-      killGroup(child, "SIGKILL")
-      return client.ended
-    }))
+    Effect.andThen(
+      Effect.suspend(() => {
+        killGroup(child, "SIGKILL")
+        return client.ended
+      })
+    )
   )
 
 /** The worker package: beside this file in the repository, inside the package when installed. */
@@ -198,7 +215,8 @@ const workerSource = (): string => {
 
 // `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
 // stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
-const bootstrap = "import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; " +
+const bootstrap =
+  "import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; " +
   "import snakepit_worker.__main__"
 
 const spawnPython = (pool: PoolConfig.PoolOptions, { dependencies, options, python }: Launch): ChildProcess => {

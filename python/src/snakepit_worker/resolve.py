@@ -55,7 +55,7 @@ class Resolver:
         if len(names) > _MAX_NAMES or not all(name.isidentifier() for name in names):
             shown = f"{module}.{path}"
             raise AttributeError(
-                f"{shown[:200]!r} is no target: expected a dotted path of at most {_MAX_NAMES} Python names, like 'math.sqrt'"
+                f"{shown[:200]!r} is no target: expected a dotted path of Python names, {_MAX_NAMES} at most"
             )
         for name in names:
             self.check(name, f"{module}.{path}")
@@ -90,8 +90,8 @@ def _import_longest(names: list[str], target: str) -> tuple[Any, int]:
         try:
             return import_module(name), depth
         except ModuleNotFoundError as error:
-            # Missing is the module itself or a package above it: try the shorter name. Anything else is a failure of the
-            # module's own.
+            # Missing is the module itself or a package above it: try the shorter name. Anything else is the module's own
+            # failure.
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
                 raise
             if depth == 1:

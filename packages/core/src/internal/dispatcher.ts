@@ -225,9 +225,11 @@ export class Dispatcher {
     if (ticket.member !== undefined) ticket.member.errors++
     const mayHaveExecuted = ticket.state !== "waiting"
     this.stop(ticket)
-    ticket.answer(Exit.fail(
-      new CallTimeout({ target: ticket.call.target, timeoutMillis: ticket.timeoutMillis ?? 0, mayHaveExecuted })
-    ))
+    ticket.answer(
+      Exit.fail(
+        new CallTimeout({ target: ticket.call.target, timeoutMillis: ticket.timeoutMillis ?? 0, mayHaveExecuted })
+      )
+    )
   }
 
   private stop(ticket: Ticket): void {
@@ -266,10 +268,7 @@ export class Dispatcher {
       if (!pinned.isOpen) return this.refuse(ticket, lost(ticket, "its worker ended"))
       if (pinned.hasFreeSlot) return this.send(pinned, ticket, now)
       if (this.options.affinity === "strictFailFast") {
-        return this.refuse(
-          ticket,
-          new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id })
-        )
+        return this.refuse(ticket, new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id }))
       }
       return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
@@ -286,7 +285,8 @@ export class Dispatcher {
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
     for (const member of this.members) {
-      if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace)) best = member
+      if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
+        best = member
     }
     return best
   }

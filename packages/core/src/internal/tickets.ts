@@ -107,4 +107,5 @@ export class StreamTicket extends Ticket {
   })
 }
 
-const isNonEmpty = (values: ReadonlyArray<unknown>): values is readonly [unknown, ...Array<unknown>] => values.length > 0
+const isNonEmpty = (values: ReadonlyArray<unknown>): values is readonly [unknown, ...Array<unknown>] =>
+  values.length > 0

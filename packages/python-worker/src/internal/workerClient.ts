@@ -340,7 +340,7 @@ export class WorkerClient implements Worker.Worker {
       // Python may pass anything: the function's own parameter types are the caller's business
       const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
       this.callbacks.set(number, {
-        run: (args, kwargs) => Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs),
+        run: (args, kwargs) => (Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs)),
         context: call?.context ?? Context.empty()
       })
       const owned = this.callbackOwners.get(owner)
@@ -362,7 +362,10 @@ export class WorkerClient implements Worker.Worker {
     const args = field(payload, "args")
     const kwargs = field(payload, "kwargs")
     if (callback === undefined) {
-      return this.answer(number, Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended")))
+      return this.answer(
+        number,
+        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended"))
+      )
     }
     const effect = Effect.suspend(() => {
       const result = callback.run(
@@ -388,7 +391,8 @@ export class WorkerClient implements Worker.Worker {
     const name = field(payload, "tool")
     const session = field(payload, "session_id")
     if (typeof name !== "string") return undefined
-    const tool = (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
+    const tool =
+      (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
       this.tools.get(toolKey(undefined, name))
     if (tool === undefined) return undefined
     // a tool runs as part of the call that uses it; code on a thread that no call knows of has none
@@ -398,9 +402,10 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
-    const body = exit._tag === "Success"
-      ? { _tag: "Success", value: exit.value }
-      : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
+    const body =
+      exit._tag === "Success"
+        ? { _tag: "Success", value: exit.value }
+        : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
     try {
       this.sendControl({ _tag: "Exit", requestId: number, exit: body })
     } catch (error) {
@@ -475,7 +480,7 @@ export class WorkerClient implements Worker.Worker {
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : how.crash ?? "exit" })
+      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : (how.crash ?? "exit") })
     })
   }
 
@@ -492,7 +497,9 @@ export class WorkerClient implements Worker.Worker {
         signal: end.signal,
         stderr: [
           ...this.options.process.stderr(),
-          ...(this.fault === undefined || this.fault === closedReason ? [] : [`snakepit: the connection ended: ${this.fault}`])
+          ...(this.fault === undefined || this.fault === closedReason
+            ? []
+            : [`snakepit: the connection ended: ${this.fault}`])
         ],
         inFlight,
         mayHaveExecuted
@@ -634,7 +641,7 @@ const numberOf = (message: unknown, name: string): number => {
 
 const describe = (value: unknown): string => {
   const tag = field(value, "_tag")
-  return typeof tag === "string" ? `a message ${tag}` : JSON.stringify(value) ?? String(value)
+  return typeof tag === "string" ? `a message ${tag}` : (JSON.stringify(value) ?? String(value))
 }
 
 /** In place of a message that could not be decoded. */
