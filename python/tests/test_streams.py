@@ -64,7 +64,8 @@ def test_an_item_that_cannot_cross_fails_the_stream_with_its_index_and_closes_th
 
 
 @pytest.mark.parametrize(
-    ("name", "tag"), [("broken_iterable", "ValueError"), ("facts", None), ("tool_names", None), ("promise", "TypeError")]
+    ("name", "tag"),
+    [("broken_iterable", "ValueError"), ("facts", None), ("tool_names", None), ("promise", "TypeError")],
 )
 def test_any_iterable_is_a_stream_and_nothing_else(name: str, tag: str | None) -> None:
     def script(host: Host) -> None:

@@ -72,9 +72,7 @@ def test_answers_all_frames_that_have_arrived(pair: tuple[socket.socket, Channel
 
 
 @pytest.mark.parametrize("length", [0, LIMIT + 1, 0xFFFFFFFF])
-def test_a_length_out_of_bounds_is_refused_with_both_numbers(
-    pair: tuple[socket.socket, Channel], length: int
-) -> None:
+def test_a_length_out_of_bounds_is_refused_with_both_numbers(pair: tuple[socket.socket, Channel], length: int) -> None:
     peer, channel = pair
     peer.sendall(framed(b"whole") + struct.pack("<I", length))
     assert channel.read() == [b"whole"]

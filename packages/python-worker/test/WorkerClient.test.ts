@@ -63,6 +63,16 @@ class Heard implements Worker.CallObserver {
   }
 }
 
+/** What a worker answers to hello. */
+const greeting = {
+  protocol_version: 1,
+  worker: "w-0",
+  pid: 1,
+  python: "3.13.0",
+  implementation: "cpython",
+  platform: "linux"
+}
+
 /** A client, and the peer's two connections. */
 const connected = (concurrency = 1) =>
   Effect.gen(function* () {
@@ -77,7 +87,7 @@ const connected = (concurrency = 1) =>
               if (message["id"] !== 0) return false
               // the handshake's payload names the channel
               wires[(message["payload"] as { readonly channel: string }).channel] = wire
-              wire.send({ _tag: "Exit", requestId: 0, exit: { _tag: "Success", value: {} } })
+              wire.send({ _tag: "Exit", requestId: 0, exit: { _tag: "Success", value: greeting } })
               return true
             })
           })
@@ -109,7 +119,8 @@ const connected = (concurrency = 1) =>
         for (const wire of Object.values(wires)) wire.socket.destroy()
       })
     )
-    yield* waitUntil("the client is ready", () => ready.length > 0)
+    yield* waitUntil("the client has heard of the handshake", () => ready.length > 0)
+    assert.deepStrictEqual(ready, [Exit.succeed(greeting)])
     const { control, data } = wires
     if (data === undefined || control === undefined) return assert.fail("a channel is missing")
     const start = (changes: Partial<Call.Call> = {}) => {

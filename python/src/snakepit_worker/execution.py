@@ -357,11 +357,11 @@ class Execution:
         return True
 
     def _wake(self, running: Running) -> None:
-        """Lets a call that waits for its consumer, or on the event loop, see that it was cancelled."""
-        self._add_credit(running)
-        loop = self._loop
-        if running.thread == NO_THREAD and loop is not None:
-            loop.call(lambda: running.task is not None and running.task.cancel())
+        """Cancels the task of a call on the event loop; lets any other see that it was cancelled if it waits for acks."""
+        if running.thread != NO_THREAD:
+            self._add_credit(running)
+        elif self._loop is not None:
+            self._loop.call(lambda: running.task is not None and running.task.cancel())
 
     def _add_credit(self, running: Running) -> None:
         credit = running.credit

@@ -54,7 +54,7 @@ class Resolver:
         names = [*module.split("."), *path.split(".")]
         if len(names) > _MAX_NAMES or not all(name.isidentifier() for name in names):
             shown = f"{module}.{path}"
-            raise AttributeError(
+            raise ValueError(
                 f"{shown[:200]!r} is no target: expected a dotted path of Python names, {_MAX_NAMES} at most"
             )
         for name in names:

@@ -39,6 +39,15 @@ def read(connection):
     return unpackb(connection.recv(struct.unpack("<I", head)[0], socket.MSG_WAITALL))
 
 
+GREETING = {
+    "protocol_version": 1,
+    "worker": boot["worker"],
+    "pid": os.getpid(),
+    "python": "3.13.0",
+    "implementation": "cpython",
+    "platform": sys.platform,
+}
+
 channels = {}
 while len(channels) < 2:
     connection, _ = listener.accept()
@@ -48,7 +57,7 @@ while len(channels) < 2:
     elif os.environ.get("FAKE_HELLO") == "nonsense":
         connection.sendall(message([1, 2, 3]))
     else:
-        connection.sendall(message(success(0, {})))
+        connection.sendall(message(success(0, GREETING)))
 os.unlink(boot["socket"])
 
 data = channels["data"]
