@@ -16,7 +16,6 @@ from typing import Any
 
 from ormsgpack import packb, unpackb
 
-
 from snakepit_worker import control as control_module
 from snakepit_worker.wire import Channel
 from snakepit_worker.worker import Worker
@@ -89,9 +88,9 @@ class Wire:
 class Host:
     """Both channels."""
 
-    def __init__(self, data: socket.socket, control: socket.socket) -> None:
-        self.data = Wire(data)
-        self.control = Wire(control)
+    def __init__(self, data: Wire, control: Wire) -> None:
+        self.data = data
+        self.control = control
 
     def interrupt(self, number: int) -> None:
         self.control.send({"_tag": "Interrupt", "requestId": number})
@@ -147,7 +146,7 @@ def serve(script: Callable[[Host], None], *, threads: int = 0, allow_private: bo
     """
     data, worker_data = socket.socketpair()
     control, worker_control = socket.socketpair()
-    host = Host(data, control)
+    host = Host(Wire(data), Wire(control))
     boot = {
         "worker": "w-1",
         "profile": "thread" if threads else "process",
@@ -202,10 +201,13 @@ class Process:
         self.token = "a token"
         self.boot_pipe, pipe = socket.socketpair()
         self.boot_pipe.settimeout(DEADLINE)
-        program = f"import os; os.dup2({pipe.fileno()}, 3); import snakepit_worker.__main__"
+        self._connections: list[socket.socket] = []
+        number = pipe.fileno()
+        move = f"os.dup2({number}, 3); os.close({number})" if number != 3 else "pass"
+        program = f"import os; {move}; import snakepit_worker.__main__"
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", program],
-            pass_fds=[pipe.fileno()],
+            pass_fds=[number],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(Path(__file__).parent)])},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -233,6 +235,7 @@ class Process:
 
     def connect(self) -> Wire:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._connections.append(connection)
         connection.settimeout(DEADLINE)
         connection.connect(self.socket)
         return Wire(connection)
@@ -243,15 +246,11 @@ class Process:
 
     def open(self) -> Host:
         assert self.listening()
-        wires = []
-        for channel in ("data", "control"):
-            wire = self.connect()
+        data, control = self.connect(), self.connect()
+        for wire, channel in ((data, "data"), (control, "control")):
             self.hello(wire, channel)
             assert wire.value_of(0)["pid"] == self.process.pid
-            wires.append(wire)
-        host = Host.__new__(Host)
-        host.data, host.control = wires
-        return host
+        return Host(data, control)
 
     def end(self) -> tuple[int, str, str]:
         """Waits for the process; its exit code, stdout and stderr."""
@@ -262,7 +261,8 @@ class Process:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self.boot_pipe.close()
+        for connection in [self.boot_pipe, *self._connections]:
+            connection.close()
         if self.process.poll() is None:
             self.process.kill()
         self.process.communicate(timeout=DEADLINE)

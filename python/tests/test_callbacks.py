@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import targets
-from host import Host, call, serve
 from ormsgpack import Ext, packb
 
+import targets
+from host import Host, call, serve
 from snakepit_worker.callbacks import Callback, CallbackError, Callbacks, Tools
 from snakepit_worker.context import watch_main
 from snakepit_worker.gate import Gate, Running

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Iterator
 
 import pytest
+
 import targets
 from host import Host, call, serve
-
 from snakepit_worker import control as module
 
 

@@ -17,10 +17,11 @@ def test_runs_coroutines_on_a_thread_of_its_own_in_order() -> None:
 
     async def note(value: int) -> None:
         seen.append((value, threading.get_ident()))
+        if value == 2:
+            done.set()
 
     for value in range(3):
         loop.start(note(value))
-    loop.call(done.set)
     assert done.wait(10)
     assert seen == [(0, loop.thread), (1, loop.thread), (2, loop.thread)]
     assert loop.thread != threading.get_ident()

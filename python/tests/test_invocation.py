@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import targets
 
+import targets
 from snakepit_worker.errors import ProtocolError, SessionLost, WorkerFailure
 from snakepit_worker.invocation import Invoker
 from snakepit_worker.resolve import Resolver

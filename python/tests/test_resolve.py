@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import targets
 
+import targets
 from snakepit_worker.resolve import Resolver
 
 resolver = Resolver(False)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+
 import targets
 from host import Host, Wire, call, serve, stream
-
 from snakepit_worker.streams import WINDOW
 
 INTERRUPTED = {"_tag": "Interrupt", "fiberId": None}

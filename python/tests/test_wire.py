@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import struct
 import threading
@@ -58,7 +59,7 @@ def test_reads_the_frames_that_were_sent_however_they_are_cut(sizes: list[int], 
     places = [0, *sorted(cut for cut in cuts if cut < len(stream)), len(stream)]
     peer, connection = socket.socketpair()
     with peer, connection:
-        thread = send_beside(peer, [stream[start:end] for start, end in zip(places, places[1:])])
+        thread = send_beside(peer, [stream[start:end] for start, end in itertools.pairwise(places)])
         assert read_all(Channel(connection, LIMIT)) == bodies
         thread.join()
 

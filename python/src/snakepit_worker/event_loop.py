@@ -42,5 +42,5 @@ class EventLoop:
         self._loop.call_soon_threadsafe(self._loop.create_task, coroutine)
 
     def call(self, function: Callable[[], object]) -> None:
-        """Calls a function on the loop's thread, after what was started and called before."""
+        """Calls a function on the loop's thread."""
         self._loop.call_soon_threadsafe(function)

@@ -357,7 +357,7 @@ class Execution:
         return True
 
     def _wake(self, running: Running) -> None:
-        """Cancels the task of a call on the event loop; lets any other see that it was cancelled if it waits for acks."""
+        """Cancels the task of a call on the event loop; any other sees that it was cancelled when it waits for acks."""
         if running.thread != NO_THREAD:
             self._add_credit(running)
         elif self._loop is not None:

@@ -90,8 +90,8 @@ def _import_longest(names: list[str], target: str) -> tuple[Any, int]:
         try:
             return import_module(name), depth
         except ModuleNotFoundError as error:
-            # Missing is the module itself or a package above it: try the shorter name. Anything else is the module's own
-            # failure.
+            # Missing is the module itself or a package above it: try the shorter name. Anything else is a failure
+            # of the module's own.
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
                 raise
             if depth == 1:
