@@ -284,4 +284,16 @@ describe("Callbacks and frames", () => {
       assert.strictEqual(yield* Snakepit.call("os.getpid"), before)
     }).pipe(withPool({ maxFrameBytes: 65_536 }))
   )
+
+  it.live("a call made by a callback while no worker is free waits, and times out, also when the worker is fast", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(Array.from({ length: 200 }), () => Snakepit.call("math.sqrt", { args: [4] }), {
+        concurrency: 50
+      })
+      const nested = () =>
+        Effect.flip(Snakepit.call("math.sqrt", { args: [4] })).pipe(Effect.map((error) => error._tag))
+      assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [nested] }), "QueueTimeout")
+      assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+    }).pipe(withPool({ size: 1, queueTimeout: 500 }))
+  )
 })

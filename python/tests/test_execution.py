@@ -202,6 +202,29 @@ def test_stopping_ends_a_system_call_of_the_main_thread() -> None:
     serve(script)
 
 
+def test_a_signal_that_comes_too_early_for_a_system_call_is_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import signal
+
+    send = signal.pthread_kill
+    sent: list[int] = []
+
+    def lose_the_first(thread: int, number: int) -> None:
+        sent.append(number)
+        if len(sent) > 1:
+            send(thread, number)
+
+    monkeypatch.setattr(signal, "pthread_kill", lose_the_first)
+
+    def script(host: Host) -> None:
+        host.data.send(call(1, "targets:nap"))
+        assert targets.begun.wait(10)
+        assert host.ask("snakepit.raise", request_id=1) is True
+        assert host.data.error_of(1) == INTERRUPTED
+        assert len(sent) > 1
+
+    serve(script)
+
+
 @pytest.mark.parametrize("threads", [0, 2])
 def test_a_target_that_survives_being_stopped_answers(threads: int) -> None:
     def script(host: Host) -> None:

@@ -73,7 +73,9 @@ class Control:
             # Only answers to callbacks hold values, which the thread that waits for them decodes.
             message: Any = unpackb(frame, ext_hook=_skip)
             self._handle(message["_tag"], message, frame)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        except OSError:
+            raise  # the channel broke
+        except Exception as error:
             # this thread outlives whatever a host says
             self._defect(f"control message is malformed or does not decode: {type(error).__name__}: {error}")
 

@@ -45,7 +45,7 @@ _ARGS = b"\xa4args"
 _ENVELOPE = ("id", "_tag", "tag", "headers", "payload")
 _PLAIN = ("payload_version", "library", "python_module", "function", "args")
 _MAX_PLANS = 4096
-_read_u64 = Struct(">Q").unpack_from
+_read_head = Struct(f">{_NUMBER}sQ").unpack_from
 
 # An `Exit` with a success around its number and its value, as `packb` would spell it but for the number, a u64.
 _SUCCESS_HEAD = b"\x83\xa4_tag\xa4Exit\xa9requestId"
@@ -142,7 +142,8 @@ class Execution:
             if plan is None:
                 return False
             self._args_at = at
-        if not frame.startswith(_HEAD):
+        head, number = _read_head(frame)
+        if head != _HEAD:
             return False
         owner, name, running = plan
         try:
@@ -156,7 +157,6 @@ class Execution:
         try:
             # No lock: the interpreter's own makes each step whole, and `Gate.drop` takes them in the opposite order, so
             # that one of the two sees the other. Builds without that lock do not come here.
-            number: int = _read_u64(frame, _NUMBER)[0]
             running.id = number
             running.shielded = False
             gate.on_main = running
@@ -348,13 +348,24 @@ class Execution:
         if running is None:
             return False
         self._wake(running)
-        if running is self.gate.on_main:
-            import signal
-
-            # not to a handler of the target's
-            if signal.getsignal(signal.SIGUSR1) == self.gate.on_stop:
-                signal.pthread_kill(running.thread, signal.SIGUSR1)
+        if running is self.gate.on_main and running.stopping:
+            threading.Thread(target=self._signal, args=(running,), name="snakepit-stop", daemon=True).start()
         return True
+
+    def _signal(self, running: Running) -> None:
+        """Signals the main thread until its call is struck: a signal that comes just before a system call begins is
+        noted, but the system call is not interrupted.
+        """
+        import signal
+
+        seconds = 0.01
+        # not to a handler of the target's
+        while signal.getsignal(signal.SIGUSR1) == self.gate.on_stop:
+            if self.gate.on_main is not running or not running.stopping:
+                return
+            signal.pthread_kill(running.thread, signal.SIGUSR1)
+            threading.Event().wait(seconds)
+            seconds = min(2 * seconds, 1.0)
 
     def _wake(self, running: Running) -> None:
         """Cancels the task of a call on the event loop; any other sees that it was cancelled when it waits for acks."""
