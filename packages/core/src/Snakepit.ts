@@ -84,15 +84,13 @@ const invoke = (
 ): Effect.Effect<unknown, SnakepitError, unknown> => {
   const decode = decoderOf(options)
   return Effect.withFiber((fiber) => {
-    const pool = Context.getUnsafe(fiber.context, Snakepit).pools.get(options.pool ?? "default")
-    return pool === undefined ? failNotFound(options) : pool.run(invocation, options, decode)
+    const snakepit = Context.getUnsafe(fiber.context, Snakepit)
+    const pool = snakepit.pools.get(options.pool ?? "default")
+    if (pool !== undefined) return pool.run(invocation, options, decode)
+    // the service's own look-up says what is wrong with the name
+    return Effect.flatMap(snakepit.pool(options.pool), (found) => found.run(invocation, options, decode))
   })
 }
-
-const failNotFound = (options: PoolOption): Effect.Effect<never, PoolNotFound, Snakepit> =>
-  Effect.flatMap(Snakepit, (snakepit) =>
-    Effect.fail(new PoolNotFound({ pool: options.pool ?? "default", known: [...snakepit.pools.keys()] }))
-  )
 
 /**
  * Calls a Python function that answers a generator, an async generator or any iterable, and streams its values.
