@@ -65,10 +65,7 @@ const starts = (start: Start, preload: ReadonlyArray<string>, rounds: number) =>
     for (let round = 0; round <= rounds; round++) {
       const began = performance.now()
       const took = yield* Effect.scoped(
-        Effect.map(
-          spawner.spawn({ pool: "bench", worker: `bench-${round}`, options }),
-          () => performance.now() - began
-        )
+        Effect.map(spawner.spawn({ pool: "bench", worker: `bench-${round}`, options }), () => performance.now() - began)
       )
       if (round > 0) millis.push(took)
     }

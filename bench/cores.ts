@@ -16,7 +16,9 @@ export const separate = (): boolean => {
     for (const pid of descendants(process.pid)) pin(pid, 1)
     return true
   } catch (error) {
-    console.log(`cores are left to the kernel: ${error instanceof Error ? error.message.split("\n", 1)[0] : String(error)}`)
+    console.log(
+      `cores are left to the kernel: ${error instanceof Error ? error.message.split("\n", 1)[0] : String(error)}`
+    )
     return false
   }
 }

@@ -35,9 +35,9 @@ const repeat = (unit: Uint8Array, count: number) =>
   Snakepit.call("operator.mul", { args: [unit, count], success: Schema.Uint8Array })
 
 /** Starts a pool of `workers` workers, in the default way unless told otherwise, and waits until it has answered. */
-export const openSnakepit = async (workers: number, start?: "fork" | "spawn"): Promise<SnakepitSubject> => {
+export const openSnakepit = async (workers: number, how?: "fork" | "spawn"): Promise<SnakepitSubject> => {
   const runtime = ManagedRuntime.make(
-    SnakepitNode.layer({ pools: { default: { size: workers, start, python: interpreter() } } })
+    SnakepitNode.layer({ pools: { default: { size: workers, start: how, python: interpreter() } } })
   )
   try {
     await runtime.runPromise(sqrt(4))

@@ -8,62 +8,69 @@ import { pool, statsOf, withPool } from "./harness.ts"
 const failureOf = (target: string, options: Parameters<typeof Snakepit.call>[1] = {}) =>
   Effect.flip(Snakepit.call(target, options))
 
-layer(pool(), { excludeTestServices: true })("Bad input", (it) => {
-  it.effect("an unknown module is a ModuleNotFoundError that names the target and the nearest module", () =>
+layer(pool(), { excludeTestServices: true })("Bad input", (shared) => {
+  shared.effect("an unknown module is a ModuleNotFoundError that names the target and the nearest module", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("statistic.mean", { args: [[1]] })
       assert.strictEqual(error._tag, "ModuleNotFoundError")
       assert.include(error.message, "statistic.mean")
       assert.include(error.message, "statistics")
-    }))
+    })
+  )
 
-  it.effect("an unknown function is an AttributeError that names the target and the nearest name", () =>
+  shared.effect("an unknown function is an AttributeError that names the target and the nearest name", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("math.sqrtt", { args: [4] })
       assert.strictEqual(error._tag, "AttributeError")
       assert.include(error.message, "math.sqrtt")
       assert.match(error.message, /sqrt\b/)
-    }))
+    })
+  )
 
-  it.effect("an unknown attribute in the middle of a target is named", () =>
+  shared.effect("an unknown attribute in the middle of a target is named", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("plain.Conter.helper", { args: [1] })
       assert.strictEqual(error._tag, "AttributeError")
       assert.include(error.message, "Counter")
-    }))
+    })
+  )
 
-  it.effect("an unknown built-in is an AttributeError with the nearest built-in", () =>
+  shared.effect("an unknown built-in is an AttributeError with the nearest built-in", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("lenn", { args: [[1]] })
       assert.strictEqual(error._tag, "AttributeError")
       assert.include(error.message, "'len'")
-    }))
+    })
+  )
 
-  it.effect("a module attribute that is not there is an AttributeError with the nearest name", () =>
+  shared.effect("a module attribute that is not there is an AttributeError with the nearest name", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Snakepit.attribute("plain.VALU"))
       assert.strictEqual(error._tag, "AttributeError")
       assert.include(error.message, "VALUE")
-    }))
+    })
+  )
 
-  it.effect("an unknown method is an AttributeError with the nearest method", () =>
+  shared.effect("an unknown method is an AttributeError with the nearest method", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session()
       const counter = yield* session.construct("plain.Counter")
       const error = yield* Effect.flip(counter.call("incremen"))
       assert.strictEqual(error._tag, "AttributeError")
       assert.include(error.message, "increment")
-    }))
+    })
+  )
 
-  it.effect("what cannot be called is a TypeError that names the target", () =>
+  shared.effect("what cannot be called is a TypeError that names the target", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("plain.VALUE")
       assert.strictEqual(error._tag, "TypeError")
       assert.include(error.message, "not callable")
       assert.include(error.message, "plain.VALUE")
-    }))
+    })
+  )
 
-  it.effect("too few and too many arguments are a TypeError that names the function", () =>
+  shared.effect("too few and too many arguments are a TypeError that names the function", () =>
     Effect.gen(function* () {
       const few = yield* failureOf("plain.add", { args: [1] })
       assert.strictEqual(few._tag, "TypeError")
@@ -71,28 +78,40 @@ layer(pool(), { excludeTestServices: true })("Bad input", (it) => {
       const many = yield* failureOf("plain.add", { args: [1, 2, 3] })
       assert.strictEqual(many._tag, "TypeError")
       for (const error of [few, many]) assert.include(error.message, "add()")
-    }))
+    })
+  )
 
-  it.effect("an unknown keyword is a TypeError that suggests the nearest one", () =>
+  shared.effect("an unknown keyword is a TypeError that suggests the nearest one", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("plain.add", { args: [1, 2], kwargs: { scal: 3 } })
       assert.strictEqual(error._tag, "TypeError")
       assert.include(error.message, "scal")
       assert.match(error.message, /'scale'/)
-    }))
+    })
+  )
 
-  it.effect("the failed call is in the error: target, call type and argument types", () =>
+  shared.effect("the failed call is in the error: target, call type and argument types", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("plain.add", { args: [1, "2"] })
       if (!PythonError.isPythonError(error)) return assert.fail(error.message)
       assert.strictEqual(error.call?.target, "plain.add")
       assert.strictEqual(error.call?.callType, "function")
-      assert.deepStrictEqual(error.call?.arguments.map(({ type }) => type), ["int", "str"])
-    }))
+      assert.deepStrictEqual(
+        error.call?.arguments.map(({ type }) => type),
+        ["int", "str"]
+      )
+    })
+  )
 
-  it.effect("private functions, attributes and dunders are refused", () =>
+  shared.effect("private functions, attributes and dunders are refused", () =>
     Effect.gen(function* () {
-      for (const target of ["plain._private", "plain._hidden.upper", "os._exit", "plain.__builtins__.get", "_thread.get_ident"]) {
+      for (const target of [
+        "plain._private",
+        "plain._hidden.upper",
+        "os._exit",
+        "plain.__builtins__.get",
+        "_thread.get_ident"
+      ]) {
         const error = yield* failureOf(target)
         assert.strictEqual(error._tag, "AttributeError", target)
         assert.include(error.message, "allowPrivate")
@@ -111,18 +130,20 @@ layer(pool(), { excludeTestServices: true })("Bad input", (it) => {
         assert.strictEqual(error._tag, "AttributeError")
         assert.include(error.message, "allowPrivate")
       }
-    }))
+    })
+  )
 
-  it.effect("an empty target is refused", () =>
+  shared.effect("an empty target is refused", () =>
     Effect.gen(function* () {
       for (const target of ["", ".", "math.", ".sqrt", "math..sqrt"]) {
         const error = yield* failureOf(target)
         assert.isTrue(PythonError.isPythonError(error) || error._tag === "ProtocolError", `${target}: ${error.message}`)
       }
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }))
+    })
+  )
 
-  it.effect("an argument that cannot cross is an EncodeError with its path, and nothing is sent", () =>
+  shared.effect("an argument that cannot cross is an EncodeError with its path, and nothing is sent", () =>
     Effect.gen(function* () {
       const before = (yield* statsOf()).workers[0]?.requests
       const error = yield* failureOf("plain.echo", { args: [{ rows: [1, 2, Symbol("no")] }] })
@@ -132,18 +153,20 @@ layer(pool(), { excludeTestServices: true })("Bad input", (it) => {
       const inKwargs = yield* failureOf("plain.echo", { kwargs: { value: { deep: new WeakMap() } } })
       assert.instanceOf(inKwargs, SnakepitError.EncodeError)
       assert.strictEqual(inKwargs.path, "kwargs.value.deep")
-    }))
+    })
+  )
 
-  it.effect("a cycle among the arguments is an EncodeError", () =>
+  shared.effect("a cycle among the arguments is an EncodeError", () =>
     Effect.gen(function* () {
       const cycle: Array<unknown> = [1]
       cycle.push(cycle)
       const error = yield* failureOf("plain.echo", { args: [cycle] })
       assert.instanceOf(error, SnakepitError.EncodeError)
       assert.include(error.message, "Cyclic")
-    }))
+    })
+  )
 
-  it.effect("calls before and after one that cannot be encoded are not disturbed", () =>
+  shared.effect("calls before and after one that cannot be encoded are not disturbed", () =>
     Effect.gen(function* () {
       const exits = yield* Effect.forEach(
         Array.from({ length: 30 }, (_, index) => index),
@@ -155,22 +178,26 @@ layer(pool(), { excludeTestServices: true })("Bad input", (it) => {
         if (index % 3 === 1) assert.strictEqual(result._tag, "Failure")
         else assert.strictEqual(result._tag === "Success" && result.success, index)
       })
-    }))
+    })
+  )
 
-  it.effect("a result that does not match its schema is a DecodeError with path, expected and got", () =>
+  shared.effect("a result that does not match its schema is a DecodeError with path, expected and got", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Snakepit.call("plain.echo", {
-        args: [{ rows: [{ id: 1 }, { id: "two" }] }],
-        success: Schema.Struct({ rows: Schema.Array(Schema.Struct({ id: Schema.Number })) })
-      }))
+      const error = yield* Effect.flip(
+        Snakepit.call("plain.echo", {
+          args: [{ rows: [{ id: 1 }, { id: "two" }] }],
+          success: Schema.Struct({ rows: Schema.Array(Schema.Struct({ id: Schema.Number })) })
+        })
+      )
       if (error._tag !== "DecodeError") return assert.fail(error.message)
       assert.strictEqual(error.path, "result.rows[1].id")
       assert.include(error.expected, "number")
       assert.include(error.actual, "two")
       assert.isTrue(error.mayHaveExecuted)
-    }))
+    })
+  )
 
-  it.effect("a result that cannot cross is an UnserializableResult with its path, outside sessions", () =>
+  shared.effect("a result that cannot cross is an UnserializableResult with its path, outside sessions", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("plain.unsendable")
       if (error._tag !== "UnserializableResult") return assert.fail(error.message)
@@ -178,28 +205,32 @@ layer(pool(), { excludeTestServices: true })("Bad input", (it) => {
       assert.strictEqual(error.pythonType, "plain.Unsendable")
       assert.strictEqual(error.repr, "<Unsendable>")
       assert.include(error.reason, "session")
-    }))
+    })
+  )
 
-  it.effect("a class outside of a session cannot answer a ref, and says so", () =>
+  shared.effect("a class outside of a session cannot answer a ref, and says so", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("plain.Counter")
       if (error._tag !== "UnserializableResult") return assert.fail(error.message)
       assert.include(error.reason, "session")
-    }))
+    })
+  )
 
-  it.effect("a pool that does not exist is named, with those that do", () =>
+  shared.effect("a pool that does not exist is named, with those that do", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("math.sqrt", { args: [4], pool: "compute" } as Parameters<typeof Snakepit.call>[1])
       assert.strictEqual(error._tag, "PoolNotFound")
-      assert.include(error.message, "\"compute\"")
+      assert.include(error.message, '"compute"')
       assert.include(error.message, "default")
-    }))
+    })
+  )
 
-  it.effect("a name that is far from every other gets no suggestion", () =>
+  shared.effect("a name that is far from every other gets no suggestion", () =>
     Effect.gen(function* () {
       const error = yield* failureOf("math.xylophone_concerto")
       assert.notInclude(error.message, "did you mean")
-    }))
+    })
+  )
 })
 
 describe("Bad input to a pool of its own", () => {
@@ -210,7 +241,8 @@ describe("Bad input to a pool of its own", () => {
       const counter = yield* session.construct("plain.Counter")
       assert.strictEqual(yield* counter.get("_secret"), "secret")
       assert.strictEqual(yield* counter.get("__class__.__name__"), "Counter")
-    }).pipe(withPool({ allowPrivate: true })))
+    }).pipe(withPool({ allowPrivate: true }))
+  )
 
   it.live("arguments above the frame limit are an EncodeError, and the worker goes on", () =>
     Effect.gen(function* () {
@@ -218,7 +250,8 @@ describe("Bad input to a pool of its own", () => {
       assert.instanceOf(error, SnakepitError.EncodeError)
       assert.include(error.message, "maxFrameBytes")
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }).pipe(withPool({ maxFrameBytes: 65_536 })))
+    }).pipe(withPool({ maxFrameBytes: 65_536 }))
+  )
 
   it.live("a result above the frame limit fails its own call, and the worker goes on", () =>
     Effect.gen(function* () {
@@ -227,5 +260,6 @@ describe("Bad input to a pool of its own", () => {
       assert.include(error.message, "65536")
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
       assert.strictEqual((yield* statsOf()).workers[0]?.pid, pid)
-    }).pipe(withPool({ maxFrameBytes: 65_536 })))
+    }).pipe(withPool({ maxFrameBytes: 65_536 }))
+  )
 })

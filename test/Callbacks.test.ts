@@ -1,5 +1,5 @@
 /** TypeScript functions as arguments: Python calls them while its call runs, and afterwards no more. */
-import { Snakepit, SnakepitError } from "@snakepit/core"
+import { Snakepit, type SnakepitError } from "@snakepit/core"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -20,16 +20,20 @@ class NoStock extends Data.TaggedError("NoStock")<{ readonly item: string }> {
 
 class Prices extends Context.Service<Prices, { readonly of: (item: string) => number }>()("test/Prices") {}
 
-layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
-  it.effect("an Effect, a plain value and a Promise all come back to Python", () =>
+layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
+  shared.effect("an Effect, a plain value and a Promise all come back to Python", () =>
     Effect.gen(function* () {
       const twice = (value: number) => Effect.succeed(value * 2)
       assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [twice, 21] }), 42)
       assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [(value: number) => value + 1, 1] }), 2)
-      assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [async (value: number) => value - 1, 1] }), 0)
-    }))
+      assert.strictEqual(
+        yield* Snakepit.call("calling_back.apply", { args: [async (value: number) => value - 1, 1] }),
+        0
+      )
+    })
+  )
 
-  it.effect("an asynchronous Effect suspends Python until it is done", () =>
+  shared.effect("an asynchronous Effect suspends Python until it is done", () =>
     Effect.gen(function* () {
       const gate = yield* Latch.make(false)
       const call = yield* Effect.forkChild(
@@ -38,9 +42,10 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
       )
       yield* gate.open
       assert.strictEqual(yield* Fiber.join(call), "through")
-    }))
+    })
+  )
 
-  it.effect("one call may call back many times", () =>
+  shared.effect("one call may call back many times", () =>
     Effect.gen(function* () {
       const seen: Array<number> = []
       const square = (value: number) => {
@@ -53,9 +58,10 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
         numbers.map((value) => value * value)
       )
       assert.deepStrictEqual(seen, numbers)
-    }))
+    })
+  )
 
-  it.effect("keyword arguments arrive as a last object, and every value crosses as itself", () =>
+  shared.effect("keyword arguments arrive as a last object, and every value crosses as itself", () =>
     Effect.gen(function* () {
       const seen: Array<ReadonlyArray<unknown>> = []
       yield* Snakepit.call("calling_back.apply", {
@@ -63,9 +69,10 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
         kwargs: { key: new Set([1]) }
       })
       assert.deepStrictEqual(seen, [[1n << 70n, new Uint8Array([1]), { key: new Set([1]) }]])
-    }))
+    })
+  )
 
-  it.effect("a function may stand inside of other arguments and be a keyword argument", () =>
+  shared.effect("a function may stand inside of other arguments and be a keyword argument", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session()
       assert.strictEqual(
@@ -75,34 +82,41 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
       const found = yield* session.ref("plain.echo", { args: [{ inner: [() => "found"] }] })
       const inner = yield* found.ref("get", { args: ["inner"] })
       assert.strictEqual(yield* session.call("len", { args: [inner] }), 1)
-    }))
+    })
+  )
 
-  it.effect("the function runs in the context of the caller", () =>
+  shared.effect("the function runs in the context of the caller", () =>
     Effect.gen(function* () {
       const price = (item: string) => Effect.map(Prices, (prices) => prices.of(item))
       const result = yield* Snakepit.call("calling_back.apply", { args: [price, "tea"] }).pipe(
         Effect.provideService(Prices, { of: (item) => item.length })
       )
       assert.strictEqual(result, 3)
-    }))
+    })
+  )
 
-  it.effect("a failure is raised in Python as CallbackError with its tag and message", () =>
+  shared.effect("a failure is raised in Python as CallbackError with its tag and message", () =>
     Effect.gen(function* () {
       const fails = (item: string) => Effect.fail(new NoStock({ item }))
-      assert.deepStrictEqual(
-        yield* Snakepit.call("calling_back.caught", { args: [fails, "tea"] }),
-        ["CallbackError", "NoStock", "no tea left"]
-      )
-    }))
+      assert.deepStrictEqual(yield* Snakepit.call("calling_back.caught", { args: [fails, "tea"] }), [
+        "CallbackError",
+        "NoStock",
+        "no tea left"
+      ])
+    })
+  )
 
-  it.effect("an uncaught failure of a callback fails the call as a Python exception", () =>
+  shared.effect("an uncaught failure of a callback fails the call as a Python exception", () =>
     Effect.gen(function* () {
-      const error = yield* Effect.flip(Snakepit.call("calling_back.apply", { args: [() => Effect.fail(new NoStock({ item: "tea" }))] }))
+      const error = yield* Effect.flip(
+        Snakepit.call("calling_back.apply", { args: [() => Effect.fail(new NoStock({ item: "tea" }))] })
+      )
       assert.strictEqual(error._tag, "PythonException")
       assert.include(error.message, "no tea left")
-    }))
+    })
+  )
 
-  it.effect("a defect, a thrown error and a rejected promise are raised in Python with their message", () =>
+  shared.effect("a defect, a thrown error and a rejected promise are raised in Python with their message", () =>
     Effect.gen(function* () {
       const faults: ReadonlyArray<() => unknown> = [
         () => Effect.die(new Error("broken inside")),
@@ -118,9 +132,10 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
         assert.strictEqual(caught[0], "CallbackError")
         assert.include(String(caught[2]), "broken inside")
       }
-    }))
+    })
+  )
 
-  it.effect("a result that cannot cross fails the callback, and the call goes on", () =>
+  shared.effect("a result that cannot cross fails the callback, and the call goes on", () =>
     Effect.gen(function* () {
       const caught = yield* Snakepit.call("calling_back.caught", {
         args: [() => ({ deep: new WeakMap() })],
@@ -128,38 +143,47 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
       })
       assert.strictEqual(caught[1], "EncodeError")
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }))
+    })
+  )
 
-  it.effect("a callback may itself call Python, and that call may call back", () =>
+  shared.effect("a callback may itself call Python, and that call may call back", () =>
     Effect.gen(function* () {
       const program = Effect.gen(function* () {
         const countdown = (depth: number): Effect.Effect<unknown, SnakepitError.SnakepitError, Snakepit.Snakepit> =>
-          depth === 0 ? Effect.succeed("bottom") : Snakepit.call("calling_back.nested", { args: [countdown, depth - 1] })
+          depth === 0
+            ? Effect.succeed("bottom")
+            : Snakepit.call("calling_back.nested", { args: [countdown, depth - 1] })
         return yield* countdown(3)
       })
       assert.strictEqual(yield* program.pipe(withPool({ size: 4 })), "bottom")
-    }))
+    })
+  )
 
-  it.effect("a callback may call its own session's worker where threads are free", () =>
+  shared.effect("a callback may call its own session's worker where threads are free", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session()
       const inner = () => session.call("math.sqrt", { args: [16] })
       assert.strictEqual(yield* session.call("calling_back.apply", { args: [inner] }), 4)
-    }).pipe(withPool({ profile: "thread", threads: 2 })))
+    }).pipe(withPool({ profile: "thread", threads: 2 }))
+  )
 
-  it.effect("a call on a thread that user code started works", () =>
+  shared.effect("a call on a thread that user code started works", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("calling_back.from_thread", { args: [(n: number) => n * 3, 5] }), 15)
-    }))
+    })
+  )
 
-  it.effect("a callback runs on the call's thread", () =>
+  shared.effect("a callback runs on the call's thread", () =>
     Effect.gen(function* () {
       let seen: unknown
-      const thread = yield* Snakepit.call("calling_back.with_thread_name", { args: [(name: string) => void (seen = name)] })
+      const thread = yield* Snakepit.call("calling_back.with_thread_name", {
+        args: [(name: string) => void (seen = name)]
+      })
       assert.strictEqual(seen, thread)
-    }))
+    })
+  )
 
-  it.effect("async code awaits callbacks, many at a time", () =>
+  shared.effect("async code awaits callbacks, many at a time", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("calling_back.apply_async", { args: [(n: number) => n + 1, 1] }), 2)
       let waiting = 0
@@ -174,32 +198,39 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
         yield* Snakepit.call("calling_back.gather", { args: [meet, 20] }),
         Array.from({ length: 20 }, (_, index) => index)
       )
-    }))
+    })
+  )
 
-  it.effect("a failure is raised at the await of async code", () =>
+  shared.effect("a failure is raised at the await of async code", () =>
     Effect.gen(function* () {
       assert.deepStrictEqual(
         yield* Snakepit.call("calling_back.caught_async", { args: [() => Effect.fail(new NoStock({ item: "tea" }))] }),
         ["NoStock", "no tea left"]
       )
-    }))
+    })
+  )
 
-  it.effect("a generator calls back between its values", () =>
+  shared.effect("a generator calls back between its values", () =>
     Effect.gen(function* () {
       const values = yield* Stream.runCollect(
         Snakepit.stream("calling_back.stream_through", { args: [(n: number) => n * 10, 20] })
       )
-      assert.deepStrictEqual(values, Array.from({ length: 20 }, (_, index) => index * 10))
-    }))
+      assert.deepStrictEqual(
+        values,
+        Array.from({ length: 20 }, (_, index) => index * 10)
+      )
+    })
+  )
 
-  it.effect("outside sessions a function ends with its call", () =>
+  shared.effect("outside sessions a function ends with its call", () =>
     Effect.gen(function* () {
       yield* Snakepit.call("calling_back.keep", { args: [() => "too late"] })
       const error = yield* Effect.flip(Snakepit.call("calling_back.call_kept"))
       assert.include(error.message, "has ended")
-    }))
+    })
+  )
 
-  it.effect("in a session a function lives as long as the session", () =>
+  shared.effect("in a session a function lives as long as the session", () =>
     Effect.gen(function* () {
       const scope = yield* Scope.make()
       const session = yield* Scope.provide(Snakepit.session(), scope)
@@ -210,20 +241,24 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (it) => {
       yield* Scope.close(scope, Exit.void)
       const error = yield* Effect.flip(Snakepit.call("calling_back.call_kept"))
       assert.include(error.message, "has ended")
-    }))
+    })
+  )
 
-  it.effect("interrupting the call interrupts the callback that runs for it", () =>
+  shared.effect("interrupting the call interrupts the callback that runs for it", () =>
     Effect.gen(function* () {
       const begun = yield* Latch.make(false)
       let stopped = false
       const hang = () =>
-        Effect.andThen(begun.open, Effect.never).pipe(Effect.onInterrupt(() => Effect.sync(() => void (stopped = true))))
+        Effect.andThen(begun.open, Effect.never).pipe(
+          Effect.onInterrupt(() => Effect.sync(() => void (stopped = true)))
+        )
       const call = yield* Effect.forkChild(Snakepit.call("calling_back.apply", { args: [hang] }))
       yield* begun.await
       yield* Fiber.interrupt(call)
       yield* waitUntil("the callback was interrupted", () => stopped)
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }))
+    })
+  )
 })
 
 describe("Callbacks and frames", () => {
@@ -236,7 +271,8 @@ describe("Callbacks and frames", () => {
       })
       assert.include(String(caught[2]), "maxFrameBytes")
       assert.strictEqual(yield* Snakepit.call("os.getpid"), before)
-    }).pipe(withPool({ maxFrameBytes: 65_536 })))
+    }).pipe(withPool({ maxFrameBytes: 65_536 }))
+  )
 
   it.live("arguments for a callback above the frame limit fail in Python, and the worker goes on", () =>
     Effect.gen(function* () {
@@ -246,5 +282,18 @@ describe("Callbacks and frames", () => {
       )
       assert.include(error.message, "maxFrameBytes")
       assert.strictEqual(yield* Snakepit.call("os.getpid"), before)
-    }).pipe(withPool({ maxFrameBytes: 65_536 })))
+    }).pipe(withPool({ maxFrameBytes: 65_536 }))
+  )
+
+  it.live("a call made by a callback while no worker is free waits, and times out, also when the worker is fast", () =>
+    Effect.gen(function* () {
+      yield* Effect.forEach(Array.from({ length: 200 }), () => Snakepit.call("math.sqrt", { args: [4] }), {
+        concurrency: 50
+      })
+      const nested = () =>
+        Effect.flip(Snakepit.call("math.sqrt", { args: [4] })).pipe(Effect.map((error) => error._tag))
+      assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [nested] }), "QueueTimeout")
+      assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+    }).pipe(withPool({ size: 1, queueTimeout: 500 }))
+  )
 })

@@ -12,23 +12,27 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
     Effect.gen(function* () {
       const mean: number = yield* Snakepit.call("statistics.mean", { args: [[1, 2, 6]], success: Schema.Number })
       assert.strictEqual(mean, 3)
-    }))
+    })
+  )
 
   it.effect("a name without dots is a built-in", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("len", { args: [[1, 2, 3]] }), 3)
-    }))
+    })
+  )
 
   it.effect("a target may lead through classes and instances of a module", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("plain.Counter.helper", { args: [1] }), 2)
       assert.strictEqual(yield* Snakepit.call("datetime.date.fromisoformat.__name__.upper"), "FROMISOFORMAT")
-    }))
+    })
+  )
 
   it.effect("a submodule that nobody imported is found", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("xml.etree.ElementTree.iselement", { args: [1] }), false)
-    }))
+    })
+  )
 
   it.effect("positional and keyword arguments arrive as such", () =>
     Effect.gen(function* () {
@@ -38,7 +42,8 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
         yield* Snakepit.call("plain.everything", { args: [1, undefined], kwargs: { a: null, "not a name": 1 } }),
         [[1, null], { a: null, "not a name": 1 }]
       )
-    }))
+    })
+  )
 
   it.effect("a module attribute is read anew each time", () =>
     Effect.gen(function* () {
@@ -46,7 +51,8 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
       assert.strictEqual(yield* Snakepit.attribute("plain.VALUE"), 42)
       yield* Snakepit.call("plain.__dict__.update", { args: [{ VALUE: 43 }] }).pipe(Effect.flip)
       assert.strictEqual(yield* Snakepit.attribute("plain.Counter.kind"), "counter")
-    }))
+    })
+  )
 
   it.effect("an exception is caught by its tag, and has Python's message, type, traceback and call", () =>
     Effect.gen(function* () {
@@ -57,7 +63,10 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
       if (error === undefined) return assert.fail("the call succeeded")
       assert.instanceOf(error, PythonError.ValueError)
       assert.strictEqual(error.pythonType, "ValueError")
-      assert.deepStrictEqual(error.mro, ["ValueError", "Exception", "BaseException", "object"].slice(0, error.mro.length))
+      assert.deepStrictEqual(
+        error.mro,
+        ["ValueError", "Exception", "BaseException", "object"].slice(0, error.mro.length)
+      )
       assert.deepStrictEqual(error.args, ["outer", 7])
       assert.deepStrictEqual(error.notes, ["first note", "second note"])
       assert.strictEqual(error.cause?._tag, "KeyError")
@@ -65,31 +74,50 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
       assert.include(error.frames.at(-1)?.source, "raise error from inner")
       assert.strictEqual(error.call?.target, "plain.raise_with_notes")
       assert.isTrue(error.mayHaveExecuted)
-    }))
+    })
+  )
 
   it.effect("an exception of a user's class has the tag of its nearest built-in ancestor", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Snakepit.call("plain.raise_own"))
       assert.strictEqual(error._tag, "LookupError")
       assert.strictEqual(PythonError.isPythonError(error) && error.pythonType, "plain.OwnError")
-    }))
+    })
+  )
 
   it.effect("every built-in exception arrives under its own tag", () =>
     Effect.forEach(
-      ["TypeError", "IndexError", "ZeroDivisionError", "NotImplementedError", "RecursionError", "MemoryError", "PermissionError",
-        "TimeoutError", "StopIteration", "AssertionError", "OverflowError", "SystemExit", "KeyboardInterrupt", "GeneratorExit"],
+      [
+        "TypeError",
+        "IndexError",
+        "ZeroDivisionError",
+        "NotImplementedError",
+        "RecursionError",
+        "MemoryError",
+        "PermissionError",
+        "TimeoutError",
+        "StopIteration",
+        "AssertionError",
+        "OverflowError",
+        "SystemExit",
+        "KeyboardInterrupt",
+        "GeneratorExit"
+      ],
       (name) =>
         Effect.map(Effect.flip(Snakepit.call("plain.raise_given", { args: [name, "why"] })), (error) =>
-          assert.strictEqual(error._tag, name)),
+          assert.strictEqual(error._tag, name)
+        ),
       { discard: true }
-    ))
+    )
+  )
 
   it.effect("sys.exit in a call fails the call, and the worker goes on", () =>
     Effect.gen(function* () {
       const before = yield* Snakepit.call("plain.identity")
       assert.strictEqual((yield* Effect.flip(Snakepit.call("faults.raise_exit", { args: [3] })))._tag, "SystemExit")
       assert.deepStrictEqual(yield* Snakepit.call("plain.identity"), before)
-    }))
+    })
+  )
 
   it.effect("an attribute that names a closed set of errors type-checks for catchTag", () =>
     Effect.gen(function* () {
@@ -98,7 +126,8 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
         Effect.catchTag("WorkerCrash", (error) => Effect.succeed(error.crash))
       )
       assert.match(String(caught), /math domain error|nonnegative/)
-    }))
+    })
+  )
 
   it.effect("hundreds of concurrent calls each get their own result", () =>
     Effect.gen(function* () {
@@ -107,7 +136,8 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
         concurrency: "unbounded"
       })
       assert.deepStrictEqual(results, numbers)
-    }))
+    })
+  )
 
   it.effect("a failure among concurrent calls fails itself alone", () =>
     Effect.gen(function* () {
@@ -120,7 +150,8 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
         if (index % 10 === 3) assert.isTrue(Exit.isFailure(exit) && Cause.hasFails(exit.cause))
         else assert.deepStrictEqual(exit, Exit.succeed(index))
       })
-    }))
+    })
+  )
 
   it.effect("arguments and results of several megabytes cross", () =>
     Effect.gen(function* () {
@@ -129,7 +160,8 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
       assert.isTrue(Buffer.from(back).equals(bytes))
       const text = "蛇".repeat(1_000_000)
       assert.strictEqual(yield* Snakepit.call("plain.echo", { args: [text] }), text)
-    }))
+    })
+  )
 
   it.effect("a call that is too late says so, and the worker serves the next one", () =>
     Effect.gen(function* () {
@@ -138,12 +170,14 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
       assert.include(error.message, "time.sleep did not finish within 50 ms")
       assert.isTrue(error.mayHaveExecuted)
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }))
+    })
+  )
 
   it.effect("a call may take all the time of a generous deadline", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4], timeout: "1 hour" }), 2)
-    }))
+    })
+  )
 
   it.effect("the deadline can be read in Python", () =>
     Effect.gen(function* () {
@@ -152,5 +186,6 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
       assert.isAtLeast(deadline * 1000, before + 60_000 - 1)
       assert.isAtMost(deadline * 1000, Date.now() + 60_001)
       assert.strictEqual(yield* Snakepit.call("snakepit_worker.deadline"), null)
-    }))
+    })
+  )
 })

@@ -9,13 +9,17 @@ import { chaos } from "./chaos/run.ts"
 import { kinds } from "./chaos/workload.ts"
 
 describe("Chaos", () => {
-  it.live("every promise holds while workers, connections and fork servers are broken", () =>
-    Effect.gen(function* () {
-      const report = yield* chaos({ seed: 20_261_121, calls: 1_200, faultEveryMillis: 200, deadlineMillis: 20_000 })
-      assert.deepStrictEqual(report.violations, [])
-      assert.strictEqual(report.settled, 1_200)
-      assert.isAtLeast(report.faults.size, 5)
-    }), 60_000)
+  it.live(
+    "every promise holds while workers, connections and fork servers are broken",
+    () =>
+      Effect.gen(function* () {
+        const report = yield* chaos({ seed: 20_261_121, calls: 1_200, faultEveryMillis: 200, deadlineMillis: 20_000 })
+        assert.deepStrictEqual(report.violations, [])
+        assert.strictEqual(report.settled, 1_200)
+        assert.isAtLeast(report.faults.size, 5)
+      }),
+    60_000
+  )
 })
 
 describe("The audit of a chaos run", () => {

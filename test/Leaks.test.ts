@@ -57,15 +57,18 @@ describe("Leaks", () => {
     nothingIsLeft(
       { size: 2 },
       Effect.void,
-      Effect.scoped(Effect.gen(function* () {
-        yield* Effect.forEach(Array.from({ length: 50 }), () => Snakepit.call("os.getpid"), { concurrency: 10 })
-        yield* Stream.runDrain(Snakepit.stream("range", { args: [100] }))
-        const session = yield* Snakepit.session()
-        yield* session.construct("plain.Counter")
-        yield* Snakepit.call("calling_back.apply", { args: [() => 1] })
-        yield* Effect.flip(Snakepit.call("faults.leave", { args: [1] }))
-      }))
-    ))
+      Effect.scoped(
+        Effect.gen(function* () {
+          yield* Effect.forEach(Array.from({ length: 50 }), () => Snakepit.call("os.getpid"), { concurrency: 10 })
+          yield* Stream.runDrain(Snakepit.stream("range", { args: [100] }))
+          const session = yield* Snakepit.session()
+          yield* session.construct("plain.Counter")
+          yield* Snakepit.call("calling_back.apply", { args: [() => 1] })
+          yield* Effect.flip(Snakepit.call("faults.leave", { args: [1] }))
+        })
+      )
+    )
+  )
 
   it.live("of a pool that is closed while a call runs", () =>
     Effect.gen(function* () {
@@ -75,7 +78,8 @@ describe("Leaks", () => {
         Snakepit.call("stopping.sleeps", { args: [folder] }),
         Effect.asVoid(waitForFile(path.join(folder, "began")))
       )
-    }))
+    })
+  )
 
   it.live("of a pool that is closed while a native call never returns", () =>
     Effect.gen(function* () {
@@ -85,7 +89,8 @@ describe("Leaks", () => {
         Snakepit.call("stopping.native", { args: [folder] }),
         Effect.asVoid(waitForFile(path.join(folder, "began")))
       )
-    }))
+    })
+  )
 
   it.live("of a pool that is closed while a stream, an async call and a callback are under way", () =>
     Effect.gen(function* () {
@@ -94,7 +99,10 @@ describe("Leaks", () => {
         { ...short, profile: "thread", threads: 3 },
         Effect.all(
           [
-            Stream.runForEach(Snakepit.stream("counting_up.endless", { args: [path.join(folder, "closed")] }), () => Effect.never),
+            Stream.runForEach(
+              Snakepit.stream("counting_up.endless", { args: [path.join(folder, "closed")] }),
+              () => Effect.never
+            ),
             Snakepit.call("stopping.waits", { args: [folder] }),
             Snakepit.call("calling_back.apply", { args: [() => Effect.never] })
           ],
@@ -102,38 +110,50 @@ describe("Leaks", () => {
         ),
         Effect.asVoid(waitForFile(path.join(folder, "began")))
       )
-    }))
+    })
+  )
 
   it.live("of a pool whose worker is frozen", () =>
-    nothingIsLeft(short, Effect.void, Effect.flatMap(workerPid, freeze)))
+    nothingIsLeft(short, Effect.void, Effect.flatMap(workerPid, freeze))
+  )
 
   it.live("of a pool whose worker lost its connections", () =>
-    nothingIsLeft(short, Effect.void, Effect.asVoid(Effect.exit(cutWire))))
+    nothingIsLeft(short, Effect.void, Effect.asVoid(Effect.exit(cutWire)))
+  )
 
   it.live("of a pool whose worker left a process behind", () =>
     Effect.gen(function* () {
       const folder = yield* tempDirectory
-      yield* nothingIsLeft(short, Effect.void, Snakepit.call("stopping.leaves_child", { args: [folder] }).pipe(Effect.asVoid))
+      yield* nothingIsLeft(
+        short,
+        Effect.void,
+        Snakepit.call("stopping.leaves_child", { args: [folder] }).pipe(Effect.asVoid)
+      )
       const child = Number(yield* waitForFile(path.join(folder, "began")))
       yield* waitUntil("the child is gone", () => !isRunning(child))
-    }))
+    })
+  )
 
   it.live("of pools that are started and closed again and again", () =>
     Effect.gen(function* () {
       const before = descriptors().length
       for (let round = 0; round < 5; round++) yield* nothingIsLeft({ size: 2 }, Effect.void)
       assert.isAtMost(descriptors().length, before)
-    }))
+    })
+  )
 
   it.live("of a pool whose start is interrupted", () =>
     Effect.gen(function* () {
       const sockets = yield* socketDirectory
-      const starting = yield* Effect.forkChild(Effect.scoped(Layer.build(pool({ size: 3 }))), { startImmediately: true })
+      const starting = yield* Effect.forkChild(Effect.scoped(Layer.build(pool({ size: 3 }))), {
+        startImmediately: true
+      })
       yield* waitUntil("a worker process is there", () => children().length > 0)
       yield* Fiber.interrupt(starting)
       yield* expectNoProcesses(children())
       yield* expectNoSockets(sockets)
-    }))
+    })
+  )
 
   it.live("of a worker whose host is killed", () =>
     Effect.gen(function* () {
@@ -143,7 +163,8 @@ describe("Leaks", () => {
       assert.strictEqual(pids.filter(isRunning).length, 2)
       yield* kill(host, "SIGKILL")
       yield* waitUntil("the workers are gone", () => pids.every((pid) => !isRunning(pid)))
-    }))
+    })
+  )
 })
 
 /** A program of its own that starts two workers, writes their process ids into a file, and goes on for ever. */
@@ -152,9 +173,13 @@ const spawnHost = (file: string) =>
     Effect.acquireRelease(
       Effect.promise(async () => {
         const { spawn } = await import("node:child_process")
-        return spawn(process.execPath, ["--conditions=snakepit-source", path.join(import.meta.dirname, "workers/host.ts"), file], {
-          stdio: "ignore"
-        })
+        return spawn(
+          process.execPath,
+          ["--conditions=snakepit-source", path.join(import.meta.dirname, "workers/host.ts"), file],
+          {
+            stdio: "ignore"
+          }
+        )
       }),
       (host) => Effect.sync(() => void host.kill("SIGKILL"))
     ),

@@ -54,8 +54,12 @@ describe("Pools", () => {
       }
       assert.include(small, yield* Snakepit.call("os.getpid", { pool: "small", success: Schema.Int }))
       assert.strictEqual((yield* Effect.flip(Snakepit.call("os.getpid")))._tag, "PoolNotFound")
-      assert.deepStrictEqual((yield* Snakepit.stats).map((stats) => stats.pool), ["small", "large"])
-    }).pipe(withPools({ small: { env: { WHO: "small" } }, large: { size: 2, env: { WHO: "large" } } })))
+      assert.deepStrictEqual(
+        (yield* Snakepit.stats).map((stats) => stats.pool),
+        ["small", "large"]
+      )
+    }).pipe(withPools({ small: { env: { WHO: "small" } }, large: { size: 2, env: { WHO: "large" } } }))
+  )
 
   it.live("concurrent calls use every worker", () =>
     Effect.gen(function* () {
@@ -64,7 +68,8 @@ describe("Pools", () => {
       assert.strictEqual((yield* statsOf()).busy, 3)
       yield* letGo(folder)
       assert.strictEqual(new Set(yield* Fiber.joinAll(fibers)).size, 3)
-    }).pipe(withPool({ size: 3 })))
+    }).pipe(withPool({ size: 3 }))
+  )
 
   it.live("a full waiting room refuses the next call at once", () =>
     Effect.gen(function* () {
@@ -78,7 +83,8 @@ describe("Pools", () => {
       yield* letGo(folder)
       yield* Fiber.joinAll([running, ...waiting])
       assert.deepInclude(yield* statsOf(), { queued: 0, rejected: 1 })
-    }).pipe(withPool({ maxQueue: 2 })))
+    }).pipe(withPool({ maxQueue: 2 }))
+  )
 
   it.live("a call that waits too long for a worker fails with QueueTimeout and never runs", () =>
     Effect.gen(function* () {
@@ -89,11 +95,15 @@ describe("Pools", () => {
       assert.deepStrictEqual([error.target, error.queueTimeoutMillis], ["meeting.touch", 50])
       yield* letGo(folder)
       yield* Fiber.join(running)
-      assert.deepStrictEqual(yield* Snakepit.call("os.listdir", { args: [folder] }).pipe(
-        Effect.map((names) => Array.isArray(names) && names.includes("ran"))
-      ), false)
+      assert.deepStrictEqual(
+        yield* Snakepit.call("os.listdir", { args: [folder] }).pipe(
+          Effect.map((names) => Array.isArray(names) && names.includes("ran"))
+        ),
+        false
+      )
       assert.deepInclude(yield* statsOf(), { timeouts: 1 })
-    }).pipe(withPool({ queueTimeout: "50 millis" })))
+    }).pipe(withPool({ queueTimeout: "50 millis" }))
+  )
 
   it.live("the deadline of a call counts its time in the queue", () =>
     Effect.gen(function* () {
@@ -104,7 +114,8 @@ describe("Pools", () => {
       assert.isFalse(error.mayHaveExecuted)
       yield* letGo(folder)
       yield* Fiber.join(running)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("a waiting call whose caller leaves is forgotten", () =>
     Effect.gen(function* () {
@@ -116,8 +127,12 @@ describe("Pools", () => {
       assert.strictEqual((yield* statsOf()).queued, 0)
       yield* letGo(folder)
       yield* Fiber.join(running)
-      assert.notInclude(yield* Snakepit.call("os.listdir", { args: [folder], success: Schema.Array(Schema.String) }), "ran")
-    }).pipe(withPool()))
+      assert.notInclude(
+        yield* Snakepit.call("os.listdir", { args: [folder], success: Schema.Array(Schema.String) }),
+        "ran"
+      )
+    }).pipe(withPool())
+  )
 
   it.live("a long call does not hold up short ones while another worker is idle", () =>
     Effect.gen(function* () {
@@ -131,7 +146,8 @@ describe("Pools", () => {
       assert.isUndefined(long.pollUnsafe())
       yield* letGo(folder)
       yield* Fiber.join(long)
-    }).pipe(withPool({ size: 2 })))
+    }).pipe(withPool({ size: 2 }))
+  )
 
   it.live("calls that were sent ahead of a call that turns out long are taken back and run elsewhere", () =>
     Effect.gen(function* () {
@@ -142,13 +158,15 @@ describe("Pools", () => {
         const calls = Array.from({ length: 60 }, (_, index) =>
           index === 7
             ? Snakepit.call("meeting.until_file", { args: [go] })
-            : Snakepit.call("plain.echo", { args: [index] }))
+            : Snakepit.call("plain.echo", { args: [index] })
+        )
         const fibers = yield* Effect.forEach(calls, fork)
         yield* Fiber.joinAll(fibers.filter((_, index) => index !== 7))
         yield* Snakepit.call("meeting.touch", { args: [go] })
         yield* Fiber.joinAll(fibers)
       }
-    }).pipe(withPool({ size: 2 })))
+    }).pipe(withPool({ size: 2 }))
+  )
 
   it.live("a crash in one of many pipelined calls fails that call alone", () =>
     Effect.gen(function* () {
@@ -156,16 +174,19 @@ describe("Pools", () => {
       const exits = yield* Effect.forEach(
         Array.from({ length: 60 }, (_, index) => index),
         (index) =>
-          Effect.result(index === 20
-            ? Snakepit.call("faults.kill_self", { args: ["SIGKILL"] })
-            : Snakepit.call("plain.echo", { args: [index] })),
+          Effect.result(
+            index === 20
+              ? Snakepit.call("faults.kill_self", { args: ["SIGKILL"] })
+              : Snakepit.call("plain.echo", { args: [index] })
+          ),
         { concurrency: "unbounded" }
       )
       exits.forEach((result, index) => {
         if (index === 20) assert.strictEqual(result._tag === "Failure" && result.failure._tag, "WorkerCrash")
         else assert.strictEqual(result._tag === "Success" && result.success, index)
       })
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("statistics count requests, errors and sessions, of the pool and of each worker", () =>
     Effect.gen(function* () {
@@ -173,36 +194,56 @@ describe("Pools", () => {
       yield* Effect.flip(Snakepit.call("math.sqrt", { args: [-1] }))
       yield* Snakepit.session()
       const stats = yield* statsOf()
-      assert.deepInclude(stats, { pool: "default", size: 2, requests: 4, errors: 1, queued: 0, busy: 0, idle: 2, sessions: 1 })
-      const sum = (key: "requests" | "errors" | "sessions") => stats.workers.reduce((total, worker) => total + worker[key], 0)
+      assert.deepInclude(stats, {
+        pool: "default",
+        size: 2,
+        requests: 4,
+        errors: 1,
+        queued: 0,
+        busy: 0,
+        idle: 2,
+        sessions: 1
+      })
+      const sum = (key: "requests" | "errors" | "sessions") =>
+        stats.workers.reduce((total, worker) => total + worker[key], 0)
       assert.deepStrictEqual([sum("requests"), sum("errors"), sum("sessions")], [4, 1, 1])
-      assert.deepStrictEqual(stats.workers.map(({ state }) => state), ["idle", "idle"])
-    }).pipe(withPool({ size: 2 })))
+      assert.deepStrictEqual(
+        stats.workers.map(({ state }) => state),
+        ["idle", "idle"]
+      )
+    }).pipe(withPool({ size: 2 }))
+  )
 })
 
 describe("Pools whose workers die", () => {
-  it.live("a call whose worker is killed fails with WorkerCrash: class, signal, last stderr and what was in flight", () =>
-    Effect.gen(function* () {
-      const error = yield* Effect.flip(Snakepit.call("faults.kill_self", { args: ["SIGKILL", "almost", "the end is near"] }))
-      assert.instanceOf(error, SnakepitError.WorkerCrash)
-      assert.deepInclude({ ...error }, { pool: "default", worker: "default-0", crash: "killed", signal: "SIGKILL", exitCode: null })
-      assert.deepStrictEqual(error.stderr, ["almost", "the end is near"])
-      assert.deepStrictEqual(error.inFlight, ["faults.kill_self"])
-      assert.isTrue(error.mayHaveExecuted)
-      assert.include(error.message, "the end is near")
-      yield* waitForWorkers(1)
-      assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }).pipe(withPool()))
+  it.live(
+    "a call whose worker is killed fails with WorkerCrash: class, signal, last stderr and what was in flight",
+    () =>
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(
+          Snakepit.call("faults.kill_self", { args: ["SIGKILL", "almost", "the end is near"] })
+        )
+        assert.instanceOf(error, SnakepitError.WorkerCrash)
+        assert.deepInclude(
+          { ...error },
+          { pool: "default", worker: "default-0", crash: "killed", signal: "SIGKILL", exitCode: null }
+        )
+        assert.deepStrictEqual(error.stderr, ["almost", "the end is near"])
+        assert.deepStrictEqual(error.inFlight, ["faults.kill_self"])
+        assert.isTrue(error.mayHaveExecuted)
+        assert.include(error.message, "the end is near")
+        yield* waitForWorkers(1)
+        assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+      }).pipe(withPool())
+  )
 
-  for (
-    const [what, target, args, crash] of [
-      ["a null pointer", "faults.read_null", [], "segfault"],
-      ["SIGABRT", "faults.kill_self", ["SIGABRT"], "abort"],
-      ["SIGFPE", "faults.kill_self", ["SIGFPE"], "floating_point"],
-      ["os._exit(3)", "faults.leave", [3], "exit"],
-      ["os._exit(0)", "faults.leave", [0], "exit"]
-    ] as const
-  ) {
+  for (const [what, target, args, crash] of [
+    ["a null pointer", "faults.read_null", [], "segfault"],
+    ["SIGABRT", "faults.kill_self", ["SIGABRT"], "abort"],
+    ["SIGFPE", "faults.kill_self", ["SIGFPE"], "floating_point"],
+    ["os._exit(3)", "faults.leave", [3], "exit"],
+    ["os._exit(0)", "faults.leave", [0], "exit"]
+  ] as const) {
     it.live(`${what} is a crash of class ${crash}, and the pool recovers`, () =>
       Effect.gen(function* () {
         const error = yield* Effect.flip(Snakepit.call(target, { args }))
@@ -210,7 +251,8 @@ describe("Pools whose workers die", () => {
         assert.strictEqual(error.crash, crash)
         yield* waitForWorkers(1)
         assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-      }).pipe(withPool()))
+      }).pipe(withPool())
+    )
   }
 
   it.live("the stack of a segfault is in the crash", () =>
@@ -218,27 +260,35 @@ describe("Pools whose workers die", () => {
       const error = yield* Effect.flip(Snakepit.call("faults.read_null"))
       assert.instanceOf(error, SnakepitError.WorkerCrash)
       assert.include(error.stderr.join("\n"), "read_null")
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("a worker killed while idle is replaced", () =>
     Effect.gen(function* () {
       const [before] = yield* pidsOf()
       yield* kill(before ?? 0, "SIGKILL")
-      yield* waitUntil("another worker is there", Effect.map(pidsOf(), (pids) => pids.length === 1 && pids[0] !== before))
+      yield* waitUntil(
+        "another worker is there",
+        Effect.map(pidsOf(), (pids) => pids.length === 1 && pids[0] !== before)
+      )
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("calls that wait while the only worker dies are served by its successor", () =>
     Effect.gen(function* () {
       const folder = yield* tempDirectory
       const pid = (yield* pidsOf())[0] ?? 0
       const running = yield* held(folder, "started")
-      const waiting = yield* Effect.forEach([1, 2, 3], (number) => fork(Snakepit.call("plain.echo", { args: [number] })))
+      const waiting = yield* Effect.forEach([1, 2, 3], (number) =>
+        fork(Snakepit.call("plain.echo", { args: [number] }))
+      )
       yield* kill(pid, "SIGKILL")
       const exit = yield* Fiber.await(running)
       assert.isTrue(Exit.isFailure(exit))
       assert.deepStrictEqual(yield* Fiber.joinAll(waiting), [1, 2, 3])
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("the other workers serve while one is replaced", () =>
     Effect.gen(function* () {
@@ -251,7 +301,8 @@ describe("Pools whose workers die", () => {
       assert.strictEqual(yield* Snakepit.call("plain.echo", { args: [1] }), 1)
       yield* waitForWorkers(2)
       assert.include(yield* pidsOf(), second)
-    }).pipe(withPool({ size: 2 })))
+    }).pipe(withPool({ size: 2 }))
+  )
 
   it.live("a call that crashes its worker again and again does not end the pool", () =>
     Effect.gen(function* () {
@@ -259,7 +310,8 @@ describe("Pools whose workers die", () => {
         assert.strictEqual((yield* Effect.flip(Snakepit.call("faults.leave", { args: [7] })))._tag, "WorkerCrash")
       }
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 })
 
 describe("Pools that close", () => {
@@ -287,7 +339,8 @@ describe("Pools that close", () => {
       assert.include(pids, yield* Fiber.join(running))
       yield* Fiber.join(closing)
       yield* expectNoProcesses(pids)
-    }))
+    })
+  )
 
   it.live("a call that runs past the drain timeout is cut off, and its worker ended", () =>
     Effect.gen(function* () {
@@ -298,7 +351,8 @@ describe("Pools that close", () => {
       const exit = yield* Fiber.await(running)
       assert.isTrue(Exit.isFailure(exit))
       yield* expectNoProcesses(pids)
-    }))
+    })
+  )
 
   it.live("a pool whose worker is replaced right now closes cleanly", () =>
     Effect.gen(function* () {
@@ -307,7 +361,8 @@ describe("Pools that close", () => {
       yield* close
       yield* expectNoProcesses(pids)
       assert.strictEqual((yield* Effect.provide(statsOf(), services)).workers.length, 0)
-    }))
+    })
+  )
 
   it.live("an idle pool closes at once", () =>
     Effect.gen(function* () {
@@ -315,5 +370,6 @@ describe("Pools that close", () => {
       yield* Effect.provide(waitForIdle(), services)
       yield* close
       yield* expectNoProcesses(pids)
-    }))
+    })
+  )
 })

@@ -25,11 +25,18 @@ describe("Sessions", () => {
       const first = yield* Snakepit.session()
       const second = yield* Snakepit.session()
       const pids = yield* Effect.forEach([first, second], (session) =>
-        Effect.map(Effect.forEach(Array.from({ length: 20 }), () => session.call("os.getpid"), { concurrency: 5 }), (found) =>
-          new Set(found)))
-      assert.deepStrictEqual(pids.map((found) => found.size), [1, 1])
+        Effect.map(
+          Effect.forEach(Array.from({ length: 20 }), () => session.call("os.getpid"), { concurrency: 5 }),
+          (found) => new Set(found)
+        )
+      )
+      assert.deepStrictEqual(
+        pids.map((found) => found.size),
+        [1, 1]
+      )
       assert.strictEqual(new Set(pids.flatMap((found) => [...found])).size, 2)
-    }).pipe(withPool({ size: 2 })))
+    }).pipe(withPool({ size: 2 }))
+  )
 
   it.live("objects live between calls and end with the session", () =>
     Effect.gen(function* () {
@@ -40,7 +47,8 @@ describe("Sessions", () => {
       yield* close
       assert.include(lostBy(yield* Effect.flip(counter.call("increment"))), "closed")
       assert.include(lostBy(yield* Effect.flip(session.call("math.sqrt", { args: [4] }))), session.id)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("Python forgets the objects of a closed session", () =>
     Effect.gen(function* () {
@@ -49,7 +57,8 @@ describe("Sessions", () => {
       yield* session.construct("keepsakes.Mortal", { args: [path.join(folder, "gone")] })
       yield* close
       yield* waitForFile(path.join(folder, "gone"))
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("a released ref is lost, the others of its session are not", () =>
     Effect.gen(function* () {
@@ -64,7 +73,8 @@ describe("Sessions", () => {
       const later = yield* session.construct("plain.Counter", { args: [7] })
       assert.notStrictEqual(later.handle.id, released.handle.id)
       assert.strictEqual(yield* kept.call("increment"), 1)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("releasing a ref twice does nothing more", () =>
     Effect.gen(function* () {
@@ -73,7 +83,8 @@ describe("Sessions", () => {
       yield* counter.release
       yield* counter.release
       assert.strictEqual(yield* session.call("math.sqrt", { args: [4] }), 2)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("a ref of another session is refused, on the same worker and on another", () =>
     Effect.gen(function* () {
@@ -86,7 +97,8 @@ describe("Sessions", () => {
       }
       lostBy(yield* Effect.flip(Snakepit.call("len", { args: [counter] })))
       assert.strictEqual(yield* owner.call("len", { args: [counter] }), 3)
-    }).pipe(withPool({ size: 2 })))
+    }).pipe(withPool({ size: 2 }))
+  )
 
   it.live("a ref of another session is refused on every thread of the thread profile", () =>
     Effect.gen(function* () {
@@ -95,7 +107,8 @@ describe("Sessions", () => {
       const counter = yield* owner.construct("plain.Counter", { args: [3] })
       lostBy(yield* Effect.flip(other.call("len", { args: [counter] })))
       assert.strictEqual(yield* owner.call("len", { args: [counter] }), 3)
-    }).pipe(withPool({ profile: "thread", threads: 2 })))
+    }).pipe(withPool({ profile: "thread", threads: 2 }))
+  )
 
   it.live("a forged ref never reaches another object", () =>
     Effect.gen(function* () {
@@ -109,10 +122,16 @@ describe("Sessions", () => {
         release: () => Effect.void
       }
       const forge = (changes: Partial<typeof counter.handle>) => new PyRef({ ...counter.handle, ...changes }, invoker)
-      for (const changes of [{ id: counter.handle.id + 1 }, { id: 0 }, { worker: "default-0-0000" }, { session: "nobody" }]) {
+      for (const changes of [
+        { id: counter.handle.id + 1 },
+        { id: 0 },
+        { worker: "default-0-0000" },
+        { session: "nobody" }
+      ]) {
         lostBy(yield* Effect.flip(session.call("len", { args: [forge(changes)] })))
       }
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("the sessions of a worker that dies are lost, and new ones work", () =>
     Effect.gen(function* () {
@@ -120,14 +139,20 @@ describe("Sessions", () => {
       const counter = yield* session.construct("plain.Counter")
       const [pid] = yield* pidsOf()
       yield* kill(pid ?? 0, "SIGKILL")
-      yield* waitUntil("the session is lost", Effect.map(Effect.result(counter.call("increment")), (result) =>
-        result._tag === "Failure" && result.failure._tag === "SessionLost"))
+      yield* waitUntil(
+        "the session is lost",
+        Effect.map(
+          Effect.result(counter.call("increment")),
+          (result) => result._tag === "Failure" && result.failure._tag === "SessionLost"
+        )
+      )
       assert.include(lostBy(yield* Effect.flip(counter.get("value"))), "worker ended")
       yield* waitForWorkers(1)
       const next = yield* Snakepit.session()
       lostBy(yield* Effect.flip(next.call("len", { args: [counter] })))
       assert.strictEqual(yield* (yield* next.construct("plain.Counter")).call("increment"), 1)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("strictQueue: a session waits for its worker, though another is idle", () =>
     Effect.gen(function* () {
@@ -145,7 +170,8 @@ describe("Sessions", () => {
       yield* Snakepit.call("meeting.touch", { args: [path.join(folder, "go")] })
       assert.strictEqual(yield* Fiber.join(busy), home)
       assert.strictEqual(yield* Fiber.join(waiting), home)
-    }).pipe(withPool({ size: 2, affinity: "strictQueue" })))
+    }).pipe(withPool({ size: 2, affinity: "strictQueue" }))
+  )
 
   it.live("strictFailFast: a session whose worker is busy fails at once", () =>
     Effect.gen(function* () {
@@ -162,7 +188,8 @@ describe("Sessions", () => {
       yield* Snakepit.call("meeting.touch", { args: [path.join(folder, "go")] })
       yield* Fiber.join(busy)
       yield* session.call("os.getpid")
-    }).pipe(withPool({ size: 2, affinity: "strictFailFast" })))
+    }).pipe(withPool({ size: 2, affinity: "strictFailFast" }))
+  )
 
   it.live("hint: a session whose worker is busy moves to an idle one", () =>
     Effect.gen(function* () {
@@ -177,7 +204,8 @@ describe("Sessions", () => {
       assert.notStrictEqual(yield* session.call("os.getpid"), home)
       yield* session.call("meeting.touch", { args: [path.join(folder, "go")] })
       assert.strictEqual(yield* Fiber.join(busy), home)
-    }).pipe(withPool({ size: 2, affinity: "hint" })))
+    }).pipe(withPool({ size: 2, affinity: "hint" }))
+  )
 
   it.live("a session that nobody calls is closed after its idle timeout, and says why", () =>
     Effect.gen(function* () {
@@ -187,7 +215,8 @@ describe("Sessions", () => {
       yield* waitForFile(path.join(folder, "gone"))
       assert.include(lostBy(yield* Effect.flip(counter.get("file"))), "idle timeout")
       assert.strictEqual((yield* statsOf()).sessions, 0)
-    }).pipe(withPool({ sessionIdleTimeout: "100 millis" })))
+    }).pipe(withPool({ sessionIdleTimeout: "100 millis" }))
+  )
 
   it.live("a session whose call runs longer than the idle timeout is not idle", () =>
     Effect.gen(function* () {
@@ -200,12 +229,16 @@ describe("Sessions", () => {
         { startImmediately: true }
       )
       yield* waitForFile(path.join(folder, "started"))
-      yield* waitUntil("the other session has expired", Effect.map(statsOf(), ({ sessions }) => sessions === 1))
+      yield* waitUntil(
+        "the other session has expired",
+        Effect.map(statsOf(), ({ sessions }) => sessions === 1)
+      )
       lostBy(yield* Effect.flip(idle.call("os.getpid")))
       yield* Snakepit.call("meeting.touch", { args: [path.join(folder, "go")] })
       yield* Fiber.join(busy)
       assert.strictEqual(yield* counter.get("value"), 1)
-    }).pipe(withPool({ size: 2, sessionIdleTimeout: "200 millis" })))
+    }).pipe(withPool({ size: 2, sessionIdleTimeout: "200 millis" }))
+  )
 
   it.live("the maximum of sessions is kept, and a closed one makes room", () =>
     Effect.gen(function* () {
@@ -217,5 +250,6 @@ describe("Sessions", () => {
       yield* close
       yield* Snakepit.session()
       assert.strictEqual((yield* statsOf()).sessions, 2)
-    }).pipe(withPool({ maxSessions: 2 })))
+    }).pipe(withPool({ maxSessions: 2 }))
+  )
 })

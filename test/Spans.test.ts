@@ -50,7 +50,9 @@ describe("Spans", () => {
         }
         assert.strictEqual(span?.status._tag, "Ended")
         assert.strictEqual(span?.kind, "client")
-      }).pipe(withPool())))
+      }).pipe(withPool())
+    )
+  )
 
   it.live("a failing call ends its span with the failure", () =>
     traced((spans) =>
@@ -58,27 +60,36 @@ describe("Spans", () => {
         yield* Effect.flip(Snakepit.call("math.sqrt", { args: [-1] }))
         const status = spans.find(({ name }) => name === "snakepit.call")?.status
         assert.isTrue(status?._tag === "Ended" && status.exit._tag === "Failure")
-      }).pipe(withPool())))
+      }).pipe(withPool())
+    )
+  )
 
   it.live("streams, sessions and worker starts are spans", () =>
     traced((spans) =>
       Effect.gen(function* () {
         const named = (name: string) => spans.filter((span) => span.name === name)
-        assert.deepStrictEqual(named("snakepit.worker.start").map((span) => attributes(span)["snakepit.worker"]), [
-          "default-0",
-          "default-1"
-        ])
+        assert.deepStrictEqual(
+          named("snakepit.worker.start").map((span) => attributes(span)["snakepit.worker"]),
+          ["default-0", "default-1"]
+        )
         yield* Stream.runDrain(Snakepit.stream("range", { args: [3] }))
-        assert.deepInclude(attributes(named("snakepit.stream")[0]), { "rpc.method": "range", "snakepit.pool": "default" })
+        assert.deepInclude(attributes(named("snakepit.stream")[0]), {
+          "rpc.method": "range",
+          "snakepit.pool": "default"
+        })
         assert.strictEqual(named("snakepit.stream")[0]?.status._tag, "Ended")
-        yield* Effect.scoped(Effect.gen(function* () {
-          const session = yield* Snakepit.session()
-          yield* session.call("os.getpid")
-          assert.strictEqual(attributes(named("snakepit.call")[0])["snakepit.session"], session.id)
-          assert.strictEqual(named("snakepit.session")[0]?.status._tag, "Started")
-        }))
+        yield* Effect.scoped(
+          Effect.gen(function* () {
+            const session = yield* Snakepit.session()
+            yield* session.call("os.getpid")
+            assert.strictEqual(attributes(named("snakepit.call")[0])["snakepit.session"], session.id)
+            assert.strictEqual(named("snakepit.session")[0]?.status._tag, "Started")
+          })
+        )
         assert.strictEqual(named("snakepit.session")[0]?.status._tag, "Ended")
-      }).pipe(withPool({ size: 2 }))))
+      }).pipe(withPool({ size: 2 }))
+    )
+  )
 
   it.live("Python reads the call's span as a W3C traceparent", () =>
     traced((spans) =>
@@ -91,7 +102,9 @@ describe("Spans", () => {
         assert.strictEqual(header, `00-${call?.traceId}-${call?.spanId}-01`)
         assert.strictEqual(call?.traceId, outer?.traceId)
         assert.match(header, /^00-[0-9a-f]{32}-[0-9a-f]{16}-0[01]$/)
-      }).pipe(withPool())))
+      }).pipe(withPool())
+    )
+  )
 
   it.live("Python reads it in async code, streams and threads too", () =>
     traced((spans) =>
@@ -100,7 +113,9 @@ describe("Spans", () => {
         assert.include(String(yield* Snakepit.call("tracing.read_async")), String(ended()?.spanId))
         const [streamed] = yield* Stream.runCollect(Snakepit.stream("tracing.read_in_stream"))
         assert.include(String(streamed), String(ended()?.spanId))
-      }).pipe(withPool({ profile: "thread" }))))
+      }).pipe(withPool({ profile: "thread" }))
+    )
+  )
 
   it.live("without a tracer an enclosing span is passed on, and without a span there is none", () =>
     Effect.gen(function* () {
@@ -110,5 +125,6 @@ describe("Spans", () => {
         yield* Snakepit.call("snakepit_worker.traceparent").pipe(Effect.withParentSpan(parent)),
         `00-${"a".repeat(32)}-${"b".repeat(16)}-00`
       )
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 })

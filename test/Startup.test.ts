@@ -5,7 +5,18 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { children, expectNoProcesses, expectNoSockets, pool, socketDirectory, tempDirectory, type TestPool, withPool, workersFolder } from "./harness.ts"
+import {
+  children,
+  expectNoProcesses,
+  expectNoSockets,
+  pool,
+  socketDirectory,
+  tempDirectory,
+  type TestPool,
+  waitUntil,
+  withPool,
+  workersFolder
+} from "./harness.ts"
 
 /** The error of a pool that must not start; nothing may be left of it. */
 const startError = (options: object) =>
@@ -25,30 +36,30 @@ describe("Startup", () => {
       assert.instanceOf(error, SnakepitError.ConfigError)
       assert.include(error.message, "pools.default.sise")
       for (const known of ["size", "python", "maxFrameBytes"]) assert.include(error.message, known)
-    }))
+    })
+  )
 
-  for (
-    const [key, value, expected] of [
-      ["size", 0, "integer of at least 1"],
-      ["size", 1.5, "integer"],
-      ["profile", "fork", "\"process\", \"thread\""],
-      ["threads", -1, "integer"],
-      ["queueTimeout", "soon", "duration"],
-      ["affinity", "loose", "strictQueue"],
-      ["allowPrivate", "yes", "boolean"],
-      ["maxFrameBytes", 10, "integer from 1024"],
-      ["pythonPath", "lib", "array"],
-      ["env", { A: 1 }, "object of strings"],
-      ["startTimeout", -1, "duration"],
-      ["progress", "loud", "silent"]
-    ] as const
-  ) {
+  for (const [key, value, expected] of [
+    ["size", 0, "integer of at least 1"],
+    ["size", 1.5, "integer"],
+    ["profile", "fork", '"process", "thread"'],
+    ["threads", -1, "integer"],
+    ["queueTimeout", "soon", "duration"],
+    ["affinity", "loose", "strictQueue"],
+    ["allowPrivate", "yes", "boolean"],
+    ["maxFrameBytes", 10, "integer from 1024"],
+    ["pythonPath", "lib", "array"],
+    ["env", { A: 1 }, "object of strings"],
+    ["startTimeout", -1, "duration"],
+    ["progress", "loud", "silent"]
+  ] as const) {
     it.live(`${key} = ${JSON.stringify(value)} is refused with what is allowed`, () =>
       Effect.gen(function* () {
         const error = yield* startError({ [key]: value })
         assert.include(error.message, `pools.default.${key}`)
         assert.include(error.message, expected)
-      }))
+      })
+    )
   }
 
   it.live("an interpreter that does not exist is named", () =>
@@ -56,7 +67,8 @@ describe("Startup", () => {
       const error = yield* startError({ python: "/nowhere/python3" })
       assert.instanceOf(error, SnakepitError.WorkerStartError)
       assert.include(error.message, "/nowhere/python3")
-    }))
+    })
+  )
 
   it.live("a worker that dies before it is ready fails the start with its stderr", () =>
     Effect.gen(function* () {
@@ -65,7 +77,8 @@ describe("Startup", () => {
       const error = yield* startError({ env: { PYTHONPATH: folder } })
       assert.instanceOf(error, SnakepitError.WorkerStartError)
       assert.include(error.message, "no sockets today")
-    }))
+    })
+  )
 
   it.live("a worker that never answers fails the start after the start timeout", () =>
     Effect.gen(function* () {
@@ -74,7 +87,8 @@ describe("Startup", () => {
       const error = yield* startError({ env: { PYTHONPATH: folder }, startTimeout: "1 second" })
       assert.instanceOf(error, SnakepitError.WorkerStartError)
       assert.include(error.message, "1000 ms")
-    }))
+    })
+  )
 
   it.live("a user's module may have the name of one of ours", () =>
     Effect.gen(function* () {
@@ -85,7 +99,8 @@ describe("Startup", () => {
         assert.strictEqual(yield* Snakepit.attribute("wire.who"), "the user")
         assert.strictEqual(yield* Snakepit.attribute("values.who"), "the user")
       }).pipe(withPool({ pythonPath: [folder] }))
-    }))
+    })
+  )
 
   it.live("cwd, env and pythonPath are as configured", () =>
     Effect.gen(function* () {
@@ -99,23 +114,26 @@ describe("Startup", () => {
         assert.strictEqual(yield* Snakepit.attribute("there.name"), "beside it")
         assert.strictEqual(yield* Snakepit.call("plain.environment", { args: ["GREETING"] }), "hello 蛇")
       }).pipe(withPool({ cwd: folder, pythonPath: ["lib", workersFolder], env: { GREETING: "hello 蛇" } }))
-    }))
+    })
+  )
 
   it.live("the socket stands in a folder that only its user can enter, and is gone once both channels are open", () =>
     Effect.gen(function* () {
       const sockets = yield* socketDirectory
-      yield* Effect.gen(function* () {
+      yield* Effect.suspend(() => {
         const [folder] = fs.readdirSync(sockets)
         if (folder === undefined) return assert.fail("there is no folder for sockets")
         assert.strictEqual(fs.statSync(path.join(sockets, folder)).mode & 0o777, 0o700)
-        assert.deepStrictEqual(fs.readdirSync(path.join(sockets, folder)), [])
+        return waitUntil("it is empty", () => fs.readdirSync(path.join(sockets, folder)).length === 0)
       }).pipe(withPool({ size: 2 }))
       yield* expectNoSockets(sockets)
-    }))
+    })
+  )
 
   it.live("the token is neither in the arguments nor in the environment of the worker", () =>
     Effect.gen(function* () {
       const seen = yield* Snakepit.call("secrets_seen.everything")
       assert.strictEqual(seen, "nothing")
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 })

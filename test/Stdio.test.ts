@@ -32,7 +32,8 @@ describe("Stdio", () => {
         const perStream = Math.floor((4 * megabytes) / 100)
         yield* waitUntil("every line has arrived", () => lines.length === 2 * perStream)
       }).pipe(withPool({}, recording(lines)))
-    }))
+    })
+  )
 
   it.live("every printed line becomes one log line with its pool, worker and stream", () =>
     Effect.gen(function* () {
@@ -49,7 +50,8 @@ describe("Stdio", () => {
         assert.deepInclude(known("past Python"), { stream: "stdout" })
         assert.deepInclude(known("from-a-child"), { stream: "stdout" })
       }).pipe(withPool({}, recording(lines)))
-    }))
+    })
+  )
 
   it.live("a line without end is cut into lines, and the next call is answered", () =>
     Effect.gen(function* () {
@@ -60,18 +62,21 @@ describe("Stdio", () => {
         yield* waitUntil("the line has begun to arrive", () => lines.length > 0)
         assert.isAtMost(Math.max(...lines.map((line) => line.text.length)), 1 << 17)
       }).pipe(withPool({}, recording(lines)))
-    }))
+    })
+  )
 
   it.live("a worker that has closed its stdout and stderr still serves calls", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("printing.close_streams"), "still here")
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [16] }), 4)
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("stdin is empty", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("printing.read_input"), "")
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("a consumer of logs that is slower than Python does not lose calls", () =>
     Effect.gen(function* () {
@@ -87,5 +92,6 @@ describe("Stdio", () => {
         assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [25] }), 5)
         yield* waitUntil("every line has arrived", () => seen === Math.floor(megabytes / 100))
       }).pipe(withPool({}, slow))
-    }))
+    })
+  )
 })

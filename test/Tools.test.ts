@@ -10,7 +10,8 @@ import { kill, pidsOf, waitUntil, withPool } from "./harness.ts"
 const weather = Tool.make("weather", {
   description: "Temperature of a city in degrees Celsius",
   parameters: { city: Schema.String, days: Schema.optionalKey(Schema.Int) },
-  run: ({ city, days }) => city === "Atlantis" ? Effect.fail(new Error("it has sunk")) : Effect.succeed(city.length + (days ?? 0))
+  run: ({ city, days }) =>
+    city === "Atlantis" ? Effect.fail(new Error("it has sunk")) : Effect.succeed(city.length + (days ?? 0))
 })
 
 const clock = (answer: string) =>
@@ -19,14 +20,21 @@ const clock = (answer: string) =>
 describe("Tools", () => {
   it.live("a tool of the pool is called by name from every call", () =>
     Effect.gen(function* () {
-      assert.strictEqual(yield* Snakepit.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: "Oslo" } }), 4)
+      assert.strictEqual(
+        yield* Snakepit.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: "Oslo" } }),
+        4
+      )
       assert.strictEqual(
         yield* Snakepit.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: "Oslo", days: 3 } }),
         7
       )
       const session = yield* Snakepit.session()
-      assert.strictEqual(yield* session.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: "Rome" } }), 4)
-    }).pipe(withPool({ tools: [weather] })))
+      assert.strictEqual(
+        yield* session.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: "Rome" } }),
+        4
+      )
+    }).pipe(withPool({ tools: [weather] }))
+  )
 
   it.live("Python sees the description and the JSON schema of the parameters", () =>
     Effect.gen(function* () {
@@ -47,7 +55,8 @@ describe("Tools", () => {
       assert.strictEqual(parameters.type, "object")
       assert.deepStrictEqual(Object.keys(parameters.properties), ["city", "days"])
       assert.deepStrictEqual(parameters.required, ["city"])
-    }).pipe(withPool({ tools: [weather] })))
+    }).pipe(withPool({ tools: [weather] }))
+  )
 
   it.live("a tool of a session is seen in that session only, and ends with it", () =>
     Effect.gen(function* () {
@@ -60,25 +69,30 @@ describe("Tools", () => {
       yield* Scope.close(scope, Exit.void)
       const error = yield* Effect.flip(Snakepit.call("calling_back.use_tool", { args: ["clock"] }))
       assert.strictEqual(error._tag, "KeyError")
-    }).pipe(withPool()))
+    }).pipe(withPool())
+  )
 
   it.live("a session's tool comes before the pool's tool of the same name", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session({ tools: [clock("session time")] })
       assert.strictEqual(yield* session.call("calling_back.use_tool", { args: ["clock"] }), "session time")
       assert.strictEqual(yield* Snakepit.call("calling_back.use_tool", { args: ["clock"] }), "pool time")
-    }).pipe(withPool({ tools: [clock("pool time")] })))
+    }).pipe(withPool({ tools: [clock("pool time")] }))
+  )
 
   it.live("an unknown tool is a KeyError that lists the known ones", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(Snakepit.call("calling_back.use_tool", { args: ["wether"] }))
       assert.strictEqual(error._tag, "KeyError")
       assert.include(error.message, "weather")
-    }).pipe(withPool({ tools: [weather] })))
+    }).pipe(withPool({ tools: [weather] }))
+  )
 
   it.live("wrong parameters and failures are raised in Python, with what was expected", () =>
     Effect.gen(function* () {
-      const wrong = yield* Effect.flip(Snakepit.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: 5 } }))
+      const wrong = yield* Effect.flip(
+        Snakepit.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: 5 } })
+      )
       assert.include(wrong.message, "string")
       const positional = yield* Effect.flip(Snakepit.call("calling_back.use_tool", { args: ["weather", "Oslo"] }))
       assert.include(positional.message, "keyword")
@@ -86,7 +100,8 @@ describe("Tools", () => {
         Snakepit.call("calling_back.use_tool", { args: ["weather"], kwargs: { city: "Atlantis" } })
       )
       assert.include(sunk.message, "it has sunk")
-    }).pipe(withPool({ tools: [weather] })))
+    }).pipe(withPool({ tools: [weather] }))
+  )
 
   it.live("tools work from async code", () =>
     Effect.gen(function* () {
@@ -94,7 +109,8 @@ describe("Tools", () => {
         yield* Snakepit.call("calling_back.use_tool_async", { args: ["weather"], kwargs: { city: "Bergen" } }),
         6
       )
-    }).pipe(withPool({ tools: [weather] })))
+    }).pipe(withPool({ tools: [weather] }))
+  )
 
   it.live("the pool's tools work from a thread that user code started", () =>
     Effect.gen(function* () {
@@ -102,13 +118,18 @@ describe("Tools", () => {
         yield* Snakepit.call("calling_back.use_tool_in_thread", { args: ["weather"], kwargs: { city: "Bergen" } }),
         6
       )
-    }).pipe(withPool({ tools: [weather] })))
+    }).pipe(withPool({ tools: [weather] }))
+  )
 
   it.live("a worker that replaces another has the tools of the pool", () =>
     Effect.gen(function* () {
       const [before] = yield* pidsOf()
       yield* kill(before ?? 0, "SIGKILL")
-      yield* waitUntil("another worker is there", Effect.map(pidsOf(), (pids) => pids.length === 1 && pids[0] !== before))
+      yield* waitUntil(
+        "another worker is there",
+        Effect.map(pidsOf(), (pids) => pids.length === 1 && pids[0] !== before)
+      )
       assert.strictEqual(yield* Snakepit.call("calling_back.use_tool", { args: ["clock"] }), "late")
-    }).pipe(withPool({ tools: [clock("late")] })))
+    }).pipe(withPool({ tools: [clock("late")] }))
+  )
 })

@@ -1,15 +1,27 @@
 /** The value table through a real worker: what is sent, what Python makes of it, and what comes back. */
-import { Complex, Float, PlainDate, PlainDateTime, PlainTime, Snakepit, Tuple, type ValueAdapter, ValueAdapter as Adapters } from "@snakepit/core"
+import {
+  Complex,
+  Float,
+  PlainDate,
+  PlainDateTime,
+  PlainTime,
+  Snakepit,
+  Tuple,
+  type ValueAdapter,
+  ValueAdapter as Adapters
+} from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import { assert, describe, it, layer } from "@effect/vitest"
+import * as path from "node:path"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
 import { leaves, makeRandom, type Random } from "../packages/python-worker/test/generate.ts"
 import { toNotation } from "../packages/python-worker/test/notation.ts"
-import { pool } from "./harness.ts"
+import { pool, tempDirectory, waitForFile } from "./harness.ts"
 
 /** What each row of the table arrives as in Python. */
 const pythonTypes: Readonly<Record<string, ReadonlyArray<string>>> = {
@@ -49,7 +61,8 @@ const nested = (random: Random, depth: number): unknown => {
   ])()
 }
 
-const same = (back: unknown, sent: unknown, hint: string) => assert.deepStrictEqual(toNotation(back), toNotation(sent), hint)
+const same = (back: unknown, sent: unknown, hint: string) =>
+  assert.deepStrictEqual(toNotation(back), toNotation(sent), hint)
 
 const sent = (value: unknown) => Snakepit.call("plain.echo", { args: [value] })
 
@@ -58,30 +71,35 @@ const made = (name: string) => Snakepit.call("values_made.make", { args: [name] 
 const facts = (value: unknown) =>
   Snakepit.call("values_made.facts", { args: [value], success: Schema.Tuple([Schema.String, Schema.String]) })
 
-layer(pool(), { excludeTestServices: true })("Values", (it) => {
+layer(pool(), { excludeTestServices: true })("Values", (shared) => {
   for (const [row, types] of Object.entries(pythonTypes)) {
-    it.effect(`${row}: generated values arrive as ${types.join(" or ")} and come back the same`, () =>
+    shared.effect(`${row}: generated values arrive as ${types.join(" or ")} and come back the same`, () =>
       Effect.gen(function* () {
         const generate = leaves[row]
         if (generate === undefined) return assert.fail(`there is no generator for ${row}`)
         const values = Array.from({ length: perRow }, (_, seed) => generate(makeRandom(seed)))
         const back = yield* Snakepit.call("plain.echo", { args: [values], success: Schema.Array(Schema.Any) })
         values.forEach((value, seed) => same(back[seed], value, `seed ${seed}`))
-        const seen = yield* Snakepit.call("values_made.types_of", { args: [values], success: Schema.Array(Schema.String) })
+        const seen = yield* Snakepit.call("values_made.types_of", {
+          args: [values],
+          success: Schema.Array(Schema.String)
+        })
         assert.includeMembers([...types], [...seen])
         for (const value of values.slice(0, 10)) same(yield* sent(value), value, "alone")
-      }))
+      })
+    )
   }
 
-  it.effect("generated values inside each other come back the same", () =>
+  shared.effect("generated values inside each other come back the same", () =>
     Effect.gen(function* () {
       for (let seed = 0; seed < 200; seed++) {
         const value = nested(makeRandom(seed), 4)
         same(yield* sent(value), value, `seed ${seed}`)
       }
-    }))
+    })
+  )
 
-  it.effect("Python sees each value as itself", () =>
+  shared.effect("Python sees each value as itself", () =>
     Effect.gen(function* () {
       const expected: ReadonlyArray<readonly [unknown, string, string]> = [
         [undefined, "NoneType", "None"],
@@ -96,7 +114,14 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
         [[1, undefined], "list", "[1, None]"],
         [Tuple.make(1, "a"), "tuple", "(1, 'a')"],
         [{ a: 1, b: undefined }, "dict", "{'a': 1, 'b': None}"],
-        [new Map<unknown, unknown>([[1, "a"], ["b", 2]]), "dict", "{1: 'a', 'b': 2}"],
+        [
+          new Map<unknown, unknown>([
+            [1, "a"],
+            ["b", 2]
+          ]),
+          "dict",
+          "{1: 'a', 'b': 2}"
+        ],
         [new Set([1]), "set", "{1}"],
         [new Complex(1, -2), "complex", "(1-2j)"],
         [BigDecimal.make(110n, 2), "Decimal", "Decimal('1.10')"],
@@ -108,14 +133,24 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
         [Duration.micros(1_500_001n), "timedelta", "datetime.timedelta(seconds=1, microseconds=500001)"]
       ]
       for (const [value, type, repr] of expected) assert.deepStrictEqual(yield* facts(value), [type, repr])
-    }))
+    })
+  )
 
   const expectations: Readonly<Record<string, unknown>> = {
     none: null,
     booleans: [true, false],
     text: ["", "蛇", "\0", "a\nb", "\ud800 alone \udc00", "😀"],
     small_ints: [0, -1, 2 ** 31, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER],
-    large_ints: [2n ** 53n, 2n ** 53n + 1n, -(2n ** 53n) - 1n, 2n ** 63n, 2n ** 64n - 1n, 2n ** 64n, -(2n ** 63n) - 1n, 10n ** 50n],
+    large_ints: [
+      2n ** 53n,
+      2n ** 53n + 1n,
+      -(2n ** 53n) - 1n,
+      2n ** 63n,
+      2n ** 64n - 1n,
+      2n ** 64n,
+      -(2n ** 63n) - 1n,
+      10n ** 50n
+    ],
     floats: [0.5, -0, 5, NaN, Infinity, -Infinity, 5e-324, Number.MAX_VALUE],
     bytes: [new Uint8Array(), new Uint8Array([0, 255]), new Uint8Array([97, 98]), new Uint8Array([97, 99, 101])],
     lists: [[], [1, [2, [3]]]],
@@ -123,9 +158,15 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
     dicts: [{}, { b: 1, a: 2, "": 3 }, { constructor: 1 }],
     odd_keys: [
       new Map([[1, "one"]]),
-      new Map<unknown, unknown>([["1", "a"], [1, "b"]]),
+      new Map<unknown, unknown>([
+        ["1", "a"],
+        [1, "b"]
+      ]),
       new Map([[Tuple.make(1, 2), "tuple"]]),
-      new Map<unknown, unknown>([[null, 0], [true, 1]]),
+      new Map<unknown, unknown>([
+        [null, 0],
+        [true, 1]
+      ]),
       new Map([["__proto__", 1]])
     ],
     sets: [new Set(), new Set([1]), new Set(["a"])],
@@ -140,14 +181,16 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
     enums: ["red", Tuple.make(1, 2), 3],
     dataclass: { x: 1, y: 2.5 },
     namedtuple: { left: 1, right: [2] },
-    subclasses: [{ b: 1, a: 2 }, { a: 2, b: 1 }]
+    subclasses: [
+      { b: 1, a: 2 },
+      { a: 2, b: 1 }
+    ]
   }
   for (const [name, expected] of Object.entries(expectations)) {
-    it.effect(`made in Python: ${name}`, () =>
-      Effect.map(made(name), (value) => same(value, expected, name)))
+    shared.effect(`made in Python: ${name}`, () => Effect.map(made(name), (value) => same(value, expected, name)))
   }
 
-  it.effect("made in Python: instants keep their microseconds and their zone", () =>
+  shared.effect("made in Python: instants keep their microseconds and their zone", () =>
     Effect.gen(function* () {
       const instant = (value: unknown): DateTime.DateTime =>
         DateTime.isDateTime(value) ? value : assert.fail(`expected a DateTime, got ${String(value)}`)
@@ -158,9 +201,10 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
       const zone = instant(yield* made("zone"))
       assert.isTrue(zone._tag === "Zoned" && zone.zone._tag === "Named" && zone.zone.id === "Europe/Berlin")
       assert.strictEqual(zone.epochMilliseconds, Date.UTC(2024, 6, 1, 10))
-    }))
+    })
+  )
 
-  it.effect("schemas decode what crossed", () =>
+  shared.effect("schemas decode what crossed", () =>
     Effect.gen(function* () {
       const decoded = yield* Snakepit.call("values_made.make", {
         args: ["dataclass"],
@@ -173,25 +217,40 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
         ),
         4
       )
-    }))
+    })
+  )
 
   // ---- arrays and tables ---------------------------------------------------------------------------------------------
 
-  it.effect("numpy scalars are numbers, bigints and booleans", () =>
+  shared.effect("numpy scalars are numbers, bigints and booleans", () =>
     Effect.gen(function* () {
-      const scalar = (dtype: string, value: unknown) => Snakepit.call("values_made.numpy_scalar", { args: [dtype, value] })
+      const scalar = (dtype: string, value: unknown) =>
+        Snakepit.call("values_made.numpy_scalar", { args: [dtype, value] })
       assert.strictEqual(yield* scalar("int8", -5), -5)
       assert.strictEqual(yield* scalar("uint64", 2n ** 64n - 1n), 2n ** 64n - 1n)
       assert.strictEqual(yield* scalar("float32", 0.5), 0.5)
       assert.strictEqual(yield* scalar("float16", 1.5), 1.5)
       assert.strictEqual(yield* scalar("bool", 1), true)
-    }))
+    })
+  )
 
-  for (
-    const dtype of ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32",
-      "float64", "complex64", "complex128"]
-  ) {
-    it.effect(`arrays of ${dtype} cross both ways, of every shape`, () =>
+  for (const dtype of [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "complex128"
+  ]) {
+    shared.effect(`arrays of ${dtype} cross both ways, of every shape`, () =>
       Effect.gen(function* () {
         for (const shape of [[], [0], [3], [2, 3], [2, 0, 4], [1, 2, 3]]) {
           const array = yield* Snakepit.call("values_made.numpy_array", { args: [dtype, shape] })
@@ -204,10 +263,11 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
           assert.deepStrictEqual([type, back], ["ndarray", shape])
           assert.deepStrictEqual(toNotation(yield* sent(array)), toNotation(array))
         }
-      }))
+      })
+    )
   }
 
-  it.effect("an array of any strides arrives with its values in order", () =>
+  shared.effect("an array of any strides arrives with its values in order", () =>
     Effect.gen(function* () {
       const array = yield* Snakepit.call("values_made.numpy_strided")
       if (!Tensor.isTensor(array)) return assert.fail("expected a Tensor")
@@ -216,17 +276,22 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
         args: [array],
         success: Schema.Array(Schema.Any)
       })
-      assert.deepStrictEqual(values, [[5, 17], [2, 14]])
-    }))
+      assert.deepStrictEqual(values, [
+        [5, 17],
+        [2, 14]
+      ])
+    })
+  )
 
-  it.effect("a typed array arrives as an ndarray of its type", () =>
+  shared.effect("a typed array arrives as an ndarray of its type", () =>
     Effect.gen(function* () {
       const seen = yield* Snakepit.call("values_made.numpy_facts", { args: [new Float32Array([1, 2.5])] })
       assert.deepStrictEqual(seen, ["ndarray", "<f4", [2], [1, 2.5]])
-    }))
+    })
+  )
 
   for (const kind of ["pandas", "pyarrow"]) {
-    it.effect(`a ${kind} table arrives as a Table`, () =>
+    shared.effect(`a ${kind} table arrives as a Table`, () =>
       Effect.gen(function* () {
         const table = yield* Snakepit.call("values_made.frame", { args: [kind] })
         if (!Table.isTable(table)) return assert.fail(`expected a Table, got ${String(table)}`)
@@ -237,7 +302,8 @@ layer(pool(), { excludeTestServices: true })("Values", (it) => {
           success: Schema.Array(Schema.Any)
         })
         assert.deepStrictEqual([columns, rows], [["n", "s"], 3])
-      }))
+      })
+    )
   }
 })
 
@@ -264,5 +330,64 @@ describe("Values of users' own types", () => {
       yield* Snakepit.call("values_made.register_money")
       const doubled = yield* Snakepit.call("values_made.double_money", { args: [new Money(5, "EUR")] })
       assert.deepStrictEqual(doubled, new Money(10, "EUR"))
-    }).pipe(Effect.provide(pool()), Effect.provide(Adapters.layer(moneyAdapter))))
+    }).pipe(Effect.provide(pool()), Effect.provide(Adapters.layer(moneyAdapter)))
+  )
+
+  /** Takes money of one currency only. */
+  const pickyAdapter: ValueAdapter<Money> = {
+    ...moneyAdapter,
+    decode: (payload) => {
+      const money = moneyAdapter.decode(payload)
+      if (money.currency !== "EUR") throw new Error(`no ${money.currency} here`)
+      return money
+    }
+  }
+  const picky = <A, E>(program: Effect.Effect<A, E, Snakepit.Snakepit>) =>
+    Effect.andThen(Snakepit.call("values_made.register_money"), program).pipe(
+      Effect.provide(pool()),
+      Effect.provide(Adapters.layer(pickyAdapter))
+    )
+
+  it.live("a result that an adapter refuses is a DecodeError with its path, and the worker goes on", () =>
+    picky(
+      Effect.gen(function* () {
+        const error = yield* Effect.flip(Snakepit.call("values_made.wallet", { args: ["USD"] }))
+        if (error._tag !== "DecodeError") return assert.fail(error.message)
+        assert.strictEqual(error.path, "result.coins[0]")
+        assert.isTrue(error.mayHaveExecuted)
+        assert.include(error.message, "no USD here")
+        assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+      })
+    )
+  )
+
+  it.live("an item that an adapter refuses fails its stream, closes the generator, and frees the worker", () =>
+    picky(
+      Effect.scoped(
+        Effect.gen(function* () {
+          const file = path.join(yield* tempDirectory, "closed")
+          const seen: Array<unknown> = []
+          const error = yield* Snakepit.stream("values_made.endless_money", { args: [file] }).pipe(
+            Stream.runForEach((money) => Effect.sync(() => seen.push(money))),
+            Effect.flip
+          )
+          assert.deepStrictEqual(seen, [new Money(0, "EUR"), new Money(1, "EUR")])
+          assert.strictEqual(error._tag, "DecodeError")
+          assert.include(error.message, "no USD here")
+          assert.strictEqual(yield* waitForFile(file), "closed")
+          assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+        })
+      )
+    )
+  )
+
+  it.live("an argument of a callback that an adapter refuses fails the callback in Python", () =>
+    picky(
+      Effect.gen(function* () {
+        const caught = yield* Snakepit.call("values_made.pay", { args: [() => "paid", "USD"], success: Schema.String })
+        assert.include(caught, "no USD here")
+        assert.strictEqual(yield* Snakepit.call("values_made.pay", { args: [() => "paid", "EUR"] }), "paid")
+      })
+    )
+  )
 })

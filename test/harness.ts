@@ -19,7 +19,12 @@ export const workersFolder = path.join(import.meta.dirname, "workers")
 /** Options of a pool in a test: one worker that imports from `workers/`, unless the test says otherwise. */
 export type TestPool = PythonWorkerConfig.PythonPool
 
-const poolOf = (options: TestPool): TestPool => ({ size: 1, pythonPath: [workersFolder], progress: "silent", ...options })
+const poolOf = (options: TestPool): TestPool => ({
+  size: 1,
+  pythonPath: [workersFolder],
+  progress: "silent",
+  ...options
+})
 
 /** What workers log is kept out of the test report, unless the test gives a logger. */
 const quiet = Logger.layer([])
@@ -71,9 +76,10 @@ export const waitUntil = <E = never, R = never>(
 
 /** Waits until a file exists, and answers what stands in it. Python code says with a file that it has come somewhere. */
 export const waitForFile = (file: string) =>
-  Effect.as(waitUntil(`${path.basename(file)} exists`, () => fs.existsSync(file)), file).pipe(
-    Effect.map((found) => fs.readFileSync(found, "utf8"))
-  )
+  Effect.as(
+    waitUntil(`${path.basename(file)} exists`, () => fs.existsSync(file)),
+    file
+  ).pipe(Effect.map((found) => fs.readFileSync(found, "utf8")))
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Pools, seen from outside
@@ -102,7 +108,10 @@ export const waitForWorkers = (size: number, name?: string) =>
 
 /** Waits until nothing runs and nothing waits in a pool. */
 export const waitForIdle = (name?: string) =>
-  waitUntil("the pool is idle", Effect.map(statsOf(name), ({ busy, queued }) => busy === 0 && queued === 0))
+  waitUntil(
+    "the pool is idle",
+    Effect.map(statsOf(name), ({ busy, queued }) => busy === 0 && queued === 0)
+  )
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What happens to workers
@@ -113,7 +122,10 @@ export const kill = (pid: number, signal: NodeJS.Signals) => Effect.sync(() => v
 
 /** Stops a process without ending it. */
 export const freeze = (pid: number) =>
-  Effect.andThen(kill(pid, "SIGSTOP"), waitUntil(`process ${pid} is frozen`, () => stateOf(pid) === "T"))
+  Effect.andThen(
+    kill(pid, "SIGSTOP"),
+    waitUntil(`process ${pid} is frozen`, () => stateOf(pid) === "T")
+  )
 
 /** Lets a frozen process go on. */
 export const thaw = (pid: number) => kill(pid, "SIGCONT")
@@ -122,7 +134,8 @@ export const thaw = (pid: number) => kill(pid, "SIGCONT")
 export const cutWire = Snakepit.call("faults.cut_wire")
 
 /** Lets a worker write so many bytes to stdout or stderr, as fast as it can. */
-export const fill = (stream: "stdout" | "stderr", bytes: number) => Snakepit.call("printing.fill", { args: [stream, bytes] })
+export const fill = (stream: "stdout" | "stderr", bytes: number) =>
+  Snakepit.call("printing.fill", { args: [stream, bytes] })
 
 /** The state letter of a process in `/proc`; undefined when there is none. */
 export const stateOf = (pid: number): string | undefined => statOf(pid)?.[0]
@@ -149,7 +162,10 @@ export const isRunning = (pid: number): boolean => {
 
 /** The processes that this one has started and that still run. */
 export const children = (): ReadonlyArray<number> =>
-  fs.readdirSync("/proc").filter((name) => /^\d+$/.test(name) && statOf(name)?.[1] === String(process.pid)).map(Number)
+  fs
+    .readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && statOf(name)?.[1] === String(process.pid))
+    .map(Number)
     .filter(isRunning)
 
 /** The open descriptors of this process, and what they are. */
@@ -189,4 +205,5 @@ export const socketDirectory: Effect.Effect<string, never, Scope.Scope> = Effect
         if (before === undefined) delete process.env["XDG_RUNTIME_DIR"]
         else process.env["XDG_RUNTIME_DIR"] = before
       })
-  ))
+  )
+)

@@ -92,7 +92,10 @@ export class Wire {
 
   /** The text of the `Defect` that comes before the end of the connection. */
   get defect(): Effect.Effect<string> {
-    return Effect.map(this.take("a defect", ({ _tag }) => _tag === "Defect"), ({ defect }) => String(defect))
+    return Effect.map(
+      this.take("a defect", ({ _tag }) => _tag === "Defect"),
+      ({ defect }) => String(defect)
+    )
   }
 
   get end(): Effect.Effect<void> {
@@ -130,7 +133,8 @@ export const rawWorker = (options: BootOptions = {}): Effect.Effect<RawWorker, n
           env: { ...process.env, PYTHONPATH: source },
           stdio: ["ignore", "inherit", "pipe", "pipe"],
           detached: true
-        })),
+        })
+      ),
       (process) => Effect.sync(() => void process.kill("SIGKILL"))
     )
     let stderr = ""
@@ -199,4 +203,5 @@ export const request = (id: number, payload: Readonly<Record<string, unknown>>, 
 })
 
 /** A request for a function of the built-ins. */
-export const builtin = (id: number, name: string, ...args: ReadonlyArray<unknown>) => request(id, { function: name, args })
+export const builtin = (id: number, name: string, ...args: ReadonlyArray<unknown>) =>
+  request(id, { function: name, args })

@@ -32,27 +32,19 @@ class Trainer:
 
     def __init__(self) -> None:
         images, labels = load_digits(return_X_y=True)
-        split = train_test_split(
-            images / 16, labels, test_size=450, stratify=labels, random_state=7
-        )
+        split = train_test_split(images / 16, labels, test_size=450, stratify=labels, random_state=7)
         self.train_images, self.test_images, self.train_labels, self.test_labels = split
-        self.model = SGDClassifier(
-            loss="log_loss", learning_rate="constant", eta0=0.005, random_state=7
-        )
+        self.model = SGDClassifier(loss="log_loss", learning_rate="constant", eta0=0.005, random_state=7)
 
     def fit(self, epochs: int) -> Iterator[Epoch]:
         """Trains, and yields after every epoch."""
         for epoch in range(1, epochs + 1):
-            self.model.partial_fit(
-                self.train_images, self.train_labels, classes=np.arange(10)
-            )
+            self.model.partial_fit(self.train_images, self.train_labels, classes=np.arange(10))
             probabilities = self.model.predict_proba(self.test_images)
             yield {
                 "epoch": epoch,
                 "loss": float(log_loss(self.test_labels, probabilities)),
-                "accuracy": float(
-                    np.mean(probabilities.argmax(axis=1) == self.test_labels)
-                ),
+                "accuracy": float(np.mean(probabilities.argmax(axis=1) == self.test_labels)),
             }
 
     def parameters(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -67,9 +59,7 @@ class Trainer:
 class Classifier:
     """A trained model, made from its parameters."""
 
-    def __init__(
-        self, weights: NDArray[np.float64], biases: NDArray[np.float64]
-    ) -> None:
+    def __init__(self, weights: NDArray[np.float64], biases: NDArray[np.float64]) -> None:
         self.model = SGDClassifier()
         self.model.coef_, self.model.intercept_ = weights, biases
         self.model.classes_, self.model.n_features_in_ = np.arange(10), weights.shape[1]

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from package_path import ENVIRONMENT
 
+from package_path import ENVIRONMENT
 from snakepit_worker.fork_server import preload, thread_count
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forking is for Linux only")
@@ -39,7 +39,7 @@ class Client:
         boot.settimeout(10)
         self.boot = boot
         self._lines = boot.makefile("r", encoding="utf-8")
-        self.send({"preload": [], "python_path": [], "threads": 1, **options})
+        self.send({"preload": [], "python_path": [], "environment": {}, **options})
 
     def send(self, message: dict[str, Any]) -> None:
         """Writes one command."""
@@ -72,7 +72,7 @@ def boot(path: Path) -> dict[str, Any]:
         "token": "t",
         "worker": "w",
         "profile": "process",
-        "threads": 1,
+        "environment": {},
         "max_frame_bytes": 1024,
         "allow_private": False,
         "memory_limit_bytes": None,

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from package_path import ENVIRONMENT
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's part of it is Linux only")

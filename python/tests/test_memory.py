@@ -6,8 +6,8 @@ import subprocess
 import sys
 
 import pytest
-from package_path import ENVIRONMENT
 
+from package_path import ENVIRONMENT
 from snakepit_worker.memory import release_frames, resident_bytes, when_there_is_memory
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space this way")

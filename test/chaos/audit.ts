@@ -33,9 +33,12 @@ const endComplaint = ({ exit, kind }: Entry, faults: Faults): string | undefined
   }
   // its worker ended before this call of it had begun
   if (
-    error instanceof SnakepitError.SessionLost && kind.name === "session" && faults.counts.size > 0 &&
+    error instanceof SnakepitError.SessionLost &&
+    kind.name === "session" &&
+    faults.counts.size > 0 &&
     /its worker ended|its worker was replaced/.test(error.reason)
-  ) return undefined
+  )
+    return undefined
   switch (kind.intention._tag) {
     case "Succeeds":
       if (Exit.isSuccess(exit)) return undefined
@@ -59,7 +62,8 @@ const runsComplaint = ({ exit, kind }: Entry, runs: number): string | undefined 
   if (runs > 1 && !kind.idempotent) return `ran ${runs} times and is not idempotent`
   if (runs === 0 && Exit.isSuccess(exit)) return "succeeded without having run"
   const error = failureOf(exit)
-  const said = typeof error === "object" && error !== null && "mayHaveExecuted" in error && error.mayHaveExecuted === false
+  const said =
+    typeof error === "object" && error !== null && "mayHaveExecuted" in error && error.mayHaveExecuted === false
   return said && runs > 0 ? `ran, and its error says that it has not: ${String(error)}` : undefined
 }
 

@@ -26,7 +26,8 @@ export class Faults {
   explain(crash: CrashFacts): boolean {
     const known = this.classes.get(crash.worker)
     if (known === undefined) return false
-    const isUnknown = this.serverDeaths > 0 && crash.crash === "exit" && crash.exitCode === null && crash.signal === null
+    const isUnknown =
+      this.serverDeaths > 0 && crash.crash === "exit" && crash.exitCode === null && crash.signal === null
     return known.has(crash.crash) || isUnknown
   }
 }
@@ -46,7 +47,11 @@ const signals = [
 ] as const
 
 /** Does something to some process every so many milliseconds, until it is interrupted. */
-export const inject = (faults: Faults, random: Random, everyMillis: number): Effect.Effect<never, never, Snakepit.Snakepit> =>
+export const inject = (
+  faults: Faults,
+  random: Random,
+  everyMillis: number
+): Effect.Effect<never, never, Snakepit.Snakepit> =>
   Effect.gen(function* () {
     yield* Effect.sleep(random.between(0, 2 * everyMillis))
     const fault = random.weighted(signals)
@@ -66,8 +71,10 @@ const forkServers = (): ReadonlyArray<number> =>
   descendants(process.pid).filter((pid) => {
     try {
       // its workers have its command line too; its parent is this process
-      return fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("snakepit_worker.fork_server") &&
+      return (
+        fs.readFileSync(`/proc/${pid}/cmdline`, "latin1").includes("snakepit_worker.fork_server") &&
         new RegExp(`^PPid:\\s+${process.pid}$`, "m").test(fs.readFileSync(`/proc/${pid}/status`, "latin1"))
+      )
     } catch {
       return false // it ended meanwhile
     }

@@ -21,18 +21,22 @@ const print = (report: ChaosReport): void => {
   }
   rows("calls, by kind and end", report.outcomes)
   rows("faults", report.faults)
-  console.log(`\n${report.submitted} calls submitted, ${report.settled} settled, in ${report.seconds.toFixed(1)} s; ` +
-    `the heap grew by ${report.heapGrowthMegabytes.toFixed(1)} MB; seed ${report.options.seed}`)
+  console.log(
+    `\n${report.submitted} calls submitted, ${report.settled} settled, in ${report.seconds.toFixed(1)} s; ` +
+      `the heap grew by ${report.heapGrowthMegabytes.toFixed(1)} MB; seed ${report.options.seed}`
+  )
   for (const violation of report.violations) console.log(`WRONG: ${violation}`)
   console.log(report.violations.length === 0 ? "All promises held." : `${report.violations.length} promises broken.`)
 }
 
 const { values } = parseArgs({ options: { seed: { type: "string" }, calls: { type: "string" } } })
-const report = await Effect.runPromise(chaos({
-  seed: wholeNumber("seed", values.seed, 1 + Math.floor(Math.random() * 1_000_000)),
-  calls: wholeNumber("calls", values.calls, 10_000),
-  faultEveryMillis: 250,
-  deadlineMillis: 140_000
-}))
+const report = await Effect.runPromise(
+  chaos({
+    seed: wholeNumber("seed", values.seed, 1 + Math.floor(Math.random() * 1_000_000)),
+    calls: wholeNumber("calls", values.calls, 10_000),
+    faultEveryMillis: 250,
+    deadlineMillis: 140_000
+  })
+)
 print(report)
 process.exit(report.violations.length === 0 ? 0 : 1)

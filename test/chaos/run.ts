@@ -60,57 +60,64 @@ const common = {
 
 /** Runs, and answers what was found. */
 export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
-  Effect.scoped(Effect.gen(function* () {
-    const folder = yield* temporaryFolder
-    const sockets = path.join(folder, "sockets")
-    fs.mkdirSync(sockets)
-    yield* runtimeDirectory(sockets)
-    const layer = SnakepitNode.layer({
-      pools: {
-        forked: { ...common, size: sizes.forked, start: "fork", preload: ["chaos"] },
-        spawned: { ...common, size: sizes.spawned, start: "spawn" }
+  Effect.scoped(
+    Effect.gen(function* () {
+      const folder = yield* temporaryFolder
+      const sockets = path.join(folder, "sockets")
+      fs.mkdirSync(sockets)
+      yield* runtimeDirectory(sockets)
+      const layer = SnakepitNode.layer({
+        pools: {
+          forked: { ...common, size: sizes.forked, start: "fork", preload: ["chaos"] },
+          spawned: { ...common, size: sizes.spawned, start: "spawn" }
+        }
+      })
+      // once before, so that what is opened once in a process is not taken for a leak
+      yield* Effect.provide(Effect.void, layer)
+      const openBefore = descriptors()
+      const began = performance.now()
+      const faults = new Faults()
+      const violations: Array<string> = []
+      const ledger = path.join(folder, "ledger")
+      fs.writeFileSync(ledger, "")
+      const state: State = { submitted: 0, entries: [], heapAfterStart: 0, heapAtRest: 0 }
+
+      yield* Effect.gen(function* () {
+        yield* load(options, ledger, faults, state, violations)
+        yield* backToSize(violations)
+        collectGarbage()
+        state.heapAtRest = heapMegabytes()
+      }).pipe(Effect.provide(layer))
+
+      const heapGrowthMegabytes = state.heapAtRest - state.heapAfterStart
+      if (heapGrowthMegabytes > maxHeapGrowthMegabytes) {
+        violations.push(
+          `the heap grew by ${heapGrowthMegabytes.toFixed(1)} MB; expected at most ${maxHeapGrowthMegabytes}`
+        )
+      }
+      yield* untilEmpty(() => descendants(process.pid).map((pid) => `process ${pid} is left`), violations)
+      yield* untilEmpty(() => fs.readdirSync(sockets).map((name) => `file ${name} is left`), violations)
+      yield* untilEmpty(
+        () =>
+          descriptors().length > openBefore.length
+            ? [`descriptors: ${openBefore.join()} became ${descriptors().join()}`]
+            : [],
+        violations
+      )
+      registerCrashes(state.entries, faults)
+      violations.push(...audit(state.entries, ledger, faults))
+      return {
+        options,
+        seconds: (performance.now() - began) / 1000,
+        submitted: state.submitted,
+        settled: state.entries.length,
+        outcomes: tally(state.entries),
+        faults: faults.counts,
+        heapGrowthMegabytes,
+        violations
       }
     })
-    // once before, so that what is opened once in a process is not taken for a leak
-    yield* Effect.provide(Effect.void, layer)
-    const openBefore = descriptors()
-    const began = performance.now()
-    const faults = new Faults()
-    const violations: Array<string> = []
-    const ledger = path.join(folder, "ledger")
-    fs.writeFileSync(ledger, "")
-    const state: State = { submitted: 0, entries: [], heapAfterStart: 0, heapAtRest: 0 }
-
-    yield* Effect.gen(function* () {
-      yield* load(options, ledger, faults, state, violations)
-      yield* backToSize(violations)
-      collectGarbage()
-      state.heapAtRest = heapMegabytes()
-    }).pipe(Effect.provide(layer))
-
-    const heapGrowthMegabytes = state.heapAtRest - state.heapAfterStart
-    if (heapGrowthMegabytes > maxHeapGrowthMegabytes) {
-      violations.push(`the heap grew by ${heapGrowthMegabytes.toFixed(1)} MB; expected at most ${maxHeapGrowthMegabytes}`)
-    }
-    yield* untilEmpty(() => descendants(process.pid).map((pid) => `process ${pid} is left`), violations)
-    yield* untilEmpty(() => fs.readdirSync(sockets).map((name) => `file ${name} is left`), violations)
-    yield* untilEmpty(
-      () => descriptors().length > openBefore.length ? [`descriptors: ${openBefore.join()} became ${descriptors().join()}`] : [],
-      violations
-    )
-    registerCrashes(state.entries, faults)
-    violations.push(...audit(state.entries, ledger, faults))
-    return {
-      options,
-      seconds: (performance.now() - began) / 1000,
-      submitted: state.submitted,
-      settled: state.entries.length,
-      outcomes: tally(state.entries),
-      faults: faults.counts,
-      heapGrowthMegabytes,
-      violations
-    }
-  })).pipe(Effect.orDie, Effect.provide(Logger.layer([])))
+  ).pipe(Effect.orDie, Effect.provide(Logger.layer([])))
 
 interface State {
   submitted: number
@@ -141,14 +148,16 @@ const load = (options: ChaosOptions, ledger: string, faults: Faults, state: Stat
         state.entries.push({ id, kind, exit })
       }
     })
-    yield* Effect.all(Array.from({ length: callers }, () => caller), { concurrency: callers, discard: true }).pipe(
-      Effect.timeoutOption(options.deadlineMillis)
-    )
+    yield* Effect.all(
+      Array.from({ length: callers }, () => caller),
+      { concurrency: callers, discard: true }
+    ).pipe(Effect.timeoutOption(options.deadlineMillis))
     yield* Fiber.interrupt(injector)
     if (state.entries.length < state.submitted) {
       violations.push(`${state.submitted} calls were submitted, ${state.entries.length} settled`)
     }
-    if (state.submitted < options.calls) violations.push(`${state.submitted} of ${options.calls} calls in the time given`)
+    if (state.submitted < options.calls)
+      violations.push(`${state.submitted} of ${options.calls} calls in the time given`)
   })
 
 /** An error whose stack nobody has read keeps alive what the functions on it ran on, which would look like a leak here. */
@@ -164,8 +173,9 @@ const backToSize = (violations: Array<string>) =>
   Effect.gen(function* () {
     const deadline = performance.now() + settleMillis
     while (true) {
-      const wrong = (yield* Snakepit.stats).filter((stats) =>
-        stats.workers.length !== stats.size || stats.idle !== stats.size || stats.queued > 0 || stats.sessions > 0
+      const wrong = (yield* Snakepit.stats).filter(
+        (stats) =>
+          stats.workers.length !== stats.size || stats.idle !== stats.size || stats.queued > 0 || stats.sessions > 0
       )
       if (wrong.length === 0) return
       if (performance.now() > deadline) {
@@ -205,7 +215,7 @@ const tally = (entries: ReadonlyArray<Entry>): ReadonlyMap<string, number> => {
     const key = `${entry.kind.name}: ${outcomeOf(entry)}`
     counts.set(key, (counts.get(key) ?? 0) + 1)
   }
-  return new Map([...counts].sort(([a], [b]) => a < b ? -1 : 1))
+  return new Map([...counts].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** Waits until nothing is found, and reports what still is after a while. */

@@ -35,8 +35,10 @@ export interface Kind {
 
 const succeeds: Intention = { _tag: "Succeeds" }
 
-const expect = <A>(expected: A) => (actual: A): Effect.Effect<void, string> =>
-  actual === expected ? Effect.void : Effect.fail(`wrong answer: expected ${String(expected)}, got ${String(actual)}`)
+const expect =
+  <A>(expected: A) =>
+  (actual: A): Effect.Effect<void, string> =>
+    actual === expected ? Effect.void : Effect.fail(`wrong answer: expected ${String(expected)}, got ${String(actual)}`)
 
 const callOf = (target: string, { id, ledger, pool }: Assignment, more: ReadonlyArray<unknown>, idempotent: boolean) =>
   Snakepit.call(target, { args: [ledger, id, ...more], success: Schema.Number, pool, idempotent })
@@ -46,7 +48,8 @@ const timed = (name: string, weight: number, idempotent: boolean, from: number, 
   weight,
   idempotent,
   intention: succeeds,
-  run: (given) => Effect.flatMap(callOf("chaos.run", given, [given.random.between(from, to)], idempotent), expect(given.id))
+  run: (given) =>
+    Effect.flatMap(callOf("chaos.run", given, [given.random.between(from, to)], idempotent), expect(given.id))
 })
 
 const fault = (name: string, weight: number, crash: string): Kind => ({
@@ -90,11 +93,13 @@ export const kinds: ReadonlyArray<Kind> = [
     idempotent: false,
     intention: succeeds,
     run: ({ id, ledger, pool }) =>
-      Effect.scoped(Effect.gen(function* () {
-        const session = yield* Snakepit.session({ pool })
-        const counter = yield* session.construct("chaos.Counter")
-        yield* Effect.flatMap(counter.call("increment", { args: [ledger, id], success: Schema.Number }), expect(1))
-      }))
+      Effect.scoped(
+        Effect.gen(function* () {
+          const session = yield* Snakepit.session({ pool })
+          const counter = yield* session.construct("chaos.Counter")
+          yield* Effect.flatMap(counter.call("increment", { args: [ledger, id], success: Schema.Number }), expect(1))
+        })
+      )
   },
   {
     name: "callback",

@@ -47,8 +47,7 @@ def stubborn(file):
 
 
 def fails_after(items):
-    for number in range(items):
-        yield number
+    yield from range(items)
     raise ValueError(f"failed after {items}")
 
 
@@ -101,8 +100,7 @@ class Trainer:
 
 def with_bad_item(at):
     """An item in the middle that cannot cross."""
-    for number in range(at):
-        yield number
+    yield from range(at)
     yield object()
 
 

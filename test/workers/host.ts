@@ -14,4 +14,6 @@ const program = Effect.gen(function* () {
   yield* Snakepit.call("time.sleep", { args: [3600] })
 })
 
-await Effect.runPromise(Effect.provide(program, SnakepitNode.layer({ pools: { default: { size: 2, progress: "silent" } } })))
+await Effect.runPromise(
+  Effect.provide(program, SnakepitNode.layer({ pools: { default: { size: 2, progress: "silent" } } }))
+)

@@ -7,8 +7,9 @@ import subprocess
 import threading
 import time
 
-import snakepit_worker
 from meeting import touch
+
+import snakepit_worker
 
 
 def sleeps(folder):

@@ -121,8 +121,36 @@ class Money:
 def register_money():
     from snakepit_worker import adapters
 
-    adapters.register("test/money", Money, lambda money: [money.amount, money.currency], lambda payload: Money(*payload))
+    adapters.register(
+        "test/money", Money, lambda money: [money.amount, money.currency], lambda payload: Money(*payload)
+    )
 
 
 def double_money(money):
     return Money(money.amount * 2, money.currency)
+
+
+def wallet(currency):
+    return {"coins": [Money(1, currency)]}
+
+
+def endless_money(file):
+    """Good money twice, then bad money for ever."""
+    from meeting import touch
+
+    try:
+        yield Money(0, "EUR")
+        yield Money(1, "EUR")
+        while True:
+            yield Money(2, "USD")
+    finally:
+        touch(file, "closed")
+
+
+def pay(function, currency):
+    from snakepit_worker import CallbackError
+
+    try:
+        return function(Money(1, currency))
+    except CallbackError as error:
+        return str(error)

@@ -90,7 +90,5 @@ export interface Call extends Invocation {
 /** Splits `"numpy.linalg.solve"` into the module `numpy.linalg` and the path `solve`; a bare name is a built-in. */
 export const splitTarget = (target: string): { readonly module: string; readonly path: string } => {
   const dot = target.lastIndexOf(".")
-  return dot < 0
-    ? { module: "builtins", path: target }
-    : { module: target.slice(0, dot), path: target.slice(dot + 1) }
+  return dot < 0 ? { module: "builtins", path: target } : { module: target.slice(0, dot), path: target.slice(dot + 1) }
 }

@@ -5,6 +5,7 @@
  * Effects. `Snakepit.ts` holds the pools of a program.
  */
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -15,7 +16,7 @@ import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
-import type * as Tracer from "effect/Tracer"
+import * as Tracer from "effect/Tracer"
 import type { Call, CallOptions, Invocation, TraceParent } from "./Call.ts"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as Health from "./Health.ts"
@@ -29,7 +30,7 @@ import { CallTicket, StreamTicket, type Timings } from "./internal/tickets.ts"
 import type { PoolOptions } from "./PoolConfig.ts"
 import type { Handle } from "./PyRef.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import { CallTimeout, PoolUnhealthy, type SessionLimit, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
+import { CallTimeout, PoolUnhealthy, type SnakepitError, WorkerStartError } from "./SnakepitError.ts"
 import type { ToolRegistration } from "./Worker.ts"
 import { WorkerSpawner } from "./WorkerSpawner.ts"
 
@@ -40,8 +41,9 @@ export interface WorkerStats {
   /** Calls it was given since it started, and how many of them failed. */
   readonly requests: number
   readonly errors: number
-  /** Calls it has now. */
+  /** Calls it has now, and calls of its sessions that wait for it. */
   readonly inFlight: number
+  readonly queued: number
   readonly sessions: number
   readonly state: "idle" | "busy" | "closing"
 }
@@ -82,7 +84,7 @@ export interface Pool {
     decode: Decode<A, R>
   ) => Effect.Effect<A, SnakepitError, R>
   readonly stream: (invocation: Invocation, options: RunOptions) => Stream.Stream<unknown, SnakepitError>
-  readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SessionLimit | SnakepitError>
+  readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SnakepitError>
   readonly closeSession: (session: Placement) => Effect.Effect<void>
   readonly stats: Effect.Effect<PoolStats>
   readonly health: Effect.Effect<Health.PoolHealth>
@@ -101,16 +103,17 @@ export const make = (
   options: PoolOptions,
   deadlines: Deadlines
 ): Effect.Effect<Pool, WorkerStartError, Scope.Scope | WorkerSpawner> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const spawner = yield* WorkerSpawner
     const dispatcher = new Dispatcher(options, deadlines)
     const barrier = options.crashBarrier
     const crashes = new CrashHistory()
     const changes = yield* PubSub.sliding<void>(1)
     const device = options.backend["device"]
-    const breaker = options.circuitBreaker === undefined
-      ? undefined
-      : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
+    const breaker =
+      options.circuitBreaker === undefined
+        ? undefined
+        : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
     const sessions = new Sessions(options, dispatcher)
     let spawned = 0
 
@@ -122,8 +125,14 @@ export const make = (
 
     // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
-      Effect.gen(function*() {
-        const worker = yield* spawner.spawn({ pool: options.name, worker: `${options.name}-${spawned++}`, options })
+      Effect.gen(function* () {
+        const name = `${options.name}-${spawned++}`
+        const worker = yield* Effect.catchDefect(
+          spawner.spawn({ pool: options.name, worker: name, options }),
+          // whatever goes wrong, this slot tries again: a defect must not end its supervision
+          (defect) =>
+            Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
+        )
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         PubSub.publishUnsafe(changes, undefined)
@@ -149,8 +158,11 @@ export const make = (
           stderr: member.crash?.stderr ?? [],
           at: yield* Clock.currentTimeMillis
         })
-        if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN)) return outcome
-        yield* Effect.logWarning(`its place stays empty for ${barrier.taintDuration} ms, as exit code ${end.exitCode} asks`)
+        if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN))
+          return outcome
+        yield* Effect.ignoreCause(
+          Effect.logWarning(`its place stays empty for ${barrier.taintDuration} ms, as exit code ${end.exitCode} asks`)
+        )
         yield* Effect.sleep(barrier.taintDuration)
         return outcome
       }).pipe(Effect.scoped)
@@ -158,15 +170,15 @@ export const make = (
     // Replaces a worker that works, when it asks for it: the replacement is ready before this one takes no more calls. One
     // worker of the pool at a time, so that workers of one age do not all leave at once.
     const recycle = (member: Member, slot: Slot): Effect.Effect<undefined> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const reason = yield* Effect.raceFirst(member.worker.worn ?? Effect.never, tainted(member))
-        yield* Effect.gen(function*() {
+        yield* Effect.gen(function* () {
           slot.isHandedOver = true
           const ready = yield* Latch.make(false)
           yield* Effect.forkIn(keepFilled(0, ready.open), workers)
           yield* ready.await
         }).pipe(recycling.withPermit)
-        yield* Effect.logInfo(`worker ${member.worker.id} is replaced: ${reason}`)
+        yield* Effect.ignoreCause(Effect.logInfo(`worker ${member.worker.id} is replaced: ${reason}`))
         member.retiring = true
         // Its sessions have as long to finish as when the pool closes; its running calls have as long as they take.
         yield* until(() => member.sessions === 0 && member.inFlight.size === 0).pipe(
@@ -187,7 +199,7 @@ export const make = (
     // Keeps one slot of the pool filled. A worker that did its work before it ended is replaced at once; one that did not is
     // replaced after a delay that grows, and so is any when workers end too often.
     const keepFilled = (failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
         const delay = restarts.delay(failures)
         if (restarts.tooMany) {
           const error = new PoolUnhealthy({ pool: options.name, ...restarts.summary })
@@ -206,7 +218,7 @@ export const make = (
     const goOn = (outcome: Outcome, failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
       outcome === "replaced" ? Effect.void : keepFilled(outcome === "worked" ? 0 : failures + 1, onReady)
 
-    const first = Effect.gen(function*() {
+    const first = Effect.gen(function* () {
       const ready = yield* Latch.make(false)
       const fiber = yield* Effect.forkIn(
         Effect.flatMap(life(ready.open), (outcome) => goOn(outcome, 0, Effect.void)),
@@ -214,7 +226,10 @@ export const make = (
       )
       yield* Effect.raceFirst(ready.await, joinFailure(fiber))
     })
-    yield* Effect.all(Array.from({ length: options.size }, () => first), { concurrency: startConcurrency, discard: true })
+    yield* Effect.all(
+      Array.from({ length: options.size }, () => first),
+      { concurrency: startConcurrency, discard: true }
+    )
 
     // Registered last, so it runs first when the scope closes: drain, then `workers` closes.
     yield* Effect.addFinalizer(() => drain(dispatcher, options.drainTimeout))
@@ -223,7 +238,7 @@ export const make = (
     const makeCall = (
       invocation: Invocation,
       given: RunOptions,
-      fiber: Fiber.Fiber<unknown, unknown>,
+      context: Context.Context<never>,
       trace: TraceParent | undefined,
       timeoutMillis: number | undefined
     ): Call => ({
@@ -240,7 +255,7 @@ export const make = (
       session: given.session?.id,
       deadline: timeoutMillis === undefined ? undefined : Date.now() + timeoutMillis,
       trace,
-      context: fiber.context,
+      context,
       makeRef: given.makeRef
     })
 
@@ -254,13 +269,13 @@ export const make = (
       invocation: Invocation,
       given: RunOptions,
       decode: Decode<A, R>,
-      fiber: Fiber.Fiber<unknown, unknown>,
+      context: Context.Context<never>,
       trace: TraceParent | undefined,
       onSettled: ((timings: Timings) => void) | undefined
     ): Effect.Effect<A, SnakepitError, R> =>
       Effect.callback((resume) => {
         const timeout = timeoutOf(given)
-        const call = makeCall(invocation, given, fiber, trace, timeout)
+        const call = makeCall(invocation, given, context, trace, timeout)
         const ticket = new CallTicket(dispatcher, call, timeout, decode, resume, onSettled)
         if (given.session === undefined) dispatcher.submit(ticket)
         else sessions.submit(given.session, ticket)
@@ -270,27 +285,29 @@ export const make = (
     const once: Pool["run"] = (invocation, given, decode) =>
       Effect.withFiber((fiber) => {
         if (fiber.cache.tracer === undefined) {
-          return execute(invocation, given, decode, fiber, parentOf(fiber), undefined)
+          return execute(invocation, given, decode, fiber.context, parentOf(fiber), undefined)
         }
         // the span is opened here, and its parent-to-be for Python with it; `useSpan` ends it with the effect's exit
-        return Effect.useSpan("snakepit.call", { attributes: attributesOf(invocation, given), kind: "client" }, (span) =>
-          execute(invocation, given, decode, fiber, traceOf(span), (timings) => annotate(span, timings)))
+        return Effect.useSpan(
+          "snakepit.call",
+          { attributes: attributesOf(invocation, given), kind: "client" },
+          (span) =>
+            execute(invocation, given, decode, within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
+        )
       })
 
     // Policies stand around the call, and cost nothing where there are none. The breaker sees one outcome for all retries.
     const run: Pool["run"] = (invocation, given, decode) => {
-      const call = given.retry === undefined
-        ? once(invocation, given, decode)
-        : Effect.provideService(
-          retrying(
-            given.retry,
-            timeoutOf(given),
-            invocation.target,
-            (left) => once(invocation, { ...given, ...left }, decode)
-          ),
-          RetryPolicy.Idempotent,
-          given.idempotent === true
-        )
+      const call =
+        given.retry === undefined
+          ? once(invocation, given, decode)
+          : Effect.provideService(
+              retrying(given.retry, timeoutOf(given), invocation.target, (left) =>
+                once(invocation, { ...given, ...left }, decode)
+              ),
+              RetryPolicy.Idempotent,
+              given.idempotent === true
+            )
       return breaker === undefined ? call : breaker.guard(call)
     }
 
@@ -300,32 +317,38 @@ export const make = (
         : Stream.unwrap(Effect.as(breaker.check, streamOnce(invocation, given)))
 
     const streamOnce: Pool["stream"] = (invocation, given) =>
-      Stream.fromPull(Effect.withFiber((fiber) => {
-        const open = (trace: TraceParent | undefined, onSettled: ((timings: Timings) => void) | undefined) =>
-          Effect.map(
-            Effect.acquireRelease(
-              Effect.sync(() => {
-                const timeout = timeoutOf(given)
-                const ticket = new StreamTicket(
-                  dispatcher,
-                  makeCall(invocation, given, fiber, trace, timeout),
-                  timeout,
-                  onSettled
-                )
-                if (given.session === undefined) dispatcher.submit(ticket)
-                else sessions.submit(given.session, ticket)
-                return ticket
-              }),
-              (ticket) => Effect.sync(() => dispatcher.abandon(ticket))
-            ),
-            (ticket) => ticket.pull
+      Stream.fromPull(
+        Effect.withFiber((fiber) => {
+          const open = (
+            context: Context.Context<never>,
+            trace: TraceParent | undefined,
+            onSettled: ((timings: Timings) => void) | undefined
+          ) =>
+            Effect.map(
+              Effect.acquireRelease(
+                Effect.sync(() => {
+                  const timeout = timeoutOf(given)
+                  const ticket = new StreamTicket(
+                    dispatcher,
+                    makeCall(invocation, given, context, trace, timeout),
+                    timeout,
+                    onSettled
+                  )
+                  if (given.session === undefined) dispatcher.submit(ticket)
+                  else sessions.submit(given.session, ticket)
+                  return ticket
+                }),
+                (ticket) => Effect.sync(() => dispatcher.abandon(ticket))
+              ),
+              (ticket) => ticket.pull
+            )
+          if (fiber.cache.tracer === undefined) return open(fiber.context, parentOf(fiber), undefined)
+          return Effect.flatMap(
+            Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
+            (span) => open(within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
           )
-        if (fiber.cache.tracer === undefined) return open(parentOf(fiber), undefined)
-        return Effect.flatMap(
-          Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
-          (span) => open(traceOf(span), (timings) => annotate(span, timings))
-        )
-      })).pipe(Stream.scoped)
+        })
+      ).pipe(Stream.scoped)
 
     const attributesOf = (invocation: Invocation, given: RunOptions): Record<string, unknown> => ({
       "rpc.system": "snakepit",
@@ -336,11 +359,12 @@ export const make = (
       ...given.attributes
     })
 
-    const health = Effect.gen(function*() {
+    const health = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      const fatal = barrier.enabled && barrier.taintDeviceOnGpuFatal && typeof device === "string"
-        ? crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now).at(-1)
-        : undefined
+      const fatal =
+        barrier.enabled && barrier.taintDeviceOnGpuFatal && typeof device === "string"
+          ? crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now).at(-1)
+          : undefined
       return Health.judge({
         pool: options.name,
         workers: dispatcher.members.filter((member) => member.isOpen).length,
@@ -357,12 +381,7 @@ export const make = (
       options,
       run,
       stream,
-      // between the end of the last worker and its replacement there is none to stand on for a moment
-      openSession: (tools) =>
-        until(() => !dispatcher.isBetweenWorkers).pipe(
-          Effect.timeoutOption(options.queueTimeout),
-          Effect.andThen(Effect.suspend(() => sessions.open(tools)))
-        ),
+      openSession: (tools) => Effect.suspend(() => sessions.open(tools)),
       closeSession: (session) => Effect.sync(() => sessions.close(session)),
       stats: Effect.sync(() => statsOf(dispatcher, sessions)),
       health,
@@ -410,7 +429,7 @@ interface Slot {
 
 /** Waits for a condition of a worker that leaves. It is looked at now and then, so that no call pays for it. */
 const until = (condition: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => condition() ? Effect.void : Effect.andThen(Effect.sleep(10), until(condition)))
+  Effect.suspend(() => (condition() ? Effect.void : Effect.andThen(Effect.sleep(10), until(condition))))
 
 /** How many workers start at the same time: each is a process that imports Python modules. */
 const startConcurrency = 4
@@ -435,6 +454,10 @@ const parentOf = (fiber: Fiber.Fiber<unknown, unknown>): TraceParent | undefined
   return span === undefined ? undefined : traceOf(span)
 }
 
+/** The caller's context with the call's span in it: what Python calls back is part of the call. */
+const within = (fiber: Fiber.Fiber<unknown, unknown>, span: Tracer.Span): Context.Context<never> =>
+  Context.add(fiber.context, Tracer.ParentSpan, span)
+
 const traceOf = (span: Tracer.AnySpan): TraceParent => ({
   traceId: span.traceId,
   spanId: span.spanId,
@@ -454,6 +477,7 @@ const statsOf = (dispatcher: Dispatcher, sessions: Sessions): PoolStats => {
     requests: member.requests,
     errors: member.errors,
     inFlight: member.inFlight.size,
+    queued: member.waiting.size,
     sessions: member.sessions,
     state: !member.isOpen || member.retiring ? "closing" : member.inFlight.size > 0 ? "busy" : "idle"
   }))

@@ -119,6 +119,11 @@ export const resolve = (
   backendKeys: ReadonlyArray<string> = []
 ): Effect.Effect<PoolOptions, ConfigError> =>
   Effect.suspend(() => {
+    if (typeof input !== "object" || input === null || Array.isArray(input)) {
+      return Effect.fail(
+        new ConfigError({ key: `pools.${name}`, actual: show(input), expected: "an object of options" })
+      )
+    }
     const at = (key: string) => `pools.${name}.${key}`
     let failure: ConfigError | undefined
     const refuse = (key: string, value: unknown, expected: string) => {
@@ -136,10 +141,15 @@ export const resolve = (
       if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
         return Duration.toMillis(duration.value)
       }
-      refuse(key, value, "a finite duration that is not negative, like \"30 seconds\" or 500 (milliseconds)")
+      refuse(key, value, 'a finite duration that is not negative, like "30 seconds" or 500 (milliseconds)')
       return fallback
     }
-    const oneOf = <const A extends string>(key: string, value: A | undefined, fallback: A, all: ReadonlyArray<A>): A => {
+    const oneOf = <const A extends string>(
+      key: string,
+      value: A | undefined,
+      fallback: A,
+      all: ReadonlyArray<A>
+    ): A => {
       if (value === undefined) return fallback
       if (all.includes(value)) return value
       refuse(key, value, `one of ${all.map((a) => `"${a}"`).join(", ")}`)
@@ -155,7 +165,10 @@ export const resolve = (
     if (input.allowPrivate !== undefined && typeof input.allowPrivate !== "boolean") {
       refuse("allowPrivate", input.allowPrivate, "a boolean")
     }
-    if (input.tools !== undefined && !Array.isArray(input.tools)) refuse("tools", input.tools, "an array of tools")
+    const isTool = (tool: unknown) => typeof tool === "object" && tool !== null && "registration" in tool
+    if (input.tools !== undefined && !(Array.isArray(input.tools) && input.tools.every(isTool))) {
+      refuse("tools", input.tools, "an array of tools, made with Tool.make")
+    }
     const options: PoolOptions = {
       name,
       size: integer("size", input.size, cores(), 1),
@@ -172,9 +185,8 @@ export const resolve = (
       maxRestarts: integer("maxRestarts", input.maxRestarts, 10, 0),
       restartWindow: millis("restartWindow", input.restartWindow, 60_000),
       crashBarrier: CrashBarrier.read(reader, input.crashBarrier),
-      circuitBreaker: input.circuitBreaker === undefined
-        ? undefined
-        : CircuitBreaker.read(reader, input.circuitBreaker),
+      circuitBreaker:
+        input.circuitBreaker === undefined ? undefined : CircuitBreaker.read(reader, input.circuitBreaker),
       allowPrivate: input.allowPrivate ?? false,
       tools: input.tools ?? [],
       backend

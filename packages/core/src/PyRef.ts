@@ -57,9 +57,15 @@ export class PyRef {
   }
 
   /** Calls a method. */
-  call<A, R = never>(method: string, options: CallOptions & Arguments & Success<A, R>): Effect.Effect<A, SnakepitError, R>
+  call<A, R = never>(
+    method: string,
+    options: CallOptions & Arguments & Success<A, R>
+  ): Effect.Effect<A, SnakepitError, R>
   call(method: string, options?: CallOptions & Arguments): Effect.Effect<unknown, SnakepitError>
-  call(method: string, options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}): Effect.Effect<unknown, SnakepitError, unknown> {
+  call(
+    method: string,
+    options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
+  ): Effect.Effect<unknown, SnakepitError, unknown> {
     return this.invoker.invoke(this.on("method", method, options), options)
   }
 
@@ -69,16 +75,25 @@ export class PyRef {
   }
 
   /** Calls a method that answers a generator or iterable, and streams its values. */
-  stream<A, R = never>(method: string, options: CallOptions & Arguments & Success<A, R>): Stream.Stream<A, SnakepitError, R>
+  stream<A, R = never>(
+    method: string,
+    options: CallOptions & Arguments & Success<A, R>
+  ): Stream.Stream<A, SnakepitError, R>
   stream(method: string, options?: CallOptions & Arguments): Stream.Stream<unknown, SnakepitError>
-  stream(method: string, options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}): Stream.Stream<unknown, SnakepitError, unknown> {
+  stream(
+    method: string,
+    options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
+  ): Stream.Stream<unknown, SnakepitError, unknown> {
     return this.invoker.iterate({ ...this.on("method", method, options), stream: true }, options)
   }
 
   /** Reads an attribute. */
   get<A, R = never>(attribute: string, options: CallOptions & Success<A, R>): Effect.Effect<A, SnakepitError, R>
   get(attribute: string, options?: CallOptions): Effect.Effect<unknown, SnakepitError>
-  get(attribute: string, options: CallOptions & Partial<Success<unknown, unknown>> = {}): Effect.Effect<unknown, SnakepitError, unknown> {
+  get(
+    attribute: string,
+    options: CallOptions & Partial<Success<unknown, unknown>> = {}
+  ): Effect.Effect<unknown, SnakepitError, unknown> {
     return this.invoker.invoke(this.on("get_attr", attribute, {}), options)
   }
 
@@ -90,7 +105,10 @@ export class PyRef {
   /** Reads `object[key]`. */
   item<A, R = never>(key: unknown, options: CallOptions & Success<A, R>): Effect.Effect<A, SnakepitError, R>
   item(key: unknown, options?: CallOptions): Effect.Effect<unknown, SnakepitError>
-  item(key: unknown, options: CallOptions & Partial<Success<unknown, unknown>> = {}): Effect.Effect<unknown, SnakepitError, unknown> {
+  item(
+    key: unknown,
+    options: CallOptions & Partial<Success<unknown, unknown>> = {}
+  ): Effect.Effect<unknown, SnakepitError, unknown> {
     return this.invoker.invoke(this.on("item", "", { args: [key] }), options)
   }
 
@@ -102,22 +120,23 @@ export class PyRef {
   /** Iterates over the object. */
   iterate<A, R = never>(options: CallOptions & Success<A, R>): Stream.Stream<A, SnakepitError, R>
   iterate(options?: CallOptions): Stream.Stream<unknown, SnakepitError>
-  iterate(options: CallOptions & Partial<Success<unknown, unknown>> = {}): Stream.Stream<unknown, SnakepitError, unknown> {
+  iterate(
+    options: CallOptions & Partial<Success<unknown, unknown>> = {}
+  ): Stream.Stream<unknown, SnakepitError, unknown> {
     return this.invoker.iterate({ ...this.on("iterate", "", {}), stream: true }, options)
   }
 
   /**
    * Enters the object as a context manager (`with object as entered`) and answers what `__enter__` returned, as a ref. Leaving
-   * the scope calls `__exit__`, with the error's message when the scope ends in failure.
+   * the scope calls `__exit__`, with the error's message when the scope ends in failure. When `__exit__` itself raises, the
+   * scope dies of that exception, unless it was failing already.
    */
   enter(options: CallOptions = {}): Effect.Effect<PyRef, SnakepitError, Scope.Scope> {
-    return Effect.acquireRelease(
-      this.invoker.keep(this.on("enter", "", {}), options),
-      (_, exit) =>
-        Effect.ignore(this.run(
-          this.on("exit", "", { args: exit._tag === "Failure" ? [String(exit.cause)] : [] }),
-          {}
-        ))
+    return Effect.acquireRelease(this.invoker.keep(this.on("enter", "", {}), options), (_, exit) =>
+      this.run(this.on("exit", "", { args: exit._tag === "Failure" ? [String(exit.cause)] : [] }), {}).pipe(
+        // a finalizer has no error channel, and an `__exit__` that failed (a commit, say) must not pass for success
+        exit._tag === "Success" ? Effect.orDie : Effect.ignore
+      )
     )
   }
 

@@ -25,7 +25,10 @@ export class Session {
   }
 
   /** Calls a function in this session. */
-  call<A, R = never>(target: string, options: CallOptions & Arguments & Success<A, R>): Effect.Effect<A, SnakepitError, R>
+  call<A, R = never>(
+    target: string,
+    options: CallOptions & Arguments & Success<A, R>
+  ): Effect.Effect<A, SnakepitError, R>
   call(target: string, options?: CallOptions & Arguments): Effect.Effect<unknown, SnakepitError>
   call(
     target: string,
@@ -45,7 +48,10 @@ export class Session {
   }
 
   /** Calls a function that answers a generator or iterable, and streams its values. */
-  stream<A, R = never>(target: string, options: CallOptions & Arguments & Success<A, R>): Stream.Stream<A, SnakepitError, R>
+  stream<A, R = never>(
+    target: string,
+    options: CallOptions & Arguments & Success<A, R>
+  ): Stream.Stream<A, SnakepitError, R>
   stream(target: string, options?: CallOptions & Arguments): Stream.Stream<unknown, SnakepitError>
   stream(
     target: string,
@@ -99,7 +105,8 @@ const makeInvoker = (pool: Pool, placement: Placement): Invoker => {
       pool.run({ ...invocation, result: "ref" }, within(options), (value, root) =>
         isPyRef(value)
           ? Effect.succeed(value)
-          : Effect.fail(new DecodeError({ path: root, expected: "a ref", actual: typeof value }))),
+          : Effect.fail(new DecodeError({ path: root, expected: "a ref", actual: typeof value }))
+      ),
     release: (refs) =>
       Effect.sync(() => {
         if (placement.lost === undefined) placement.member.worker.release(placement.id, refs)

@@ -22,11 +22,14 @@ import type { AnyTool } from "./Tool.ts"
 import type { WorkerSpawner } from "./WorkerSpawner.ts"
 
 /** The pools of a program. */
-export class Snakepit extends Context.Service<Snakepit, {
-  /** The pool of a name; `default` when none is given. */
-  readonly pool: (name?: string) => Effect.Effect<Pool.Pool, PoolNotFound>
-  readonly pools: ReadonlyMap<string, Pool.Pool>
-}>()("@snakepit/core/Snakepit") {}
+export class Snakepit extends Context.Service<
+  Snakepit,
+  {
+    /** The pool of a name; `default` when none is given. */
+    readonly pool: (name?: string) => Effect.Effect<Pool.Pool, PoolNotFound>
+    readonly pools: ReadonlyMap<string, Pool.Pool>
+  }
+>()("@snakepit/core/Snakepit") {}
 
 /** Where a call outside of a session goes. */
 export interface PoolOption {
@@ -82,14 +85,13 @@ const invoke = (
 ): Effect.Effect<unknown, SnakepitError, unknown> => {
   const decode = decoderOf(options)
   return Effect.withFiber((fiber) => {
-    const pool = Context.getUnsafe(fiber.context, Snakepit).pools.get(options.pool ?? "default")
-    return pool === undefined ? failNotFound(options) : pool.run(invocation, options, decode)
+    const snakepit = Context.getUnsafe(fiber.context, Snakepit)
+    const pool = snakepit.pools.get(options.pool ?? "default")
+    if (pool !== undefined) return pool.run(invocation, options, decode)
+    // the service's own look-up says what is wrong with the name
+    return Effect.flatMap(snakepit.pool(options.pool), (found) => found.run(invocation, options, decode))
   })
 }
-
-const failNotFound = (options: PoolOption): Effect.Effect<never, PoolNotFound, Snakepit> =>
-  Effect.flatMap(Snakepit, (snakepit) =>
-    Effect.fail(new PoolNotFound({ pool: options.pool ?? "default", known: [...snakepit.pools.keys()] })))
 
 /**
  * Calls a Python function that answers a generator, an async generator or any iterable, and streams its values.
@@ -109,10 +111,11 @@ export function stream(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Stream.Stream<unknown, SnakepitError, unknown> {
-  return Stream.unwrap(Effect.map(
-    poolOf(options.pool),
-    (pool) => decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
-  ))
+  return Stream.unwrap(
+    Effect.map(poolOf(options.pool), (pool) =>
+      decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
+    )
+  )
 }
 
 /**
@@ -123,9 +126,11 @@ export function stream(
 export const session = (
   options: PoolOption & { readonly tools?: ReadonlyArray<AnyTool> | undefined } = {}
 ): Effect.Effect<Session, SnakepitError, Snakepit | Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const pool = yield* poolOf(options.pool)
-    const span = yield* Effect.makeSpanScoped("snakepit.session", { attributes: { "snakepit.pool": pool.options.name } })
+    const span = yield* Effect.makeSpanScoped("snakepit.session", {
+      attributes: { "snakepit.pool": pool.options.name }
+    })
     const tools = (options.tools ?? []).map((tool) => tool.registration)
     const placement = yield* Effect.acquireRelease(pool.openSession(tools), pool.closeSession)
     span.attribute("snakepit.session", placement.id)
@@ -140,7 +145,9 @@ export const stats: Effect.Effect<ReadonlyArray<Pool.PoolStats>, never, Snakepit
 )
 
 /** How well the pools are, each and all together; the rules stand in `Health.ts`. */
-export const health: Effect.Effect<Health.Health, never, Snakepit> = Effect.flatMap(Snakepit, (snakepit) => healthOf(snakepit))
+export const health: Effect.Effect<Health.Health, never, Snakepit> = Effect.flatMap(Snakepit, (snakepit) =>
+  healthOf(snakepit)
+)
 
 /** The health now, and then whenever a status, an alert or a circuit changes. What only time changes is seen within a second. */
 export const healthChanges: Stream.Stream<Health.Health, never, Snakepit> = Stream.unwrap(
@@ -150,7 +157,8 @@ export const healthChanges: Stream.Stream<Health.Health, never, Snakepit> = Stre
     }).pipe(
       Stream.mapEffect(() => healthOf(snakepit)),
       Stream.changesWith(Health.isSame)
-    ))
+    )
+  )
 )
 
 /** Crashes of workers of all pools within the last hour, oldest first; at most the latest 1000 of each pool. */
@@ -161,7 +169,8 @@ export const crashes = (
     Effect.map(
       Effect.forEach([...snakepit.pools.values()], (pool) => pool.crashes(filter)),
       (found) => found.flat().sort((one, other) => one.at - other.at)
-    ))
+    )
+  )
 
 /** Whether every pool can serve calls: for a readiness probe. Answer 200 when `ready`, else 503. */
 export const readiness: Effect.Effect<Health.Readiness, never, Snakepit> = Effect.map(health, Health.readiness)
@@ -173,7 +182,10 @@ export const liveness: Effect.Effect<Health.Liveness, never, Snakepit> = Effect.
 }))
 
 const healthOf = (snakepit: Snakepit["Service"]): Effect.Effect<Health.Health> =>
-  Effect.map(Effect.forEach([...snakepit.pools.values()], (pool) => pool.health), Health.summarize)
+  Effect.map(
+    Effect.forEach([...snakepit.pools.values()], (pool) => pool.health),
+    Health.summarize
+  )
 
 const poolOf = (name: string | undefined): Effect.Effect<Pool.Pool, PoolNotFound, Snakepit> =>
   Effect.flatMap(Snakepit, (snakepit) => snakepit.pool(name))
@@ -201,15 +213,14 @@ export const layer = (
 ): Layer.Layer<Snakepit, ConfigError | WorkerStartError, WorkerSpawner> =>
   Layer.effect(
     Snakepit,
-    Effect.gen(function*() {
+    Effect.gen(function* () {
       const deadlines = new Deadlines()
       for (const key of Object.keys(config)) {
         if (key === "pools") continue
         return yield* new ConfigError({ key, actual: "a value", expected: "a known key: pools" })
       }
-      const resolved = yield* Effect.forEach(
-        Object.entries(config.pools ?? { default: {} }),
-        ([name, input]) => PoolConfig.resolve(name, input, backend.keys)
+      const resolved = yield* Effect.forEach(Object.entries(config.pools ?? { default: {} }), ([name, input]) =>
+        PoolConfig.resolve(name, input, backend.keys)
       )
       // all of the configuration is checked before anything starts
       if (backend.validate !== undefined) yield* Effect.forEach(resolved, backend.validate, { discard: true })
@@ -248,7 +259,11 @@ export const layerTest = (
   targets: TestWorker.Targets,
   config: Config = {}
 ): Layer.Layer<Snakepit, ConfigError | WorkerStartError> => {
-  const pools = Object.entries(config.pools ?? { default: {} }).map(([name, input]) => [name, { size: 1, drainTimeout: 0, ...input }] as const)
+  const pools = Object.entries(config.pools ?? { default: {} }).map(
+    ([name, input]) => [name, { size: 1, drainTimeout: 0, ...input }] as const
+  )
   const backendKeys = pools.flatMap(([, input]) => Object.keys(input).filter((key) => !PoolConfig.keys.includes(key)))
-  return layer({ pools: Object.fromEntries(pools) }, { keys: backendKeys }).pipe(Layer.provide(TestWorker.layer(targets)))
+  return layer({ pools: Object.fromEntries(pools) }, { keys: backendKeys }).pipe(
+    Layer.provide(TestWorker.layer(targets))
+  )
 }

@@ -40,15 +40,15 @@ export class DecodeError extends Schema.TaggedError<DecodeError>("@snakepit/core
 }
 
 /** The call succeeded in Python, and its result has no form in TypeScript. */
-export class UnserializableResult
-  extends Schema.TaggedError<UnserializableResult>("@snakepit/core/UnserializableResult")("UnserializableResult", {
-    path: Schema.String,
-    pythonType: Schema.String,
-    repr: Schema.String,
-    reason: Schema.String,
-    mayHaveExecuted: Schema.Boolean.pipe(Schema.withConstructorDefault(Effect.succeed(true)))
-  })
-{
+export class UnserializableResult extends Schema.TaggedError<UnserializableResult>(
+  "@snakepit/core/UnserializableResult"
+)("UnserializableResult", {
+  path: Schema.String,
+  pythonType: Schema.String,
+  repr: Schema.String,
+  reason: Schema.String,
+  mayHaveExecuted: Schema.Boolean.pipe(Schema.withConstructorDefault(Effect.succeed(true)))
+}) {
   override get message() {
     return `${this.path} cannot cross to TypeScript: got ${this.pythonType} (${this.repr}). ${this.reason}`
   }
@@ -107,14 +107,15 @@ export class WorkerCrash extends Schema.TaggedError<WorkerCrash>("@snakepit/core
 }
 
 /** A worker did not come up. */
-export class WorkerStartError
-  extends Schema.TaggedError<WorkerStartError>("@snakepit/core/WorkerStartError")("WorkerStartError", {
+export class WorkerStartError extends Schema.TaggedError<WorkerStartError>("@snakepit/core/WorkerStartError")(
+  "WorkerStartError",
+  {
     pool: Schema.String,
     worker: Schema.String,
     reason: Schema.String,
     stderr: Schema.Array(Schema.String)
-  })
-{
+  }
+) {
   override get message() {
     const tail = this.stderr.length === 0 ? "" : `\n${this.stderr.join("\n")}`
     return `worker ${this.worker} of pool "${this.pool}" did not start: ${this.reason}${tail}`
@@ -140,8 +141,10 @@ export class PoisonCall extends Schema.TaggedError<PoisonCall>("@snakepit/core/P
 }) {
   override get message() {
     const history = this.crashes.map((mark) => `${mark.worker} (${mark.crash})`).join(", ")
-    return `${this.target} with these arguments killed ${this.crashes.length} workers and is not run again: ${history}. ` +
+    return (
+      `${this.target} with these arguments killed ${this.crashes.length} workers and is not run again: ${history}. ` +
       "Mend the Python code, or see `crashBarrier.poisonAfter`"
+    )
   }
 }
 
@@ -152,7 +155,8 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("@snakepit/core
   retryAfterMillis: Schema.Number
 }) {
   override get message() {
-    const when = this.retryAfterMillis > 0 ? `in ${Math.ceil(this.retryAfterMillis)} ms` : "when the probes that run have ended"
+    const when =
+      this.retryAfterMillis > 0 ? `in ${Math.ceil(this.retryAfterMillis)} ms` : "when the probes that run have ended"
     return `the circuit of "${this.pool}" is open: its last calls failed. The next one is let through ${when}`
   }
 }
@@ -190,8 +194,10 @@ export class PoolSaturated extends Schema.TaggedError<PoolSaturated>("@snakepit/
   limit: Schema.Int
 }) {
   override get message() {
-    return `pool "${this.pool}" is saturated: ${this.waiting} calls wait, at most ${this.limit} may. ` +
+    return (
+      `pool "${this.pool}" is saturated: ${this.waiting} calls wait, at most ${this.limit} may. ` +
       "Slow down, retry later, or raise `size` or `maxQueue`"
+    )
   }
 }
 
@@ -202,8 +208,10 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>("@snakepit/co
   queueTimeoutMillis: Schema.Number
 }) {
   override get message() {
-    return `${this.target} waited ${this.queueTimeoutMillis} ms for a worker of pool "${this.pool}" and got none. ` +
+    return (
+      `${this.target} waited ${this.queueTimeoutMillis} ms for a worker of pool "${this.pool}" and got none. ` +
       "Raise `size` or `queueTimeout`, or make the calls before it shorter"
+    )
   }
 }
 
@@ -224,8 +232,10 @@ export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>("@snakepit/
   windowMillis: Schema.Number
 }) {
   override get message() {
-    return `pool "${this.pool}" is unhealthy: its workers crashed ${this.crashes} times in ${this.windowMillis} ms. ` +
+    return (
+      `pool "${this.pool}" is unhealthy: its workers crashed ${this.crashes} times in ${this.windowMillis} ms. ` +
       "It goes on trying; see the crashes before this one for the cause"
+    )
   }
 }
 

@@ -18,6 +18,9 @@ export interface SpawnOptions {
 }
 
 /** Boots one worker; closing the scope ends it, gracefully first. */
-export class WorkerSpawner extends Context.Service<WorkerSpawner, {
-  readonly spawn: (options: SpawnOptions) => Effect.Effect<Worker, WorkerStartError, Scope.Scope>
-}>()("@snakepit/core/WorkerSpawner") {}
+export class WorkerSpawner extends Context.Service<
+  WorkerSpawner,
+  {
+    readonly spawn: (options: SpawnOptions) => Effect.Effect<Worker, WorkerStartError, Scope.Scope>
+  }
+>()("@snakepit/core/WorkerSpawner") {}

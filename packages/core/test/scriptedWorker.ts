@@ -116,7 +116,10 @@ export const scripted = (
         (worker) => Effect.sync(() => worker.close())
       )
   })
-  return { layer: Layer.provide(Snakepit.layer({ pools: { default: options } }, { keys: backendKeys }), spawner), workers }
+  return {
+    layer: Layer.provide(Snakepit.layer({ pools: { default: options } }, { keys: backendKeys }), spawner),
+    workers
+  }
 }
 
 /** Lets the test's clock run until the fiber has ended, and answers how. */

@@ -22,6 +22,7 @@ import * as Launch from "./internal/launch.ts"
 import type { Boot, OnLine, WorkerProcess } from "./internal/process.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import { describeEnd, spawnWorker } from "./internal/spawnedProcess.ts"
+import { Tail } from "./internal/stdio.ts"
 import { WorkerClient } from "./internal/workerClient.ts"
 import * as Interpreter from "./Interpreter.ts"
 import { Decoder, Encoder } from "./MessagePack.ts"
@@ -33,19 +34,21 @@ type Adapters = ConstructorParameters<typeof Encoder>[0]["adapters"]
 interface Kit {
   readonly options: PythonWorkerConfig.PythonOptions
   readonly launch: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+  /** What the fork server, where there is one, printed last to stderr: why it did not come up. */
+  readonly lastWords: () => ReadonlyArray<string>
 }
 
 /** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
 export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
   WorkerSpawner,
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const directory = yield* RuntimeDirectory.make()
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
     return WorkerSpawner.of({
       spawn: (wanted) =>
-        Effect.gen(function*() {
+        Effect.gen(function* () {
           let kit = kits.get(wanted.pool)
           if (kit === undefined) {
             kit = yield* Effect.cached(prepare(wanted, scope))
@@ -64,21 +67,22 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
 )
 
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
     const { progress, python, requirements } = options
-    const found = requirements === undefined
-      ? yield* Interpreter.find({ python })
-      : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
+    const found =
+      requirements === undefined
+        ? yield* Interpreter.find({ python })
+        : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
     const dependencies = yield* Environment.workerDependencies(found, { progress })
-    const interpreter = Launch.interpreter(wanted.options, options, found.path, dependencies)
-    const launch: Kit["launch"] = options.start === "fork"
-      ? yield* forkLaunch(wanted, options, interpreter, scope)
-      : (boot, onLine) => spawnWorker(interpreter, boot, onLine)
-    return { options, launch }
-  }).pipe(Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
-    startError(wanted, error.message, [])
-  ))
+    const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
+    if (options.start === "fork") return { options, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
+    return { options, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
+  }).pipe(
+    Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
+      startError(wanted, error.message, [])
+    )
+  )
 
 /** Forks workers from the pool's fork server, which is started when it is needed and not there. */
 const forkLaunch = (
@@ -86,34 +90,41 @@ const forkLaunch = (
   options: PythonWorkerConfig.PythonOptions,
   interpreter: Launch.Interpreter,
   scope: Scope.Scope
-): Effect.Effect<Kit["launch"]> =>
-  Effect.gen(function*() {
+): Effect.Effect<Pick<Kit, "launch" | "lastWords">> =>
+  Effect.gen(function* () {
     const one = yield* Semaphore.make(1)
     let current: { readonly server: ForkServer.ForkServer; readonly scope: Scope.Closeable } | undefined
     const pythonPath = options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder))
-    const server = Effect.gen(function*() {
+    const environment = Launch.threadLimits(interpreter)
+    let stderr = new Tail()
+    const server = Effect.gen(function* () {
       if (current !== undefined && current.server.isAlive()) return current.server
       if (current !== undefined) yield* Scope.close(current.scope, Exit.void)
       const own = yield* Scope.fork(scope)
       const log = yield* lineLogger({ pool: wanted.pool, worker: `${wanted.pool}-fork-server` })
+      stderr = new Tail()
       const made = yield* ForkServer.make(
         interpreter,
-        { preload: options.preload, pythonPath, threads: Launch.threadShare(wanted.options.size) },
-        log
+        { preload: options.preload, pythonPath, environment },
+        (stream, line) => {
+          if (stream === "stderr") stderr.add(line)
+          log(stream, line)
+        }
       ).pipe(
         Scope.provide(own),
-        Effect.onExit((exit) => Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void)
+        Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void))
       )
       current = { server: made, scope: own }
       return made
     }).pipe(one.withPermit)
-    return (boot, onLine) =>
+    const launch: Kit["launch"] = (boot, onLine) =>
       Effect.flatMap(server, (running) => running.fork(boot, onLine)).pipe(
         // what the dead one had bound is in the way of the next
         Effect.tapError(() => Effect.sync(() => fs.rmSync(boot.socket, { force: true }))),
         Effect.retry({ times: 2, while: (error) => typeof error !== "string" }),
-        Effect.mapError((error) => typeof error === "string" ? error : error.reason)
+        Effect.mapError((error) => (typeof error === "string" ? error : error.reason))
       )
+    return { launch, lastWords: () => (current === undefined || !current.server.isAlive() ? stderr.all : []) }
   })
 
 const startError = (
@@ -133,16 +144,16 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
 
 const start = (
   wanted: SpawnOptions,
-  { launch, options }: Kit,
+  { lastWords, launch, options }: Kit,
   directory: string,
   adapters: Adapters
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const log = yield* lineLogger({ pool: wanted.pool, worker: wanted.worker })
-    const last: Array<string> = []
+    const stderr = new Tail()
     const onLine: OnLine = (stream, line) => {
       // kept here too, for the error of a worker that never comes up
-      if (stream === "stderr") last.push(line)
+      if (stream === "stderr") stderr.add(line)
       log(stream, line)
     }
     const boot: Boot = {
@@ -164,7 +175,7 @@ const start = (
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
       }),
-      Effect.mapError((reason) => startError(wanted, reason, last.slice(-20)))
+      Effect.mapError((reason) => startError(wanted, reason, [...lastWords(), ...stderr.all]))
     )
     yield* Effect.addFinalizer(() => leave(client, options.stopTimeout))
     return client
@@ -210,8 +221,10 @@ const leave = (client: WorkerClient, timeoutMillis: number): Effect.Effect<void>
   Effect.sync(() => client.shutdown()).pipe(
     Effect.andThen(client.ended),
     Effect.timeoutOption(timeoutMillis),
-    Effect.andThen(Effect.suspend(() => {
-      client.kill("SIGKILL")
-      return client.ended
-    }))
+    Effect.andThen(
+      Effect.suspend(() => {
+        client.kill("SIGKILL")
+        return client.ended
+      })
+    )
   )

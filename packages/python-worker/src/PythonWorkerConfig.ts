@@ -154,7 +154,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
         return Duration.toMillis(duration.value)
       }
-      refuse(key, "a finite duration that is not negative, like \"2 seconds\" or 500 (milliseconds)")
+      refuse(key, 'a finite duration that is not negative, like "2 seconds" or 500 (milliseconds)')
       return fallback
     }
     const variables = (): Readonly<Record<string, string>> => {
@@ -176,14 +176,17 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
     const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
     if (
-      typeof maxFrameBytes !== "number" || !Number.isSafeInteger(maxFrameBytes) || maxFrameBytes < 1024 ||
+      typeof maxFrameBytes !== "number" ||
+      !Number.isSafeInteger(maxFrameBytes) ||
+      maxFrameBytes < 1024 ||
       maxFrameBytes > largestFrame
-    ) refuse("maxFrameBytes", `an integer from 1024 to ${largestFrame}`)
+    )
+      refuse("maxFrameBytes", `an integer from 1024 to ${largestFrame}`)
     const progress = given["progress"] ?? "terminal"
-    if (progress !== "terminal" && progress !== "silent") refuse("progress", "\"terminal\" or \"silent\"")
+    if (progress !== "terminal" && progress !== "silent") refuse("progress", '"terminal" or "silent"')
     const start = given["start"] ?? (process.platform === "linux" ? "fork" : "spawn")
-    if (start !== "fork" && start !== "spawn") refuse("start", "\"fork\" or \"spawn\"")
-    if (start === "fork" && process.platform !== "linux") refuse("start", "\"spawn\", since this is not Linux")
+    if (start !== "fork" && start !== "spawn") refuse("start", '"fork" or "spawn"')
+    if (start === "fork" && process.platform !== "linux") refuse("start", '"spawn", since this is not Linux')
     const resolved: PythonOptions = {
       python: text("python"),
       requirements: texts("requirements"),

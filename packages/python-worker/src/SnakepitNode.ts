@@ -21,4 +21,6 @@ export type Config = Snakepit.Config<PythonWorkerConfig.PythonPool>
 export const layer = (
   config: Config = {}
 ): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
-  Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve }).pipe(Layer.provide(PythonWorker.layer))
+  Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve }).pipe(
+    Layer.provide(PythonWorker.layer)
+  )

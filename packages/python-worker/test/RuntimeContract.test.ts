@@ -69,7 +69,8 @@ describe("RuntimeContract", () => {
         yield* call({ payload_version, function: "dict", kwargs: { bytes, big: 2n ** 70n, nothing: null } }),
         { bytes, big: 2n ** 70n, nothing: null }
       )
-    }))
+    })
+  )
 
   it.live("concurrent calls each get their own value", () =>
     Effect.gen(function* () {
@@ -79,7 +80,8 @@ describe("RuntimeContract", () => {
         concurrency: "unbounded"
       })
       assert.deepStrictEqual(values, numbers)
-    }))
+    })
+  )
 
   it.live("a Python exception is the typed failure of the call", () =>
     Effect.gen(function* () {
@@ -88,28 +90,35 @@ describe("RuntimeContract", () => {
       if (!("pythonType" in error && "cause" in error)) return assert.fail(JSON.stringify(error))
       assert.deepInclude(error, { _tag: "ValueError", pythonType: "ValueError", notes: ["first note", "second note"] })
       assert.strictEqual(error.cause?._tag, "KeyError")
-    }))
+    })
+  )
 
   it.live("a failure of the worker itself is typed too", () =>
     Effect.gen(function* () {
       const { call } = yield* connected
-      const unserializable = yield* Effect.flip(call({ payload_version, python_module: "plain", function: "unsendable" }))
+      const unserializable = yield* Effect.flip(
+        call({ payload_version, python_module: "plain", function: "unsendable" })
+      )
       assert.deepInclude(unserializable, { _tag: "UnserializableResult", path: "result.rows[1]" })
       const lost = yield* Effect.flip(call({ payload_version, class: "list", call_type: "class" }))
       assert.strictEqual(lost._tag, "SessionLost")
-    }))
+    })
+  )
 
   it.live("an interrupt reaches the running call, which leaves", () =>
     Effect.gen(function* () {
       const { call, seen } = yield* connected
       const folder = yield* tempDirectory
-      const running = yield* Effect.forkChild(call({ payload_version, python_module: "stopping", function: "asks", args: [folder] }))
+      const running = yield* Effect.forkChild(
+        call({ payload_version, python_module: "stopping", function: "asks", args: [folder] })
+      )
       yield* waitForFile(path.join(folder, "began"))
       yield* Fiber.interrupt(running)
       assert.strictEqual(yield* waitForFile(path.join(folder, "ended")), "asked")
       yield* waitUntil("the worker has ended the request", () => seen.some((message) => message._tag === "Exit"))
       assert.strictEqual(yield* call({ payload_version, function: "abs", args: [-1] }), 1)
-    }))
+    })
+  )
 
   it.live("an interrupt drops a call that has not begun", () =>
     Effect.gen(function* () {
@@ -117,7 +126,12 @@ describe("RuntimeContract", () => {
       const folder = yield* tempDirectory
       const go = path.join(folder, "go")
       const first = yield* Effect.forkChild(
-        call({ payload_version, python_module: "meeting", function: "until_file", args: [go, path.join(folder, "began")] })
+        call({
+          payload_version,
+          python_module: "meeting",
+          function: "until_file",
+          args: [go, path.join(folder, "began")]
+        })
       )
       yield* waitForFile(path.join(folder, "began"))
       const second = yield* Effect.forkChild(
@@ -128,8 +142,12 @@ describe("RuntimeContract", () => {
       yield* waitUntil("the worker has dropped it", () => seen.some((message) => message["started"] === false))
       yield* Effect.promise(() => import("node:fs/promises").then((fs) => fs.writeFile(go, "")))
       yield* Fiber.join(first)
-      assert.notInclude(yield* call({ payload_version, python_module: "os", function: "listdir", args: [folder] }), "ran")
-    }))
+      assert.notInclude(
+        yield* call({ payload_version, python_module: "os", function: "listdir", args: [folder] }),
+        "ran"
+      )
+    })
+  )
 
   it.live("an async def call is awaited, and cancelled by an interrupt", () =>
     Effect.gen(function* () {
@@ -139,45 +157,61 @@ describe("RuntimeContract", () => {
         yield* call({ payload_version, python_module: "meeting", function: "at_rendezvous", args: ["one", 1] }),
         1
       )
-      const waiting = yield* Effect.forkChild(call({ payload_version, python_module: "stopping", function: "waits", args: [folder] }))
+      const waiting = yield* Effect.forkChild(
+        call({ payload_version, python_module: "stopping", function: "waits", args: [folder] })
+      )
       yield* waitForFile(path.join(folder, "began"))
       yield* Fiber.interrupt(waiting)
       assert.strictEqual(yield* waitForFile(path.join(folder, "ended")), "cancelled")
-    }))
+    })
+  )
 
   it.live("a stream is longer than its window, acknowledged chunk by chunk", () =>
     Effect.gen(function* () {
       const { seen, stream } = yield* connected
       const values = yield* Stream.runCollect(stream({ payload_version, function: "range", args: [100] }))
-      assert.deepStrictEqual(values, Array.from({ length: 100 }, (_, index) => index))
+      assert.deepStrictEqual(
+        values,
+        Array.from({ length: 100 }, (_, index) => index)
+      )
       assert.strictEqual(seen.filter((message) => message._tag === "Chunk").length, 100)
-    }))
+    })
+  )
 
   it.live("a stream that fails does so after its values", () =>
     Effect.gen(function* () {
       const { stream } = yield* connected
       const values: Array<unknown> = []
-      const exit = yield* stream({ payload_version, python_module: "counting_up", function: "fails_after", args: [40] }).pipe(
+      const exit = yield* stream({
+        payload_version,
+        python_module: "counting_up",
+        function: "fails_after",
+        args: [40]
+      }).pipe(
         Stream.runForEach((value) => Effect.sync(() => values.push(value))),
         Effect.flip,
         Effect.exit
       )
       assert.strictEqual(values.length, 40)
       assert.isTrue(Exit.isSuccess(exit) && "_tag" in exit.value && exit.value._tag === "ValueError")
-    }))
+    })
+  )
 
   it.live("leaving a stream closes its generator", () =>
     Effect.gen(function* () {
       const { call, stream } = yield* connected
       const file = path.join(yield* tempDirectory, "closed")
-      const values = yield* stream({ payload_version, python_module: "counting_up", function: "endless", args: [file] }).pipe(
-        Stream.take(3),
-        Stream.runCollect
-      )
+      const values = yield* stream({
+        payload_version,
+        python_module: "counting_up",
+        function: "endless",
+        args: [file]
+      }).pipe(Stream.take(3), Stream.runCollect)
       assert.deepStrictEqual(values, [0, 1, 2])
       assert.strictEqual(yield* waitForFile(file), "closed")
       assert.strictEqual(yield* call({ payload_version, function: "abs", args: [-1] }), 1)
-    }))
+    })
+  )
 
   it.live("the client's span is what Python reads", () =>
     Effect.gen(function* () {
@@ -187,5 +221,6 @@ describe("RuntimeContract", () => {
         Effect.withParentSpan(parent)
       )
       assert.match(String(read), new RegExp(`^00-${"c".repeat(32)}-[0-9a-f]{16}-01$`))
-    }))
+    })
+  )
 })

@@ -8,12 +8,18 @@ from __future__ import annotations
 
 import threading
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
 
 from .context import running_call
+from .errors import WorkerFailure
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
+
+    from .gate import Gate
+
+_CLOSED = "the host has closed the connection"
 
 
 class CallbackError(Exception):
@@ -26,16 +32,29 @@ class CallbackError(Exception):
 
 
 class Callbacks:
-    """Calls under way to TypeScript. The control thread delivers the answers."""
+    """Calls under way to TypeScript. The control thread delivers the answers.
 
-    def __init__(self, send: Callable[[dict[str, Any], str | None], None]) -> None:
+    ``send`` packs and sends a message of a session; ``unpack`` reads an answer for a session. An answer is read by the
+    thread that waits for it: decoding may run other code, which is not to hold up the control thread.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        send: Callable[[dict[str, Any], str | None], None],
+        unpack: Callable[[bytes | memoryview, str | None], dict[str, Any]],
+    ) -> None:
+        self._gate = gate
         self._send = send
-        self._waiting: dict[int, Callable[[dict[str, Any]], None]] = {}
+        self._unpack = unpack
+        # What takes the answer of a call: its frame, or None when there will be none.
+        self._waiting: dict[int, Callable[[bytes | memoryview | None], object]] = {}
         self._last = 0
         self._lock = threading.Lock()
+        # Why no call can be made any more.
+        self._closed: str | None = None
         # set by the event loop when it starts
         self.loop_thread: int | None = None
-        self.closed = False
 
     def call(self, what: dict[str, Any], args: tuple[object, ...], kwargs: dict[str, object]) -> Any:
         """Runs a TypeScript function and answers its result; an awaitable of it on the event loop."""
@@ -50,10 +69,13 @@ class Callbacks:
         }
         if threading.get_ident() == self.loop_thread:
             return self._call_async(payload, session)
-        answer: SimpleQueue[dict[str, Any]] = SimpleQueue()
-        number = self._request(payload, session, answer.put)
+        answer: SimpleQueue[bytes | memoryview | None] = SimpleQueue()
+        number = 0
         try:
-            return _value_of(answer.get())
+            with self._gate.shield(running):
+                number = self._reserve(answer.put)
+                self._request(number, payload, session)
+            return self._value(answer.get(), session)
         finally:
             self._waiting.pop(number, None)
 
@@ -61,52 +83,59 @@ class Callbacks:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[dict[str, Any]] = loop.create_future()
+        answer: asyncio.Future[bytes | memoryview | None] = loop.create_future()
 
-        def deliver(exit: dict[str, Any]) -> None:
-            loop.call_soon_threadsafe(settle, exit)
-
-        def settle(exit: dict[str, Any]) -> None:
+        def settle(frame: bytes | memoryview | None) -> None:
             if not answer.done():
-                answer.set_result(exit)
+                answer.set_result(frame)
 
-        number = self._request(payload, session, deliver)
+        number = self._reserve(lambda frame: loop.call_soon_threadsafe(settle, frame))
         try:
-            return _value_of(await answer)
+            self._request(number, payload, session)
+            return self._value(await answer, session)
         finally:
             self._waiting.pop(number, None)
 
-    def _request(
-        self, payload: dict[str, Any], session: str | None, deliver: Callable[[dict[str, Any]], None]
-    ) -> int:
+    def _reserve(self, deliver: Callable[[bytes | memoryview | None], object]) -> int:
         with self._lock:
-            if self.closed:
-                raise CallbackError("the host has closed the connection")
+            if self._closed is not None:
+                raise CallbackError(self._closed)
             self._last += 1
-            number = self._last
-            self._waiting[number] = deliver
-        message = {"_tag": "Request", "id": number, "tag": "snakepit.callback", "payload": payload, "headers": []}
-        try:
-            self._send(message, session)
-        except BaseException:
-            self._waiting.pop(number, None)
-            raise
-        return number
+            self._waiting[self._last] = deliver
+            return self._last
 
-    def deliver(self, number: int, exit: dict[str, Any]) -> None:
+    def _request(self, number: int, payload: dict[str, Any], session: str | None) -> None:
+        message = {"_tag": "Request", "id": number, "tag": "snakepit.callback", "payload": payload, "headers": []}
+        self._send(message, session)
+
+    def _value(self, frame: bytes | memoryview | None, session: str | None) -> Any:
+        if frame is None:
+            raise CallbackError(self._closed or _CLOSED)
+        try:
+            exit = self._unpack(frame, session)["exit"]
+        except WorkerFailure as failure:
+            error = failure.to_error()
+            raise CallbackError(f"the answer cannot be read: {failure}", str(error["_tag"]), error) from None
+        return _value_of(exit)
+
+    def deliver(self, number: int, frame: bytes | memoryview) -> None:
         """Hands an answer to the call that waits for it; an answer that nobody waits for any more is dropped."""
         waiter = self._waiting.get(number)
         if waiter is not None:
-            waiter(exit)
+            waiter(frame)
 
     def close(self) -> None:
         """Fails every call under way: no answer can come any more."""
         with self._lock:
-            self.closed = True
+            self._closed = self._closed or _CLOSED
             waiters = list(self._waiting.values())
-        error = {"_tag": "PoolClosed", "message": "the host has closed the connection"}
         for waiter in waiters:
-            waiter({"_tag": "Failure", "cause": [{"_tag": "Fail", "error": error}]})
+            waiter(None)
+
+    def after_fork(self) -> None:
+        """In a child process of the worker, nothing can be called: the connection is the worker's."""
+        self._lock = threading.Lock()  # another thread may have held it
+        self._closed = "a process that the worker has forked cannot call TypeScript; only the worker itself can"
 
 
 def _value_of(exit: dict[str, Any]) -> Any:

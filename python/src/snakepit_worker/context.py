@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
-    from .execution import Running
+    from .gate import Running
 
 # The call that this task or thread runs, other than the main thread.
 current: ContextVar[Running | None] = ContextVar("snakepit_call", default=None)
 
-# Answers the call on the main thread; set by the worker. Looking there is cheaper than setting the variable for each call.
+# Answers the call on the main thread; set by the worker. Looking there is cheaper than setting the variable for each
+# call.
 _on_main: list[Callable[[], Running | None]] = []
 _main_thread = threading.main_thread().ident
 

@@ -6,44 +6,52 @@ import os
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
 
-from ormsgpack import packb
+from ormsgpack import packb, unpackb
 
-from .errors import WorkerFailure
 from .memory import resident_bytes, when_there_is_memory
 from .wire import FrameError
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .callbacks import Callbacks
     from .execution import Execution
-    from .values import Unpacker
     from .wire import Channel
+
+# How long a worker that was told to leave may take for it once its host is gone.
+_LEAVE_SECONDS = 5.0
 
 
 class Control:
-    """Reads the control channel until it closes. Its end without a goodbye means that the host is gone."""
+    """Reads the control channel until it closes. Its end means that the host is gone, and ``on_lost`` is called."""
 
     def __init__(
         self,
         channel: Channel,
         execution: Execution,
         callbacks: Callbacks,
-        unpacker: Unpacker,
-        on_shutdown: Callable[[], None],
+        on_shutdown: Callable[[], object],
+        on_lost: Callable[[], object],
     ) -> None:
         self._channel = channel
         self._execution = execution
         self._callbacks = callbacks
-        self._unpacker = unpacker
         self._on_shutdown = on_shutdown
-        self._leaving = False
+        self._on_lost = on_lost
+        self._leaving = threading.Event()
 
-    def start(self) -> None:
+    def start(self) -> threading.Thread:
         """Starts the thread."""
-        threading.Thread(target=self._run, name="snakepit-control", daemon=True).start()
+        thread = threading.Thread(target=self._run, name="snakepit-control", daemon=True)
+        thread.start()
+        return thread
+
+    def after_fork(self) -> None:
+        """In a child process: lets go of the channel."""
+        self._channel.after_fork()
 
     def _run(self) -> None:
         try:
@@ -54,63 +62,58 @@ class Control:
                 for frame in frames:
                     when_there_is_memory(self._take, frame)
         except (OSError, FrameError) as error:
-            if not self._leaving:
-                print(f"snakepit: the control channel broke: {error}", file=sys.stderr)
+            complain(f"the control channel broke: {error}")
         self._callbacks.close()
-        if not self._leaving:
-            end_with_host()
+        if self._leaving.is_set():
+            # exit handlers of the target's may take their time, but nobody is left to end a process that hangs
+            threading.Event().wait(_LEAVE_SECONDS)
+        self._on_lost()
 
     def _take(self, frame: bytes | memoryview) -> None:
         try:
-            message: Any = self._unpacker.unpack(frame)
-            tag = message["_tag"]
-        except (WorkerFailure, KeyError, TypeError) as error:
-            request = getattr(error, "request_id", None)
-            if request is not None:
-                # an answer to a callback that cannot be read fails that callback alone
-                reason = {"_tag": "Fail", "error": {"_tag": "DecodeError", "message": str(error)}}
-                self._callbacks.deliver(request, {"_tag": "Failure", "cause": [reason]})
-            else:
-                self._channel.send(packb({"_tag": "Defect", "defect": f"control message does not decode: {error}"}))
-            return
-        try:
-            self._handle(tag, message)
-        except (AttributeError, KeyError, TypeError) as error:
+            # Only answers to callbacks hold values, which the thread that waits for them decodes.
+            message: Any = unpackb(frame, ext_hook=_skip)
+            self._handle(message["_tag"], message, frame)
+        except OSError:
+            raise  # the channel broke
+        except Exception as error:
             # this thread outlives whatever a host says
-            self._channel.send(packb({"_tag": "Defect", "defect": f"control message {tag!r} is malformed: {error!r}"}))
+            self._defect(f"control message is malformed or does not decode: {type(error).__name__}: {error}")
 
-    def _handle(self, tag: str, message: dict[str, Any]) -> None:
+    def _handle(self, tag: str, message: dict[str, Any], frame: bytes | memoryview) -> None:
         if tag == "Ack":
-            self._execution.ack(message["requestId"])
+            self._execution.ack(_number(message["requestId"]))
         elif tag == "Ping":
             self._channel.send(packb({"_tag": "Pong"}))
         elif tag == "Exit":
-            self._callbacks.deliver(message["requestId"], message["exit"])
+            self._callbacks.deliver(_number(message["requestId"]), frame)
         elif tag == "Interrupt":
-            if self._execution.cancel(message["requestId"]):
+            number = _number(message["requestId"])
+            if self._execution.cancel(number):
                 exit = {"_tag": "Failure", "cause": [{"_tag": "Interrupt", "fiberId": None}]}
-                self._channel.send(
-                    packb({"_tag": "Exit", "requestId": message["requestId"], "exit": exit, "started": False})
-                )
+                self._channel.send(packb({"_tag": "Exit", "requestId": number, "exit": exit, "started": False}))
         elif tag == "Request":
             self._request(message)
         else:
-            self._channel.send(packb({"_tag": "Defect", "defect": f"unknown message on the control channel: {tag!r}"}))
+            self._defect(f"unknown message on the control channel: {tag!r}")
+
+    def _defect(self, reason: str) -> None:
+        self._channel.send(packb({"_tag": "Defect", "defect": reason}))
 
     def _request(self, message: dict[str, Any]) -> None:
         tag, payload = message["tag"], message["payload"]
         value: object
         if tag == "snakepit.recall":
-            value = [request for request in payload["request_ids"] if self._execution.gate.drop(request)]
+            value = [number for number in map(_number, payload["request_ids"]) if self._execution.gate.drop(number)]
         elif tag == "snakepit.raise":
-            value = self._execution.stop(payload["request_id"])
+            value = self._execution.stop(_number(payload["request_id"]))
         elif tag == "snakepit.stack":
             value = stacks()
         elif tag == "snakepit.memory":
             value = {"rss_bytes": resident_bytes()}
         elif tag == "snakepit.shutdown":
             value = None
-            self._leaving = True
+            self._leaving.set()
         else:
             defect = f"unknown request on the control channel: {tag!r}"
             exit = {"_tag": "Failure", "cause": [{"_tag": "Die", "defect": defect}]}
@@ -122,6 +125,16 @@ class Control:
             self._on_shutdown()
 
 
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError(f"expected the number of a request, got {value!r}")
+    return value
+
+
+def _skip(_code: int, _data: bytes) -> object:
+    return None
+
+
 def stacks() -> str:
     """The Python stacks of all threads, innermost frame last."""
     import traceback
@@ -131,6 +144,14 @@ def stacks() -> str:
     for ident, frame in sys._current_frames().items():
         parts.append(f"Thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}")
     return "\n".join(parts)
+
+
+def complain(reason: str) -> None:
+    """Writes a line to stderr, wherever the target has left that."""
+    try:
+        os.write(2, f"snakepit: {reason}\n".encode())
+    except OSError:
+        pass  # it is closed
 
 
 def end_with_host() -> None:

@@ -219,7 +219,7 @@ class _Description:
 def _message(error: BaseException) -> str:
     try:
         return _bounded(str.__str__(str(error)))
-    except Exception as failure:
+    except BaseException as failure:  # `__str__` is anybody's code, and may even call sys.exit
         return f"<the message is lost: {type_name(type(error))}.__str__ raised {type_name(type(failure))}>"
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any
+import traceback
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from typing import Any
 
 
 class EventLoop:
@@ -27,15 +29,17 @@ class EventLoop:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        # Calls depend on the loop: a target that stops it, or a task whose SystemExit asyncio lets through, does not
+        # end it for the others.
+        while not self._loop.is_closed():
+            try:
+                self._loop.run_forever()
+            except BaseException:
+                traceback.print_exc()
 
-    def start(self, coroutine: Coroutine[Any, Any, None], on_task: Callable[[asyncio.Task[None]], None]) -> None:
-        """Runs a coroutine as a task; ``on_task`` gets the task before its first step."""
-
-        def create() -> None:
-            on_task(self._loop.create_task(coroutine))
-
-        self._loop.call_soon_threadsafe(create)
+    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Runs a coroutine as a task."""
+        self._loop.call_soon_threadsafe(self._loop.create_task, coroutine)
 
     def call(self, function: Callable[[], object]) -> None:
         """Calls a function on the loop's thread."""

@@ -1,7 +1,7 @@
 """The fork server: has imported the worker and what ``preload`` names, and forks workers from itself.
 
-Forking is safe here because of what this process does not do: it starts no thread, opens no connection to the host but the
-boot channel, and refuses to preload modules that start threads. A forked worker begins with its own process group,
+Forking is safe here because of what this process does not do: it starts no thread, opens no connection to the host but
+the boot channel, and refuses to preload modules that start threads. A forked worker begins with its own process group,
 fresh random state, default signal handlers, and none of the server's descriptors. Partner of ``forkServer.ts``.
 """
 
@@ -14,10 +14,13 @@ import select
 import signal
 import socket
 import sys
-from typing import Any
 
 from .lifeline import hold_to
 from .worker import BOOT_FD, LIFELINE_FD, listen, run_forked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
 
@@ -36,21 +39,21 @@ class Server:
         self._pipe = pipe
         self._inherited = [lifeline]
         self._rest = b""
-        self._threads = 1
+        self._environment: dict[str, str] = {}
 
     def serve(self) -> None:
         """Runs until the boot channel closes."""
         options = self._read_line()
         if options is None:
             return
-        self._threads = options["threads"]
+        self._environment = options["environment"]
         for path in reversed(options["python_path"]):
             sys.path.insert(0, path)
         refusal = preload(options["preload"])
         if refusal is not None:
             self._report({"refused": refusal})
             return
-        # what has been imported moves out of the collector's sight, so that a collection in a worker does not copy its pages
+        # what has been imported moves out of the collector's sight: a collection in a worker does not copy its pages
         gc.collect()
         gc.freeze()
         # a handler has to be there for the wakeup descriptor to be written to
@@ -118,7 +121,7 @@ class Server:
         self._pipe.close()
         for end in self._inherited:
             end.close()
-        reset_after_fork(self._threads)
+        reset_after_fork(self._environment)
 
     def _reap(self) -> None:
         while True:
@@ -160,12 +163,11 @@ def preload(modules: list[str]) -> str | None:
 
             return f"preload: {name!r} does not import:\n{''.join(traceback.format_exception(error)).rstrip()}"
         if thread_count() > before:
-            return (
-                f"preload: {name!r} started {thread_count() - before} thread(s) when it was imported, and threads do not "
-                "survive a fork; take it out of `preload`"
-            )
+            started = f"started {thread_count() - before} thread(s) when it was imported, and threads"
+            return f"preload: {name!r} {started} do not survive a fork; take it out of `preload`"
         if gpu_is_open():
-            return f"preload: {name!r} opened a GPU when it was imported, and its context does not survive a fork; take it out of `preload`"
+            opened = "opened a GPU when it was imported, and its context"
+            return f"preload: {name!r} {opened} does not survive a fork; take it out of `preload`"
     return None
 
 
@@ -186,21 +188,20 @@ def gpu_is_open() -> bool:
     return False
 
 
-def reset_after_fork(threads: int) -> None:
-    """Gives a forked worker random numbers and numeric threads of its own.
+def reset_after_fork(environment: dict[str, str]) -> None:
+    """Gives a forked worker its variables, random numbers and numeric threads of its own.
 
     ``random`` reseeds itself; numpy's global generator does not. Generators that a preloaded module made for itself are
     its own business, and the guide says so.
     """
-    for name in ("OMP", "OPENBLAS", "MKL", "NUMEXPR"):
-        os.environ[f"{name}_NUM_THREADS"] = str(threads)
-    os.environ["VECLIB_MAXIMUM_THREADS"] = str(threads)
+    os.environ.update(environment)
     # `numpy.random` is imported on first use; where it was not, a worker's own import seeds it
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         numpy_random.seed()
-    if threads > 1:
-        set_openblas_threads(threads)
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    if threads.isdecimal() and int(threads) > 1:
+        set_openblas_threads(int(threads))
 
 
 def set_openblas_threads(threads: int) -> None:

@@ -4,7 +4,7 @@ Three threads meet here: the one that reads requests, those that run calls, and 
 the host wants of calls that wait or run. Guarantees:
 
 - A call either begins or is taken back, never both.
-- Stopping raises at most one exception inside a call, and only while the target's own code runs: never while the
+- At most one exception is raised inside a call from outside, and only while the target's own code runs: never while the
   worker packs or sends, where it would tear a frame or get lost, and never in the call that comes next.
 """
 
@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import threading
 
+from .errors import CallCancelled
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from contextlib import AbstractContextManager
     from typing import Any
 
-from .errors import CallCancelled
-
-# How far up the cancellation ladder a call is.
-UNDISTURBED, ASKED, RAISING, RAISED = range(4)
-
 MAIN_THREAD = threading.main_thread().ident or 0
 
-# The thread of a call that runs on the event loop: it has none of its own.
+# The thread of a call that runs on the event loop: none of its own.
 NO_THREAD = 0
 
 
@@ -33,18 +30,46 @@ class Running:
     """A call from its begin to its end."""
 
     # Class attributes rather than slots: a call that needs none of these does not pay for setting them.
-    rung = UNDISTURBED
     thread = MAIN_THREAD
-    # Whether the worker's own code runs, other than the target's.
+    # Whether code of the worker's runs, rather than the target's.
     shielded = False
     # A stream's allowance of chunks.
     credit: threading.Semaphore | asyncio.Semaphore | None = None
     task: asyncio.Task[None] | None = None
+    # What happened to the call of this number; numbers, since a record may be lent to one call after another.
+    _cancelled = _stopped = _struck = -1
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.request = request
         self.payload: dict[str, Any] = request["payload"]
         self.id: int = request["id"]
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the host has asked the call to stop."""
+        return self._cancelled == self.id
+
+    def cancel(self, request_id: int) -> None:
+        """Marks the call of this number as cancelled."""
+        self._cancelled = request_id
+
+    def stop(self, request_id: int) -> None:
+        """Marks the call of this number as one to raise `CallCancelled` in."""
+        self._stopped = self._cancelled = request_id
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `CallCancelled` is to be raised in the call and has not been yet."""
+        return self._stopped == self.id != self._struck
+
+    @property
+    def struck(self) -> bool:
+        """Whether an exception was raised in the call from outside."""
+        return self._struck == self.id
+
+    def strike(self) -> None:
+        """Notes that an exception is raised in the call from outside."""
+        self._struck = self.id
 
 
 class Gate:
@@ -54,9 +79,9 @@ class Gate:
         self.lock = threading.Lock()
         # The last call that began on the main thread, or was queued for another: the host numbers its calls in order.
         self.last = 0
-        # The call on the main thread while the target's code runs there.
+        # The call on the main thread.
         self.on_main: Running | None = None
-        # Whether some calls must not begin: what the quick way looks at before it asks `refuses`.
+        # Whether there are calls that must not begin; `refuses` tells which.
         self.refusing = False
         self._closed = False
         self._dropped: set[int] = set()
@@ -79,47 +104,55 @@ class Gate:
     def begin_on_main(self, running: Running) -> bool:
         """Whether the call may begin on the main thread; false when it was taken back."""
         with self.lock:
-            if self.refusing and self.refuses(running.id):
+            if self.refusing and self._refuses(running.id):
                 return False
             self.last = running.id
             self.on_main = running
         return True
 
     def begin(self, running: Running) -> bool:
-        """Whether the call may begin on another thread, which is `running.thread`; false when it was taken back."""
+        """Whether the call may begin on `running.thread`, which is not the main one; false when it was taken back."""
         with self.lock:
             self._queued.discard(running.id)
-            if self.refusing and self.refuses(running.id):
+            if self.refusing and self._refuses(running.id):
                 return False
             self._beside[running.id] = running
         return True
 
     def refuses(self, request_id: int) -> bool:
-        """Whether a call must not begin, asked once for each call and with the lock held."""
+        """Whether a call must not begin. Asked once for each call."""
+        with self.lock:
+            return self._refuses(request_id)
+
+    def _refuses(self, request_id: int) -> bool:
         if request_id in self._dropped:
-            self._dropped.discard(request_id)
-            self.refusing = self._closed or bool(self._dropped)
+            self._forget(request_id)
             return True
         return self._closed
 
+    def _forget(self, request_id: int) -> None:
+        self._dropped.discard(request_id)
+        self.refusing = self._closed or bool(self._dropped)
+
     def skip(self, request_id: int) -> bool:
-        """A call that cannot even be read is over before it began; false when it was taken back."""
+        """A call that cannot be read is over before it began; false when it was taken back."""
         with self.lock:
             self.last = max(self.last, request_id)
-            return not (self.refusing and self.refuses(request_id))
+            return not self._refuses(request_id)
+
+    def leave(self, running: Running) -> None:
+        """The target's code is over: nothing is raised from here on. What was on its way is raised here."""
+        if running.thread == MAIN_THREAD:
+            running.shielded = True
+        else:
+            self._shield(running)
 
     def move(self, running: Running) -> None:
         """The call goes on on the event loop; its thread is free."""
         with self.lock:
             running.thread = NO_THREAD
             self._beside[running.id] = running
-
-    def leave(self, running: Running) -> None:
-        """The target's code is over: nothing is raised from here on. What was on its way is raised here."""
-        if running.thread == MAIN_THREAD:
             self.on_main = None
-        else:
-            self._shield(running)
 
     def end(self, running: Running) -> None:
         """The reply of a call beside the main thread has left."""
@@ -133,12 +166,16 @@ class Gate:
         with self.lock:
             self._closed = self.refusing = True
 
+    def after_fork(self) -> None:
+        """In a child process: another thread may have held the lock."""
+        self.lock = threading.Lock()
+
     def drain(self) -> None:
         """Waits until no call runs beside the main thread."""
         with self.lock:
-            emptied = self._emptied = threading.Event()
             if not self._beside:
                 return
+            emptied = self._emptied = threading.Event()
         emptied.wait()
 
     # ------------------------------------------------------------------------------------------------------------------
@@ -155,56 +192,61 @@ class Gate:
     def drop(self, request_id: int) -> bool:
         """Takes a call back unless it has begun; answers whether it did."""
         with self.lock:
-            if request_id <= self.last and request_id not in self._queued:
-                return False
-            self._queued.discard(request_id)
+            # Entered first and looked at second: `run_quick` does the two steps the other way round, without the lock.
             self._dropped.add(request_id)
             self.refusing = True
-            return True
+            if request_id in self._queued:
+                self._queued.discard(request_id)
+                return True
+            if request_id <= self.last:
+                self._forget(request_id)
+                return False
+        return True
 
     def cancel(self, request_id: int) -> Running | None:
-        """Marks the running call of this number as cancelled. Records are lent to call after call: hence the lock."""
-        with self.lock:
-            running = self.find(request_id)
-            if running is not None and running.rung == UNDISTURBED:
-                running.rung = ASKED
-            return running
+        """Marks the running call of this number as cancelled, and answers it."""
+        running = self.find(request_id)
+        if running is not None:
+            running.cancel(request_id)
+        return running
 
     def stop(self, request_id: int) -> Running | None:
-        """Raises `CallCancelled` in a call on another thread. One on the main thread waits for `on_stop`."""
+        """Raises `CallCancelled` in a call on another thread; one on the main thread needs `on_stop` to run there."""
         import ctypes
 
         with self.lock:
             running = self.find(request_id)
-            if running is not None and running.rung < RAISING:
-                running.rung = RAISING
-                if running.thread not in (MAIN_THREAD, NO_THREAD) and not running.shielded:
-                    running.rung = RAISED
-                    _raise_in(ctypes, running.thread, CallCancelled)
-            return running
+            if running is not None:
+                running.stop(request_id)
+                if running.thread not in (MAIN_THREAD, NO_THREAD) and running.stopping and not running.shielded:
+                    running.strike()
+                    thread, error = ctypes.c_ulong(running.thread), ctypes.py_object(CallCancelled)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
+        return running
 
     # ------------------------------------------------------------------------------------------------------------------
     # On the thread of the call
     # ------------------------------------------------------------------------------------------------------------------
 
     def on_stop(self, _signal: int, _frame: object) -> None:
-        """Runs on the main thread between two bytecodes, or inside a system call that the signal interrupted."""
+        """A signal handler: runs on the main thread, between two bytecodes or inside an interrupted system call."""
         running = self.on_main
-        if running is not None and running.rung == RAISING and not running.shielded:
-            running.rung = RAISED
+        if running is not None and running.stopping and not running.shielded:
+            running.strike()
             raise CallCancelled("the caller went away")
 
     def on_interrupt(self, _signal: int, _frame: object) -> None:
-        """SIGINT: `KeyboardInterrupt` for the target's code, nothing to the worker itself."""
+        """The handler of SIGINT: `KeyboardInterrupt` for the target's code, nothing to the worker itself."""
         running = self.on_main
-        if running is not None and running.rung != RAISED and not running.shielded:
-            running.rung = RAISED
+        if running is not None and not running.struck and not running.shielded:
+            running.strike()
             raise KeyboardInterrupt
 
     def shield(self, running: Running | None) -> AbstractContextManager[object]:
-        """Keeps exceptions out of a block of the worker's inside the target's code; what came meanwhile is raised after.
+        """Keeps exceptions from outside out of a block, and raises after it what came meanwhile.
 
-        Does nothing on threads that are not the call's, outside calls and inside another shield.
+        For code of the worker's that the target runs. Does nothing outside calls, inside another shield, and on threads
+        other than the call's.
         """
         if running is None or running.shielded or running.thread != threading.get_ident():
             return _NO_SHIELD
@@ -213,18 +255,18 @@ class Gate:
     def _shield(self, running: Running) -> None:
         with self.lock:
             running.shielded = True
-        if running.rung == RAISED and running.thread not in (MAIN_THREAD, NO_THREAD):
-            # CPython delivers an exception from another thread at a jump back, so here at the latest.
+        if running.struck and running.thread != MAIN_THREAD:
+            # CPython delivers an exception from another thread when a loop jumps back: here, if it has not before.
             for _ in range(2):
                 pass
 
     def _unshield(self, running: Running) -> None:
         with self.lock:
             running.shielded = False
-            raising = running.rung == RAISING
-            if raising:
-                running.rung = RAISED
-        if raising:
+            stopping = running.stopping
+            if stopping:
+                running.strike()
+        if stopping:
             raise CallCancelled("the caller went away")
 
 
@@ -253,7 +295,3 @@ class _NoShield:
 
 
 _NO_SHIELD = _NoShield()
-
-
-def _raise_in(ctypes: Any, thread: int, error: type[BaseException]) -> None:
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(error))

@@ -1,8 +1,8 @@
 """Dying with the host, even while native code holds the interpreter lock.
 
 The kernel does it: a socket that the host keeps open is set up to signal this process group with SIGKILL when its other
-end closes. That needs no thread, no lock and no parent-child relation, and takes grandchildren along. Where it is not to
-be had (macOS has no ``F_SETSIG``), the control thread notices the closed connection as soon as it gets to run.
+end closes. That needs no thread, no lock and no parent-child relation, and takes grandchildren along. Where it is not
+to be had (macOS has no ``F_SETSIG``), the control thread notices the closed connection as soon as it gets to run.
 """
 
 from __future__ import annotations

@@ -5,19 +5,20 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, TypeVar
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
+
+    _Argument = TypeVar("_Argument")
 
 _PAUSE_SECONDS = 0.01
 _ATTEMPTS = 500
 
-_Argument = TypeVar("_Argument")
-
 
 def resident_bytes() -> int:
-    """Resident memory of this process in bytes, from the kernel; at its peak where the kernel does not tell the present."""
+    """Resident memory of this process in bytes, from the kernel: the peak where it does not tell the present."""
     try:
         return _pages()[1]
     except OSError:

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+# Far more than any package is deep.
+_MAX_NAMES = 64
 
 
 class Resolver:
-    """Resolves targets and remembers where they are: the parent is cached, the last attribute is read anew each time."""
+    """Resolves targets and remembers where they are: the owner is kept, the last attribute is read anew each time."""
 
     def __init__(self, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -39,11 +46,17 @@ class Resolver:
         """Refuses names that start with an underscore, unless the pool allows them."""
         if name.startswith("_") and not self._allow_private and name not in _PUBLIC_DUNDERS:
             raise AttributeError(
-                f"{target!r} is private: names that start with an underscore are refused; set `allowPrivate` on the pool to allow them"
+                f"{target!r} is private: names that start with an underscore are refused; "
+                "set `allowPrivate` on the pool to allow them"
             )
 
     def _find(self, module: str, path: str) -> tuple[Any, str]:
         names = [*module.split("."), *path.split(".")]
+        if len(names) > _MAX_NAMES or not all(name.isidentifier() for name in names):
+            shown = f"{module}.{path}"
+            raise ValueError(
+                f"{shown[:200]!r} is no target: expected a dotted path of Python names, {_MAX_NAMES} at most"
+            )
         for name in names:
             self.check(name, f"{module}.{path}")
         # The module part may run into classes ("datetime.datetime" + "now"): import as far as modules go.
@@ -77,7 +90,8 @@ def _import_longest(names: list[str], target: str) -> tuple[Any, int]:
         try:
             return import_module(name), depth
         except ModuleNotFoundError as error:
-            # missing is the module itself or a package above it: try the shorter name; anything else is the module's own failure
+            # Missing is the module itself or a package above it: try the shorter name. Anything else is a failure
+            # of the module's own.
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
                 raise
             if depth == 1:

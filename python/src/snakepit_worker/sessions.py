@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import threading
 
-from .errors import SessionLost
+from .errors import SessionLost, type_name
+
+# How many of the sessions released last are remembered, for calls that outlive their session.
+_REMEMBERED = 4096
 
 
 class Sessions:
-    """All sessions of this worker. Ref ids are never reused, so a stale ref finds nothing rather than another object."""
+    """All sessions of this worker. Ref ids are never reused, so a stale ref finds nothing, never another object."""
 
     def __init__(self, worker: str) -> None:
         self._worker = worker
         self._objects: dict[str, dict[int, object]] = {}
+        # Ids of released sessions, the oldest first.
+        self._released: dict[str, None] = {}
         self._last = 0
         self._lock = threading.Lock()
 
     def keep(self, session: str, value: object) -> tuple[str, str, int, str]:
-        """Keeps an object and answers its ref: session id, worker id, ref id, type name."""
+        """Keeps an object and answers its ref: session id, worker id, ref id, type name.
+
+        Raises ``SessionLost`` for a session that was released: nobody would ever release the object.
+        """
         with self._lock:
+            if session in self._released:
+                raise SessionLost(session, "it was released while the call ran")
             self._last += 1
             ref = self._last
             self._objects.setdefault(session, {})[ref] = value
@@ -41,18 +51,20 @@ class Sessions:
         except KeyError:
             raise SessionLost(session, f"ref {ref} was released") from None
 
+    def after_fork(self) -> None:
+        """In a child process: another thread may have held the lock."""
+        self._lock = threading.Lock()
+
     def release(self, session: str, refs: list[int] | None) -> None:
         """Forgets some objects of a session, or all. Destructors run here."""
         with self._lock:
             if refs is None:
+                self._released[session] = None
+                if len(self._released) > _REMEMBERED:
+                    del self._released[next(iter(self._released))]
                 dropped: list[object] = [self._objects.pop(session, None)]
             else:
                 objects = self._objects.get(session, {})
                 dropped = [objects.pop(ref, None) for ref in refs]
         # outside the lock, since a destructor may run any code
         dropped.clear()
-
-
-def type_name(kind: type) -> str:
-    """Qualified name of a class; built-ins without module."""
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

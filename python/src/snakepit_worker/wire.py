@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from struct import Struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 # Large enough for many small frames in one system call; larger frames get a buffer of their own.
 _CHUNK = 1 << 16
@@ -34,13 +39,14 @@ class Channel:
             while size - position >= 4:
                 length = _read_u32(data, position)[0]
                 if length == 0 or length > self.limit:
+                    if frames:
+                        break  # what came before it is whole
                     raise FrameError(f"frame of {length} bytes; expected 1 to {self.limit}")
                 end = position + 4 + length
                 if end > size:
                     if length > _CHUNK and not frames:
-                        frames.append(self._read_large(data[position + 4 :], length))
                         self._rest = b""
-                        return frames
+                        return [self._read_large(data[position + 4 :], length)]
                     break
                 frames.append(data[position + 4 : end])
                 position = end
@@ -89,6 +95,13 @@ class Channel:
         """Closes this descriptor; the connection goes on where it was duplicated to."""
         self._socket.close()
 
+    def stop_reading(self) -> None:
+        """Ends a wait of the reading thread, which gets what has arrived and then the end. Sending goes on."""
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:
+            pass  # the peer was faster
+
     def close(self) -> None:
         """Closes the connection in both directions."""
         try:
@@ -96,3 +109,21 @@ class Channel:
         except OSError:
             pass  # the peer was faster
         self._socket.close()
+
+    def after_fork(self) -> None:
+        """In a child process: lets go of the connection, which stays open for the parent."""
+        self._socket.close()
+        self._socket = _OfTheParent()  # type: ignore[assignment]  # has what is called here
+        self._writing = threading.Lock()  # another thread may have held it
+
+
+class _OfTheParent:
+    """Stands for a connection in a forked child. A child that reads or writes it has come back from the call that it
+    was forked in, and ends here: the next calls are not its own.
+    """
+
+    def sendall(self, _data: bytes) -> NoReturn:
+        os._exit(0)
+
+    def recv(self, _size: int) -> NoReturn:
+        os._exit(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 import signal
@@ -10,21 +9,30 @@ import socket
 import sys
 import threading
 import time
-from typing import Any
+
+# what `hmac.compare_digest` is, without `hmac`, which loads OpenSSL
+from _operator import _compare_digest as compare_digest
 
 from ormsgpack import packb, unpackb
 
 from .callbacks import Callback, Callbacks, tools
 from .context import watch_main
-from .control import Control
+from .control import Control, complain, end_with_host
 from .errors import ProtocolError, SessionLost, WorkerFailure
-from .execution import Execution, Gate, too_large
+from .execution import Execution
+from .gate import Gate
 from .lifeline import hold_to
 from .memory import limit_memory
+from .outbox import Outbox
 from .resolve import Resolver
 from .sessions import Sessions
 from .values import Unpacker
 from .wire import Channel, FrameError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 PROTOCOL_VERSION = 1
 
@@ -36,10 +44,7 @@ LIFELINE_FD = 4
 def main() -> None:
     """Runs a spawned worker on the boot configuration that the host writes to a descriptor."""
     pipe = socket.socket(fileno=BOOT_FD)
-    # kept in a variable, since a socket that is forgotten is closed
-    lifeline = socket.socket(fileno=LIFELINE_FD)
-    lifeline.set_inheritable(False)
-    hold_to(lifeline)
+    _held = _lifeline()  # a socket that is forgotten is closed
     boot = _read_boot(pipe)
     for path in reversed(boot["python_path"]):
         sys.path.insert(0, path)
@@ -47,6 +52,17 @@ def main() -> None:
     pipe.sendall(b"listening\n")
     pipe.close()
     _run(boot, _accept(boot, listener, ("data", "control")))
+
+
+def _lifeline() -> socket.socket | None:
+    """Ties this process to the life of its host."""
+    try:
+        lifeline = socket.socket(fileno=LIFELINE_FD)
+    except OSError:
+        return None  # started by hand, or by a host that handed over none
+    lifeline.set_inheritable(False)
+    hold_to(lifeline)
+    return lifeline
 
 
 def run_forked(boot: dict[str, Any], listener: socket.socket) -> None:
@@ -64,10 +80,13 @@ def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
 
     if boot.get("memory_limit_bytes") is not None:
         limit_memory(boot["memory_limit_bytes"])
-    faulthandler.enable()
-    # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock
-    faulthandler.register(signal.SIGUSR2, all_threads=True)
-    Worker(boot, channels["data"], channels["control"]).serve()
+    if sys.stderr is not None:
+        faulthandler.enable()
+        # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock
+        faulthandler.register(signal.SIGUSR2, all_threads=True)
+    worker = Worker(boot, channels["data"], channels["control"], end_with_host)
+    worker.install()
+    raise SystemExit(worker.serve())
 
 
 def _read_boot(pipe: socket.socket) -> dict[str, Any]:
@@ -109,7 +128,10 @@ def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ..
         raise SystemExit(f"snakepit: the host did not connect within {boot['start_timeout_seconds']} s") from None
     finally:
         listener.close()
-        os.unlink(boot["socket"])
+        try:
+            os.unlink(boot["socket"])
+        except FileNotFoundError:
+            pass  # the host has removed the directory
     return channels
 
 
@@ -130,7 +152,8 @@ def _greet(channel: Channel, boot: dict[str, Any], wanted: list[str]) -> str | N
     """Checks who connected. Answers the channel's name, or None after having turned the peer away."""
     try:
         frames = channel.read()
-        hello: Any = unpackb(frames[0]) if frames else {}
+        # one frame: a host that is let in waits for the answer
+        hello: Any = unpackb(frames[0]) if frames is not None and len(frames) == 1 else {}
         payload = hello["payload"]
         name: str = payload["channel"]
         token, version = payload["token"], payload["protocol_version"]
@@ -138,7 +161,7 @@ def _greet(channel: Channel, boot: dict[str, Any], wanted: list[str]) -> str | N
     except (OSError, FrameError, ValueError, KeyError, TypeError):
         _turn_away(channel, "expected a snakepit.hello request")
         return None
-    if not known or not hmac.compare_digest(token.encode(), boot["token"].encode()):
+    if not known or not compare_digest(token.encode(), boot["token"].encode()):
         _turn_away(channel, "wrong token")
         return None
     if version != PROTOCOL_VERSION:
@@ -169,67 +192,79 @@ def _turn_away(channel: Channel, reason: str) -> None:
 
 
 class Worker:
-    """The parts of a worker and its main loop."""
+    """The parts of a worker and its main loop. ``on_lost`` is called, on any thread, when the host is gone."""
 
-    def __init__(self, boot: dict[str, Any], data: Channel, control: Channel) -> None:
+    def __init__(self, boot: dict[str, Any], data: Channel, control: Channel, on_lost: Callable[[], object]) -> None:
         self._data = data
+        self._on_lost = on_lost
         self._threads: int = boot["threads"] if boot["profile"] == "thread" else 0
-        self._sessions = sessions = Sessions(boot["worker"])
-        self._callbacks = Callbacks(self._send)
-        self._unpacker = Unpacker(
-            self._resolve_ref,
-            lambda number: Callback(self._callbacks, number),
-        )
+        self._sessions = Sessions(boot["worker"])
+        self._gate = Gate()
+        self._outbox = Outbox(data, self._sessions)
+        self._callbacks = Callbacks(self._gate, self._send, self._read_answer)
+        self._unpacker = Unpacker(self._resolve_ref, self._callback)
         self._execution = Execution(
-            data, Gate(), Resolver(boot["allow_private"]), sessions, self._callbacks, self._unpacker
+            self._gate, Resolver(boot["allow_private"]), self._sessions, self._callbacks, self._unpacker, self._outbox
         )
-        self._control = Control(control, self._execution, self._callbacks, self._unpacker, self._on_shutdown)
-        watch_main(lambda: self._execution.gate.on_main)
-        signal.signal(signal.SIGUSR1, self._execution.on_signal)
+        self._control = Control(control, self._execution, self._callbacks, self._leave, on_lost)
+        self._leaving = False
+        watch_main(lambda: self._gate.on_main)
 
-    def _resolve_ref(self, session: str, worker: str, ref: int, _type: str) -> object:
-        if threading.current_thread() is threading.main_thread():
-            self._execution.refs_seen.add(session)
-        return self._sessions.get(session, worker, ref)
+    def install(self) -> None:
+        """Takes over what there is one of in a process."""
+        signal.signal(signal.SIGUSR1, self._gate.on_stop)
+        signal.signal(signal.SIGINT, self._gate.on_interrupt)
+        os.register_at_fork(after_in_child=self._after_fork)
 
-    def _send(self, message: dict[str, Any], session: str | None) -> None:
-        body = self._execution.packer(session).pack(message, "args")
-        if len(body) > self._data.limit:
-            raise too_large(message["payload"]["args"], len(body), self._data.limit, "args")
-        self._data.send(body)
-
-    def _on_shutdown(self) -> None:
-        self._data.close()
-
-    def serve(self) -> None:
-        """Runs requests until the host closes the data channel."""
+    def serve(self) -> int:
+        """Runs requests until the host says goodbye or breaks the connection; answers the exit code."""
         self._control.start()
-        execution = self._execution
-        # the quick way relies on the interpreter lock
-        quick = execution.run_quick if self._threads == 0 and has_interpreter_lock() else _never
-        submit = self._start_threads() if self._threads else execution.run
+        code = 0
         try:
-            while True:
-                frames = self._data.read()
-                if frames is None:
-                    break
-                for frame in frames:
-                    if quick(frame):
-                        continue
-                    request = self._decode(frame)
-                    if request is None:
-                        continue
-                    tag = request["tag"]
-                    if tag == "snakebridge.call" or tag == "snakebridge.stream":
-                        submit(request)
-                        execution.learn(frame, request)
-                    else:
-                        self._housekeep(request)
+            self._read_requests()
+            if not self._leaving:
+                self._on_lost()
         except FrameError as error:
             self._defect(str(error))
-        except OSError:
-            pass  # the host, or the shutdown, closed the channel
+            code = 1
+        except OSError as error:
+            complain(f"the data channel broke: {error}")
+            self._on_lost()
+            code = 1
+        if code == 0:
+            self._gate.drain()
         self._callbacks.close()
+        return code
+
+    def _read_requests(self) -> None:
+        # the quick way is for one thread, and relies on the interpreter lock
+        is_quick = self._threads == 0 and has_interpreter_lock()
+        quick = self._execution.run_quick if is_quick else _never
+        learn = self._execution.learn if is_quick else _learn_nothing
+        submit = self._start_threads() if self._threads else self._execution.run
+        while True:
+            frames = self._data.read()
+            if frames is None:
+                return
+            for frame in frames:
+                if not quick(frame):
+                    self._take(frame, submit, learn)
+
+    def _take(
+        self,
+        frame: bytes | memoryview,
+        submit: Callable[[dict[str, Any]], None],
+        learn: Callable[[bytes | memoryview, dict[str, Any]], None],
+    ) -> None:
+        request = self._decode(frame)
+        if request is None:
+            return
+        tag = request["tag"]
+        if tag == "snakebridge.call" or tag == "snakebridge.stream":
+            submit(request)
+            learn(frame, request)
+        else:
+            self._housekeep(request)
 
     def _decode(self, frame: bytes | memoryview) -> dict[str, Any] | None:
         """The request in a frame; None when there is none, after the host was told."""
@@ -238,18 +273,22 @@ class Worker:
             request: Any = self._unpacker.unpack(frame)
             if self._execution.refs_seen:
                 self._check_refs(request)
+                self._execution.refs_seen.clear()
             if (
                 request["_tag"] == "Request"
                 and type(request["id"]) is int
                 and type(request["payload"]) is dict
                 and type(request["tag"]) is str
             ):
+                if type(frame) is memoryview:
+                    frame.release()  # its values have been copied out of it
                 return request  # type: ignore[no-any-return]  # all that the caller reads was checked
             reason = f"expected a Request with an integer id and a payload on the data channel, got {request['_tag']!r}"
         except WorkerFailure as failure:
             number = failure.request_id if failure.request_id is not None else _number_of(frame)
             if number is not None:
-                self._execution.refuse(number, failure)
+                if self._gate.skip(number):
+                    self._outbox.refuse(number, failure)
                 return None
             reason = f"data message does not decode: {failure}"
         except (AttributeError, KeyError, TypeError, IndexError):
@@ -260,16 +299,25 @@ class Worker:
     def _check_refs(self, request: dict[str, Any]) -> None:
         """Refs may be used in their own session only, whoever knows them."""
         session = request["payload"].get("session_id")
-        for foreign in self._execution.refs_seen - {session}:
-            failure = SessionLost(foreign, f"its ref was used in a call of {'no session' if session is None else session}")
-            failure.request_id = request["id"]
-            raise failure
+        for foreign in self._execution.refs_seen:
+            if foreign != session:
+                failure = _foreign(foreign, session)
+                failure.request_id = request["id"]
+                raise failure
+
+    def _resolve_ref(self, session: str, worker: str, ref: int, _type: str) -> object:
+        self._execution.refs_seen.add(session)
+        return self._sessions.get(session, worker, ref)
+
+    def _callback(self, number: int) -> Callback:
+        return Callback(self._callbacks, number)
 
     def _housekeep(self, request: dict[str, Any]) -> None:
         try:
             self._keep_house(request)
         except (AttributeError, KeyError, TypeError) as error:
-            self._execution.refuse(request["id"], ProtocolError(f"the payload of {request['tag']} is malformed: {error!r}"))
+            reason = f"the payload of {request['tag']} is malformed: {error!r}"
+            self._outbox.refuse(request["id"], ProtocolError(reason))
 
     def _keep_house(self, request: dict[str, Any]) -> None:
         tag, payload = request["tag"], request["payload"]
@@ -282,35 +330,67 @@ class Worker:
         elif tag == "snakepit.tools":
             tools.register(self._callbacks, payload.get("session_id"), payload["tools"])
         else:
-            self._execution.refuse(request["id"], ProtocolError(f"unknown request tag {tag!r}"))
+            self._outbox.refuse(request["id"], ProtocolError(f"unknown request tag {tag!r}"))
             return
         exit = {"_tag": "Success", "value": None}
-        self._data.send(packb({"_tag": "Exit", "requestId": request["id"], "exit": exit}))
+        self._outbox.send(packb({"_tag": "Exit", "requestId": request["id"], "exit": exit}))
 
     def _defect(self, reason: str) -> None:
         try:
-            self._data.send(packb({"_tag": "Defect", "defect": reason}))
+            self._outbox.send(packb({"_tag": "Defect", "defect": reason}))
         except OSError:
             pass  # nobody is left to tell
 
-    def _start_threads(self) -> Any:
+    def _start_threads(self) -> Callable[[dict[str, Any]], None]:
         from queue import SimpleQueue
 
         requests: SimpleQueue[dict[str, Any]] = SimpleQueue()
-        execution = self._execution
+        execution, gate = self._execution, self._gate
 
         def work() -> None:
             while True:
-                execution.run_beside(requests.get())
+                try:
+                    execution.run_beside(requests.get())
+                except OSError:
+                    return  # the connection is gone, which its reader sees too
 
         for index in range(self._threads):
             threading.Thread(target=work, name=f"snakepit-call-{index}", daemon=True).start()
 
         def submit(request: dict[str, Any]) -> None:
-            execution.gate.queue(request["id"])
+            gate.queue(request["id"])
             requests.put(request)
 
         return submit
+
+    def _send(self, message: dict[str, Any], session: str | None) -> None:
+        """Sends a call to TypeScript."""
+        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"]["args"]))
+
+    def _read_answer(self, frame: bytes | memoryview, session: str | None) -> dict[str, Any]:
+        """The answer to a call to TypeScript, which may hold refs of the session that made the call."""
+
+        def resolve(owner: str, worker: str, ref: int, _type: str) -> object:
+            if owner != session:
+                raise _foreign(owner, session)
+            return self._sessions.get(owner, worker, ref)
+
+        answer: Any = Unpacker(resolve, self._callback).unpack(frame)
+        return answer  # type: ignore[no-any-return]  # the control thread has seen that it is an Exit
+
+    def _leave(self) -> None:
+        """The host says goodbye: what runs finishes, nothing else begins."""
+        self._leaving = True
+        self._gate.close()
+        self._data.stop_reading()
+
+    def _after_fork(self) -> None:
+        """A child that the target forks shares nothing with the host."""
+        self._data.after_fork()
+        self._control.after_fork()
+        self._gate.after_fork()
+        self._sessions.after_fork()
+        self._callbacks.after_fork()
 
 
 def has_interpreter_lock() -> bool:
@@ -319,8 +399,12 @@ def has_interpreter_lock() -> bool:
     return ask is None or bool(ask())
 
 
+def _foreign(session: str, user: str | None) -> SessionLost:
+    return SessionLost(session, f"its ref was used in a call of {'no session' if user is None else user}")
+
+
 def _number_of(frame: bytes | memoryview) -> int | None:
-    """The number of a request that does not decode, when the frame begins as the host's requests do: a map, `id` first."""
+    """The number of a request that does not decode, when it begins as the host's requests do: a map, `id` first."""
     head = bytes(frame[:13])
     if len(head) == 13 and head[0] & 0xF0 == 0x80 and head[1:5] == b"\xa2id\xcf":
         return int.from_bytes(head[5:13], "big")
@@ -329,3 +413,7 @@ def _number_of(frame: bytes | memoryview) -> int | None:
 
 def _never(_frame: bytes | memoryview) -> bool:
     return False
+
+
+def _learn_nothing(_frame: bytes | memoryview, _request: dict[str, Any]) -> None:
+    pass

@@ -6,8 +6,9 @@
  * - A submitted ticket is settled exactly once, whatever happens to its worker, its caller or the pool.
  * - A worker with a free slot takes a call before any call is queued behind another.
  * - Behind a running call, further calls are sent ahead only as far as the worker gets through in `horizonMillis`, judged
- *   by its own recent pace. When a call turns out long, those sent after it are taken back as soon as another worker
- *   has a free slot: one long call never holds up others while a worker is idle.
+ *   by its own recent pace. When a call turns out long, those sent after it are taken back: to a worker with a free slot,
+ *   or to the waiting room. One long call never holds up others while a worker is idle, and none that waits escapes the
+ *   queue timeout.
  * - A worker that is stopping a call counts as busy until it has proved that the call stopped.
  * - A call that a crash cut off runs again only as the crash barrier allows; one that had not begun is moved, silently.
  */
@@ -23,7 +24,7 @@ import type { PoolOptions } from "../PoolConfig.ts"
 import {
   CallTimeout,
   type CrashMark,
-  type EncodeError,
+  EncodeError,
   PoisonCall,
   PoolClosed,
   PoolSaturated,
@@ -95,6 +96,9 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
   /** Gives the caller the outcome. Called once, and never after {@link Dispatcher.abandon}. */
   abstract deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void
 
+  /** The caller went away before an outcome. */
+  onAbandoned(): void {}
+
   onChunk(_values: ReadonlyArray<unknown>): void {}
 
   onParked(): void {
@@ -125,6 +129,7 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
 export class Member {
   readonly worker: Worker
   private readonly asyncConcurrency: number
+  private readonly maxAhead: number
   /** Calls that the worker has, in the order they were sent. */
   readonly inFlight = new Chain<Ticket>()
   /** Calls of sessions on this worker that wait for it. */
@@ -151,9 +156,11 @@ export class Member {
   pace = 10
   lastReplyAt = 0
 
-  constructor(worker: Worker, asyncConcurrency: number) {
+  constructor(worker: Worker, options: PoolOptions) {
     this.worker = worker
-    this.asyncConcurrency = asyncConcurrency
+    this.asyncConcurrency = options.asyncConcurrency
+    // calls sent ahead wait as others do: a pool that lets none wait sends none ahead
+    this.maxAhead = Math.min(maxAhead, options.maxQueue)
   }
 
   /** Calls on the worker's threads, running or sent ahead. */
@@ -165,10 +172,16 @@ export class Member {
     return this.isOpen && this.load < this.worker.concurrency && this.parked < this.asyncConcurrency
   }
 
-  /** Whether one more call may be sent behind those that run. */
-  get mayRunAhead(): boolean {
+  /** Whether one more call may be sent behind those that run: the worker is fast, and has not come to a stop just now. */
+  mayRunAhead(now: number): boolean {
     const ahead = this.load - this.worker.concurrency
-    return this.isOpen && ahead < maxAhead && (ahead + 1) * this.pace < horizonMillis && this.parked < this.asyncConcurrency
+    return (
+      this.isOpen &&
+      ahead < this.maxAhead &&
+      (ahead + 1) * this.pace < horizonMillis &&
+      now - this.lastReplyAt < horizonMillis &&
+      this.parked < this.asyncConcurrency
+    )
   }
 
   get isOpen(): boolean {
@@ -228,11 +241,6 @@ export class Dispatcher {
     return sum
   }
 
-  /** Whether no worker takes calls of new sessions now, though one is on its way. */
-  get isBetweenWorkers(): boolean {
-    return !this.closed && this.outage === undefined && !this.members.some((member) => member.isOpen && !member.retiring)
-  }
-
   // -------------------------------------------------------------------------------------------------------------------
   // Callers
   // -------------------------------------------------------------------------------------------------------------------
@@ -245,6 +253,7 @@ export class Dispatcher {
       ticket.deadline = this.deadlines.add(ticket.timeoutMillis, () => this.expire(ticket))
     }
     if (this.members.length === 0 && this.outage !== undefined) return this.refuse(ticket, this.outage)
+    ticket.submittedAt = performance.now()
     if (!this.poison.isEmpty) {
       ticket.suspect = this.poison.suspect(ticket.call)
       const crashes = ticket.suspect === undefined ? undefined : this.poison.verdict(ticket.suspect)
@@ -252,7 +261,7 @@ export class Dispatcher {
         return this.refuse(ticket, new PoisonCall({ target: ticket.call.target, crashes, mayHaveExecuted: false }))
       }
     }
-    this.place(ticket)
+    this.place(ticket, ticket.submittedAt)
   }
 
   /** The caller is gone. Nothing is delivered any more; a running call is stopped. */
@@ -260,6 +269,7 @@ export class Dispatcher {
     if (ticket.answered) return
     ticket.answered = true
     if (ticket.deadline !== undefined) this.deadlines.cancel(ticket.deadline)
+    ticket.onAbandoned()
     this.stop(ticket)
   }
 
@@ -271,9 +281,11 @@ export class Dispatcher {
     if (ticket.member !== undefined) ticket.member.errors++
     const mayHaveExecuted = ticket.state !== "waiting" || ticket.trouble !== undefined
     this.stop(ticket)
-    ticket.answer(Exit.fail(
-      new CallTimeout({ target: ticket.call.target, timeoutMillis: ticket.timeoutMillis ?? 0, mayHaveExecuted })
-    ))
+    ticket.answer(
+      Exit.fail(
+        new CallTimeout({ target: ticket.call.target, timeoutMillis: ticket.timeoutMillis ?? 0, mayHaveExecuted })
+      )
+    )
   }
 
   private stop(ticket: Ticket): void {
@@ -292,7 +304,7 @@ export class Dispatcher {
   /** Waits until a worker is up; fails at once when the pool is closed, or none can be started. */
   readonly someMember: Effect.Effect<void, SnakepitError> = Effect.callback((resume) => {
     if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
-    if (this.members.some((member) => member.isOpen)) return resume(Effect.void)
+    if (this.members.some((member) => member.isOpen && !member.retiring)) return resume(Effect.void)
     if (this.outage !== undefined) return resume(Effect.fail(this.outage))
     const wake = () => resume(this.someMember)
     this.arrivals.add(wake)
@@ -310,25 +322,22 @@ export class Dispatcher {
   // Placement
   // -------------------------------------------------------------------------------------------------------------------
 
-  private place(ticket: Ticket): void {
+  private place(ticket: Ticket, now: number): void {
     const pinned = ticket.pinned
     if (pinned !== undefined) {
       if (!pinned.isOpen) return this.refuse(ticket, lost(ticket, "its worker ended"))
-      if (pinned.hasFreeSlot) return this.send(pinned, ticket)
+      if (pinned.hasFreeSlot) return this.send(pinned, ticket, now)
       if (this.options.affinity === "strictFailFast") {
-        return this.refuse(
-          ticket,
-          new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id })
-        )
+        return this.refuse(ticket, new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id }))
       }
-      return pinned.mayRunAhead ? this.send(pinned, ticket) : this.wait(ticket)
+      return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
-    const member = this.choose()
-    return member === undefined ? this.wait(ticket) : this.send(member, ticket)
+    const member = this.choose(now)
+    return member === undefined ? this.wait(ticket, now) : this.send(member, ticket, now)
   }
 
   /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
-  private choose(): Member | undefined {
+  private choose(now: number): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
       if (member.retiring) continue
@@ -338,20 +347,22 @@ export class Dispatcher {
     if (best !== undefined || this.waiting.size > 0) return best
     for (const member of this.members) {
       if (member.retiring) continue
-      if (member.mayRunAhead && (best === undefined || member.load * member.pace < best.load * best.pace)) best = member
+      if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
+        best = member
     }
     return best
   }
 
-  private send(member: Member, ticket: Ticket): void {
-    const now = performance.now()
+  private send(member: Member, ticket: Ticket, now: number): void {
     if (member.inFlight.size === member.parked) member.lastReplyAt = now
     let number: number
     try {
       number = member.worker.start(ticket)
     } catch (error) {
-      // `start` throws `EncodeError` by contract, before anything was sent
-      return this.refuse(ticket, error as EncodeError)
+      // `start` throws `EncodeError` by contract, before anything was sent; anything else is a bug, and shown as one
+      if (error instanceof EncodeError) return this.refuse(ticket, error)
+      ticket.state = "settled"
+      return ticket.answer(Exit.die(error))
     }
     ticket.member = member
     ticket.number = number
@@ -359,7 +370,7 @@ export class Dispatcher {
     ticket.sentAt = now
     member.inFlight.add(ticket)
     member.requests++
-    if (member.load > member.worker.concurrency && this.members.length > 1) this.armRescue()
+    if (member.load > member.worker.concurrency) this.armRescue()
   }
 
   private refuse(ticket: Ticket, error: SnakepitError): void {
@@ -369,7 +380,7 @@ export class Dispatcher {
     ticket.answer(Exit.fail(ticket.trouble?.last ?? error))
   }
 
-  private wait(ticket: Ticket): void {
+  private wait(ticket: Ticket, now: number): void {
     // a call that was taken in once has its place, also when its worker gives it back
     if (ticket.sentAt === 0 && this.queued >= this.options.maxQueue) {
       this.counters.rejected++
@@ -379,13 +390,16 @@ export class Dispatcher {
       )
     }
     ticket.state = "waiting"
-    if (ticket.submittedAt === 0) ticket.submittedAt = performance.now()
     if (ticket.pinned === undefined) this.waiting.add(ticket)
     else {
       ticket.pinned.waiting.add(ticket)
       this.waitingPinned++
     }
-    if (this.queueTimer === undefined) this.armQueueTimer(Math.min(this.options.queueTimeout, longestTimer))
+    if (this.queueTimer === undefined) {
+      // a call that came back from a worker has used up some of its time
+      const left = ticket.submittedAt + this.options.queueTimeout - now
+      this.armQueueTimer(Math.min(Math.max(0, left), longestTimer))
+    }
   }
 
   private unqueue(ticket: Ticket): void {
@@ -395,14 +409,15 @@ export class Dispatcher {
 
   /** Gives a member with room the calls that waited longest, of its own sessions and of no session alike. */
   private feed(member: Member): void {
-    while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead)) {
+    const now = performance.now()
+    while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
       const any = member.retiring ? undefined : this.waiting.head
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
       next.state = "new"
-      this.send(member, next)
+      this.send(member, next, now)
     }
   }
 
@@ -412,7 +427,7 @@ export class Dispatcher {
 
   add(worker: Worker): Member {
     this.outage = undefined
-    const member = new Member(worker, this.options.asyncConcurrency)
+    const member = new Member(worker, this.options)
     this.members.push(member)
     this.feed(member)
     this.rescue()
@@ -437,7 +452,7 @@ export class Dispatcher {
         // the session goes on elsewhere, and so does a call that waited
         ticket.pinned = undefined
         ticket.state = "new"
-        this.place(ticket)
+        this.place(ticket, performance.now())
       } else this.refuse(ticket, lost(ticket, reason))
     }
   }
@@ -456,7 +471,8 @@ export class Dispatcher {
     }
     ticket.state = "settled"
     const outcome = Exit.isFailure(exit) ? this.failed(member, ticket, exit, wasParked) : exit
-    if (ticket.suspect !== undefined && outcome === exit && member.crash === undefined) this.poison.forget(ticket.suspect)
+    if (ticket.suspect !== undefined && outcome === exit && member.crash === undefined)
+      this.poison.forget(ticket.suspect)
     if (this.queued > 0) this.feed(member)
     else if (this.rescueTimer !== undefined && member.load === 0) this.rescue()
     if (outcome !== undefined) ticket.answer(outcome, pythonMicros)
@@ -472,7 +488,12 @@ export class Dispatcher {
   ): Exit.Exit<unknown, SnakepitError> | undefined {
     const error = Cause.findErrorOption(exit.cause)
     let outcome: Exit.Exit<unknown, SnakepitError> | undefined = exit
-    if (ticket.answered && error._tag === "Some" && error.value._tag === "WorkerCrash" && error.value.crash === "killed") {
+    if (
+      ticket.answered &&
+      error._tag === "Some" &&
+      error.value._tag === "WorkerCrash" &&
+      error.value.crash === "killed"
+    ) {
       member.killedToStop = true
     }
     if (error._tag === "Some" && this.options.crashBarrier.enabled) {
@@ -505,7 +526,7 @@ export class Dispatcher {
     }
     // a call that nobody waits for is being stopped, and its worker killed for that: no fault of the call's
     if (ticket.answered || !crash.mayHaveExecuted) return exit
-    const trouble = ticket.trouble ??= { last: crash, marks: [], retries: 0, wait: undefined, waiting: undefined }
+    const trouble = (ticket.trouble ??= { last: crash, marks: [], retries: 0, wait: undefined, waiting: undefined })
     trouble.last = crash
     if (member.suspects === 1 && this.options.crashBarrier.markOn.includes(crash.crash)) {
       trouble.marks.push({ worker: crash.worker, crash: crash.crash, at: Date.now() })
@@ -515,12 +536,14 @@ export class Dispatcher {
       }
       ticket.suspect = this.poison.suspect(ticket.call)
     }
-    const mayRetry = !this.closed && CrashBarrier.allowsRetry(this.options.crashBarrier, {
-      idempotent: ticket.call.idempotent,
-      inSession: ticket.call.session !== undefined,
-      hasDelivered: ticket.hasDelivered,
-      retries: trouble.retries
-    })
+    const mayRetry =
+      !this.closed &&
+      CrashBarrier.allowsRetry(this.options.crashBarrier, {
+        idempotent: ticket.call.idempotent,
+        inSession: ticket.call.session !== undefined,
+        hasDelivered: ticket.hasDelivered,
+        retries: trouble.retries
+      })
     if (!mayRetry) return exit
     this.backOff(ticket, trouble)
     return undefined
@@ -532,15 +555,14 @@ export class Dispatcher {
     ticket.state = "backoff"
     ticket.member = undefined
     ticket.recalling = false
-    // its place in the waiting room is that of a call that comes now
-    ticket.submittedAt = 0
     this.backingOff.add(ticket)
-    const delay = trouble.wait === undefined
-      ? Effect.flatMap(Schedule.toStepWithSleep(this.options.crashBarrier.backoff), (wait) => {
-        trouble.wait = wait
-        return wait(trouble.last)
-      })
-      : trouble.wait(trouble.last)
+    const delay =
+      trouble.wait === undefined
+        ? Effect.flatMap(Schedule.toStepWithSleep(this.options.crashBarrier.backoff), (wait) => {
+            trouble.wait = wait
+            return wait(trouble.last)
+          })
+        : trouble.wait(trouble.last)
     trouble.waiting = Effect.runForkWith(ticket.call.context)(delay)
     trouble.waiting.addObserver((exit) => {
       // whoever stopped the wait has dealt with the call
@@ -549,7 +571,9 @@ export class Dispatcher {
       if (this.members.length === 0 && this.outage !== undefined) return this.refuse(ticket, this.outage)
       this.counters.retries++
       ticket.state = "new"
-      this.place(ticket)
+      // its place in the waiting room is that of a call that comes now
+      ticket.submittedAt = performance.now()
+      this.place(ticket, ticket.submittedAt)
     })
   }
 
@@ -586,13 +610,15 @@ export class Dispatcher {
     } else {
       if (!member.worker.isOpen) this.counters.moved++
       ticket.state = "new"
-      this.place(ticket)
+      this.place(ticket, performance.now())
     }
   }
 
-  /** Takes calls back from workers whose running call turned out long, when another worker has a free slot. */
+  /**
+   * Takes calls back from workers whose running call turned out long: another worker may be free for them, and if none is,
+   * they wait where a queue timeout finds them.
+   */
   private rescue(): void {
-    if (!this.members.some((member) => member.hasFreeSlot && !member.retiring)) return
     const now = performance.now()
     for (const member of this.members) {
       const concurrency = member.worker.concurrency
@@ -606,7 +632,7 @@ export class Dispatcher {
     let position = 0
     for (const ticket of member.inFlight) {
       if (ticket.state !== "sent" || position++ < member.worker.concurrency) continue
-      if (ticket.pinned !== undefined || ticket.recalling) continue
+      if (ticket.recalling) continue
       ticket.recalling = true
       numbers.push(ticket.number)
     }

@@ -36,8 +36,8 @@ export class Restarts {
     const nominal = this.tooMany
       ? ceilingMillis
       : failures === 0
-      ? 0
-      : Math.min(ceilingMillis, firstDelayMillis * 2 ** (failures - 1))
+        ? 0
+        : Math.min(ceilingMillis, firstDelayMillis * 2 ** (failures - 1))
     return nominal * (0.8 + 0.4 * Math.random())
   }
 

@@ -43,7 +43,14 @@ export class Sessions {
     const member = this.leastUsed()
     if (member === undefined) return this.openLater(tools)
     // Session ids are capabilities: whoever knows one reaches its objects, so they cannot be guessed.
-    const placement: Placement = { id: crypto.randomUUID(), member, members: new Set(), lastUsed: Date.now(), tools, lost: undefined }
+    const placement: Placement = {
+      id: crypto.randomUUID(),
+      member,
+      members: new Set(),
+      lastUsed: Date.now(),
+      tools,
+      lost: undefined
+    }
     this.bind(placement, member)
     this.placements.set(placement.id, placement)
     return Effect.succeed(placement)
@@ -66,9 +73,9 @@ export class Sessions {
   submit(placement: Placement, ticket: Ticket): void {
     placement.lastUsed = Date.now()
     if (placement.lost !== undefined) {
-      ticket.answer(Exit.fail(
-        new SessionLost({ session: placement.id, reason: placement.lost, mayHaveExecuted: false })
-      ))
+      ticket.answer(
+        Exit.fail(new SessionLost({ session: placement.id, reason: placement.lost, mayHaveExecuted: false }))
+      )
       return
     }
     if (this.options.affinity === "hint" && !placement.member.hasFreeSlot) {
@@ -134,9 +141,11 @@ export class Sessions {
     for (const member of this.dispatcher.members) {
       if (!member.isOpen || member.retiring || member === except) continue
       if (
-        best === undefined || member.sessions < best.sessions ||
+        best === undefined ||
+        member.sessions < best.sessions ||
         (member.sessions === best.sessions && member.load < best.load)
-      ) best = member
+      )
+        best = member
     }
     return best
   }

@@ -41,6 +41,10 @@ export class CallTicket<A, R> extends Ticket {
     this.onSettled = onSettled
   }
 
+  override onAbandoned(): void {
+    this.onSettled?.(timings(this, undefined))
+  }
+
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
     if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
     this.resume(exit._tag === "Success" ? this.decode(exit.value, "result") : Exit.failCause(exit.cause))
@@ -69,6 +73,10 @@ export class StreamTicket extends Ticket {
     this.hasDelivered = true
     this.chunks.push(values)
     this.wake()
+  }
+
+  override onAbandoned(): void {
+    this.onSettled?.(timings(this, undefined))
   }
 
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
@@ -100,4 +108,5 @@ export class StreamTicket extends Ticket {
   })
 }
 
-const isNonEmpty = (values: ReadonlyArray<unknown>): values is readonly [unknown, ...Array<unknown>] => values.length > 0
+const isNonEmpty = (values: ReadonlyArray<unknown>): values is readonly [unknown, ...Array<unknown>] =>
+  values.length > 0

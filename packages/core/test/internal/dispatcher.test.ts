@@ -1,6 +1,7 @@
 import { afterEach, assert, beforeEach, describe, it, vi } from "@effect/vitest"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
+import type { PoolOptions } from "../../src/PoolConfig.ts"
 import { PoolClosed, WorkerStartError } from "../../src/SnakepitError.ts"
 import * as PythonError from "../../src/PythonError.ts"
 import { Harness, type ScriptedWorker } from "./scriptedWorker.ts"
@@ -88,13 +89,13 @@ describe("placement", () => {
       worker.reply()
     }
     harness.submit("running")
-    assert.isFalse(member.mayRunAhead)
+    assert.isFalse(member.mayRunAhead(performance.now()))
     worker.reply()
     for (let i = 0; i < 10; i++) {
       harness.submit("quick")
       worker.reply()
     }
-    assert.isTrue(member.mayRunAhead)
+    assert.isTrue(member.mayRunAhead(performance.now()))
   })
 
   it("a free worker comes before running ahead", () => {
@@ -124,8 +125,8 @@ describe("placement", () => {
 
 describe("rescue", () => {
   /** Two fast workers; the first has `long` and calls behind it. */
-  const behindLong = () => {
-    const harness = new Harness()
+  const behindLong = (options: Partial<PoolOptions> = {}) => {
+    const harness = new Harness(options)
     const [first, second] = [harness.addFast(), harness.addFast()]
     harness.submit("long")
     harness.submit("short")
@@ -149,10 +150,32 @@ describe("rescue", () => {
     assert.strictEqual(behind.outcome, "Success")
   })
 
-  it("nothing is taken back while no worker is free", () => {
-    const { first, second } = behindLong()
-    vi.advanceTimersByTime(50)
-    assert.deepStrictEqual([...first.worker.recalled, ...second.worker.recalled], [])
+  it("calls behind a long one are taken back to wait when no worker is free, and time out as others do", () => {
+    const { behind, first, harness, other, second } = behindLong({ queueTimeout: 1000 })
+    vi.advanceTimersByTime(5)
+    assert.deepStrictEqual([...first.worker.recalled, ...second.worker.recalled], [2, 2])
+    first.worker.dropRecalled()
+    second.worker.dropRecalled()
+    assert.strictEqual(harness.dispatcher.queued, 2)
+    vi.advanceTimersByTime(1100)
+    assert.deepStrictEqual([behind.outcome, other.outcome], ["QueueTimeout", "QueueTimeout"])
+  })
+
+  it("nothing is sent ahead to a worker that has come to a stop", () => {
+    const { first, harness, second } = behindLong()
+    vi.advanceTimersByTime(5)
+    first.worker.dropRecalled()
+    second.worker.dropRecalled()
+    harness.submit("next")
+    assert.deepStrictEqual([first.worker.targets, second.worker.targets], [["long"], ["short"]])
+    assert.strictEqual(harness.dispatcher.queued, 3)
+  })
+
+  it("a pool without a waiting room sends nothing ahead", () => {
+    const harness = new Harness({ maxQueue: 0 })
+    harness.addFast()
+    harness.submit("running")
+    assert.strictEqual(harness.submit("next").outcome, "PoolSaturated")
   })
 
   it("each call is asked back once", () => {
@@ -179,8 +202,11 @@ describe("rescue", () => {
     harness.submit("long", { pinned: first.member })
     harness.submit("behind", { pinned: first.member })
     vi.advanceTimersByTime(50)
-    assert.deepStrictEqual(first.worker.targets, ["long", "behind"])
-    assert.deepStrictEqual(first.worker.recalled, [])
+    assert.deepStrictEqual(first.worker.recalled, [2])
+    first.worker.dropRecalled()
+    assert.strictEqual(harness.dispatcher.queued, 1)
+    first.worker.reply()
+    assert.deepStrictEqual(first.worker.targets, ["behind"])
     assert.deepStrictEqual(second.worker.targets, [])
   })
 

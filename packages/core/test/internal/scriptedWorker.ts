@@ -12,7 +12,10 @@ import type { CallObserver, ToolRegistration, Worker, WorkerEnd } from "../../sr
 
 const defaults = Effect.runSync(PoolConfig.resolve("test", { size: 1 }))
 
-export const poolOptions = (changes: Partial<PoolConfig.PoolOptions> = {}): PoolConfig.PoolOptions => ({ ...defaults, ...changes })
+export const poolOptions = (changes: Partial<PoolConfig.PoolOptions> = {}): PoolConfig.PoolOptions => ({
+  ...defaults,
+  ...changes
+})
 
 export const callOf = (target: string, changes: Partial<Call> = {}): Call => ({
   target,

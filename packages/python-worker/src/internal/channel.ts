@@ -34,13 +34,7 @@ export class Channel {
   private partialFilled = 0
   private partialIsFrame = false
 
-  private constructor(
-    encoder: Encoder,
-    maxFrameBytes: number,
-    path: string,
-    onFrame: OnFrame,
-    onBroken: OnBroken
-  ) {
+  private constructor(encoder: Encoder, maxFrameBytes: number, path: string, onFrame: OnFrame, onBroken: OnBroken) {
     this.encoder = encoder
     this.maxFrameBytes = maxFrameBytes
     this.onFrame = onFrame

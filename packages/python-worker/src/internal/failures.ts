@@ -4,14 +4,11 @@ import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 
 /** The exit of a call, from the `exit` field of its message. */
-export const decodeExit = (
-  exit: unknown,
-  target: string
-): Exit.Exit<unknown, SnakepitError.SnakepitError> => {
+export const decodeExit = (exit: unknown, target: string): Exit.Exit<unknown, SnakepitError.SnakepitError> => {
   const tag = field(exit, "_tag")
   if (tag === "Success") return Exit.succeed(field(exit, "value"))
   const cause = field(exit, "cause")
-  if (tag !== "Failure" || !Array.isArray(cause)) return Exit.fail(malformed(exit))
+  if (tag !== "Failure" || !Array.isArray(cause) || cause.length === 0) return Exit.fail(malformed(exit))
   const reasons = cause.map((reason): Cause.Reason<SnakepitError.SnakepitError> => {
     switch (field(reason, "_tag")) {
       case "Fail":
@@ -50,7 +47,9 @@ const decodeError = (error: unknown, target: string): SnakepitError.SnakepitErro
     case "ProtocolError":
       return new SnakepitError.ProtocolError({ reason: text(error, "reason"), mayHaveExecuted: false })
     default:
-      return typeof field(error, "pythonType") === "string" ? pythonError(error, 0) : malformed(`the error of ${target}`)
+      return typeof field(error, "pythonType") === "string"
+        ? pythonError(error, 0)
+        : malformed(`the error of ${target}`)
   }
 }
 
@@ -83,20 +82,22 @@ const pythonError = (error: unknown, depth: number): PythonError.PythonError => 
 }
 
 const callContext = (call: unknown): PythonError.CallContext | undefined =>
-  typeof field(call, "target") !== "string" ? undefined : {
-    target: text(call, "target"),
-    callType: text(call, "callType"),
-    arguments: list(call, "arguments").map((argument) => {
-      const shape = field(argument, "shape")
-      const dtype = field(argument, "dtype")
-      return {
-        name: text(argument, "name"),
-        type: text(argument, "type"),
-        ...(Array.isArray(shape) ? { shape: shape.map(Number) } : {}),
-        ...(typeof dtype === "string" ? { dtype } : {})
+  typeof field(call, "target") !== "string"
+    ? undefined
+    : {
+        target: text(call, "target"),
+        callType: text(call, "callType"),
+        arguments: list(call, "arguments").map((argument) => {
+          const shape = field(argument, "shape")
+          const dtype = field(argument, "dtype")
+          return {
+            name: text(argument, "name"),
+            type: text(argument, "type"),
+            ...(Array.isArray(shape) ? { shape: shape.map(Number) } : {}),
+            ...(typeof dtype === "string" ? { dtype } : {})
+          }
+        })
       }
-    })
-  }
 
 const malformed = (what: unknown): SnakepitError.ProtocolError =>
   new SnakepitError.ProtocolError({

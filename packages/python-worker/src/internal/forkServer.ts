@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import type { Worker } from "@snakepit/core"
 import { Encoder } from "../MessagePack.ts"
 import { field } from "./failures.ts"
-import type { Interpreter } from "./launch.ts"
+import { type Interpreter, withoutThreads } from "./launch.ts"
 import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
 import * as ProcessIdentity from "./processIdentity.ts"
 import { describeEnd, spawnPython } from "./spawnedProcess.ts"
@@ -45,8 +45,8 @@ interface Forked {
 export interface ForkOptions {
   readonly preload: ReadonlyArray<string>
   readonly pythonPath: ReadonlyArray<string>
-  /** Threads of numeric libraries in one worker. */
-  readonly threads: number
+  /** Variables of a worker that the server itself has otherwise. */
+  readonly environment: Readonly<Record<string, string>>
 }
 
 /** Starts a fork server; it is ready when it has imported everything. */
@@ -55,11 +55,11 @@ export const make = (
   options: ForkOptions,
   onLine: OnLine
 ): Effect.Effect<ForkServer, string | ForkServerDied, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const { boot, process } = yield* spawnPython(
       // threads that a library starts while it is imported do not survive a fork, so it is imported with one
-      { ...interpreter, env: { ...interpreter.env, ...oneThread } },
-      "snakepit_worker.fork_server",
+      withoutThreads(interpreter),
+      "snakepit_worker.fork_server as server; server.main()",
       onLine
     )
     const ready = Deferred.makeUnsafe<void, string | ForkServerDied>()
@@ -105,12 +105,13 @@ export const make = (
       for (const [pid, onEnd] of exits) watchOrphan(ProcessIdentity.of(pid), 0, onEnd)
     })
     boot.write(
-      `${JSON.stringify({ preload: options.preload, python_path: options.pythonPath, threads: options.threads })}\n`
+      `${JSON.stringify({ preload: options.preload, python_path: options.pythonPath, environment: options.environment })}\n`
     )
     yield* Deferred.await(ready)
 
     const fork: ForkServer["fork"] = (workerBoot, onWorkerLine) =>
-      Effect.gen(function*() {
+      Effect.gen(function* () {
+        let gone = false
         const pid = yield* Effect.acquireRelease(
           Effect.callback<number, string | ForkServerDied>((resume) => {
             if (!alive) return resume(Effect.fail(new ForkServerDied({ reason: "the fork server died" })))
@@ -126,7 +127,7 @@ export const make = (
             })
             boot.write(`${JSON.stringify({ fork: number, boot: workerBoot })}\n`)
           }),
-          (forked) => Effect.sync(() => killGroup(forked, "SIGKILL"))
+          (forked) => Effect.sync(() => gone || killGroup(forked, "SIGKILL"))
         )
         const stderr = new Tail()
         const printed = [
@@ -141,6 +142,7 @@ export const make = (
         const onEnd = (end: Worker.WorkerEnd) => {
           if (exits.get(pid) !== onEnd) return
           exits.delete(pid)
+          gone = true
           stopWatch()
           // what it started must not hold its sockets open
           killGroup(pid, "SIGKILL")
@@ -165,19 +167,18 @@ export const make = (
           stopWatch()
           stopWatch = watchOrphan(identity, reportMillis, onEnd)
         }
+        // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
+        yield* Effect.addFinalizer(() =>
+          Effect.promise(() => {
+            if (!gone) kill("SIGKILL")
+            return ended
+          })
+        )
         return { pid, stderr, kill, ended }
       })
 
     return { pid: process.pid, isAlive: () => alive, fork }
   })
-
-const oneThread = {
-  OMP_NUM_THREADS: "1",
-  OPENBLAS_NUM_THREADS: "1",
-  MKL_NUM_THREADS: "1",
-  NUMEXPR_NUM_THREADS: "1",
-  VECLIB_MAXIMUM_THREADS: "1"
-}
 
 const pipeGraceMillis = 200
 
@@ -216,7 +217,7 @@ const watchOrphan = (
   identity: ProcessIdentity.ProcessIdentity,
   millis: number,
   onEnd: (end: Worker.WorkerEnd) => void
-): () => void => {
+): (() => void) => {
   const look = () => {
     if (ProcessIdentity.isAlive(identity)) timer = setTimeout(look, 20)
     else timer = setTimeout(() => onEnd({ crash: "exit", exitCode: null, signal: null }), millis)

@@ -24,11 +24,7 @@ export class Heartbeat {
   private missed = 0
 
   /** `ping` sends one, and calls back with the answer; `onSilent` is called once, with the time since the last sign of life. */
-  constructor(
-    options: HeartbeatOptions,
-    ping: (onPong: () => void) => void,
-    onSilent: (millis: number) => void
-  ) {
+  constructor(options: HeartbeatOptions, ping: (onPong: () => void) => void, onSilent: (millis: number) => void) {
     this.options = options
     this.ping = ping
     this.onSilent = onSilent

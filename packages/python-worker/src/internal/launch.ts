@@ -16,7 +16,7 @@ export interface Interpreter {
 }
 
 /** Puts together what a pool's interpreters are started with. */
-export const interpreter = (
+export const prepare = (
   pool: PoolConfig.PoolOptions,
   options: PythonOptions,
   python: string,
@@ -25,24 +25,41 @@ export const interpreter = (
   python,
   paths: dependencies === undefined ? [workerSource()] : [workerSource(), dependencies],
   cwd: options.cwd,
-  env: { ...process.env, ...threadLimits(threadShare(pool.size)), ...options.env }
+  env: { ...process.env, ...threadShare(pool.size), ...options.env }
 })
 
-/** How many threads of a numeric library one worker may start without fighting the others for cores. */
-export const threadShare = (workers: number): number => Math.max(1, Math.floor(os.availableParallelism() / workers))
+/** What tells numeric libraries how many threads to start. */
+const threadVariables: ReadonlyArray<string> = [
+  "OMP_NUM_THREADS",
+  "OPENBLAS_NUM_THREADS",
+  "MKL_NUM_THREADS",
+  "NUMEXPR_NUM_THREADS",
+  "VECLIB_MAXIMUM_THREADS"
+]
 
 /**
- * Numeric libraries start a thread for each core unless told otherwise. Variables that are set already are left alone.
+ * Numeric libraries start a thread for each core unless told otherwise; the workers of a pool share the cores. Variables
+ * that are set already are left alone.
  */
-const threadLimits = (share: number): Record<string, string> => {
+const threadShare = (workers: number): Record<string, string> => {
+  const share = String(Math.max(1, Math.floor(os.availableParallelism() / workers)))
   const limits: Record<string, string> = {}
-  for (const name of ["OMP", "OPENBLAS", "MKL", "NUMEXPR"]) {
-    const variable = `${name}_NUM_THREADS`
-    if (process.env[variable] === undefined) limits[variable] = String(share)
-  }
-  if (process.env["VECLIB_MAXIMUM_THREADS"] === undefined) limits["VECLIB_MAXIMUM_THREADS"] = String(share)
+  for (const variable of threadVariables) if (process.env[variable] === undefined) limits[variable] = share
   return limits
 }
+
+/** What an interpreter is told of threads. */
+export const threadLimits = ({ env }: Interpreter): Record<string, string> => {
+  const limits: Record<string, string> = {}
+  for (const variable of threadVariables) if (env[variable] !== undefined) limits[variable] = env[variable]
+  return limits
+}
+
+/** The same interpreter with numeric libraries that start no threads. */
+export const withoutThreads = (interpreter: Interpreter): Interpreter => ({
+  ...interpreter,
+  env: { ...interpreter.env, ...Object.fromEntries(threadVariables.map((variable) => [variable, "1"])) }
+})
 
 /** The worker package: beside the packages in the repository, inside this package when it is installed. */
 const workerSource = (): string => {

@@ -5,7 +5,7 @@
 import * as fs from "node:fs"
 
 /** Answers whether a process of the group has been killed for memory since this was called. */
-export const watchOomKills = (pid: number, root = "/sys/fs/cgroup", proc = "/proc"): () => boolean => {
+export const watchOomKills = (pid: number, root = "/sys/fs/cgroup", proc = "/proc"): (() => boolean) => {
   const files = counterFiles(pid, root, proc)
   const before = files.map(countOf)
   return () => files.some((file, index) => countOf(file) > (before[index] ?? 0))

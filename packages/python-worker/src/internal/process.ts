@@ -42,10 +42,7 @@ export const killGroup = (pid: number | undefined, signal: NodeJS.Signals): void
 }
 
 /** The class of an end, from what the kernel says of it. */
-export const classify = (
-  exitCode: number | null,
-  signal: string | null
-): SnakepitError.CrashClass | undefined => {
+export const classify = (exitCode: number | null, signal: string | null): SnakepitError.CrashClass | undefined => {
   if (exitCode === 0) return undefined
   if (signal === "SIGSEGV" || signal === "SIGBUS" || exitCode === 139) return "segfault"
   if (signal === "SIGABRT" || exitCode === 134) return "abort"

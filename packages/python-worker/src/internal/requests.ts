@@ -88,8 +88,13 @@ export class Requests {
     const isRef = call.result === "ref" && call.callType !== "class"
     encoder.raw(this.key.payload)
     encoder.mapHeader(
-      template.payloadPairs + (hasArgs ? 1 : 0) + (hasKwargs ? 1 : 0) + (isRef ? 1 : 0) + (call.idempotent ? 1 : 0) +
-        (call.instance === undefined ? 0 : 1) + (call.session === undefined ? 0 : 1) +
+      template.payloadPairs +
+        (hasArgs ? 1 : 0) +
+        (hasKwargs ? 1 : 0) +
+        (isRef ? 1 : 0) +
+        (call.idempotent ? 1 : 0) +
+        (call.instance === undefined ? 0 : 1) +
+        (call.session === undefined ? 0 : 1) +
         (call.deadline === undefined ? 0 : 1)
     )
     encoder.raw(template.payload)

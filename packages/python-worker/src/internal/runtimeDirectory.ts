@@ -17,9 +17,7 @@ const prefix = "snakepit-"
 const ownerFile = "owner"
 
 /** Makes the folder, with mode 0700, in the first of the roots that can be written to, and sweeps all of them. */
-export const make = (
-  roots: ReadonlyArray<string> = defaultRoots()
-): Effect.Effect<string, never, Scope.Scope> =>
+export const make = (roots: ReadonlyArray<string> = defaultRoots()): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.promise(async () => {
       const directory = await create(roots)
@@ -51,17 +49,21 @@ const create = async (roots: ReadonlyArray<string>): Promise<string> => {
 /** Removes the folders of this user whose owners are dead. What does not prove that is left alone. */
 const sweep = async (root: string): Promise<void> => {
   const names = await fs.readdir(root).catch(() => [])
-  await Promise.all(names.filter((name) => name.startsWith(prefix)).map(async (name) => {
-    const directory = path.join(root, name)
-    try {
-      const found = await fs.lstat(directory)
-      if (!found.isDirectory() || found.uid !== process.getuid?.()) return
-      const owner = ProcessIdentity.parse(await fs.readFile(path.join(directory, ownerFile), "utf8"))
-      // a process of another container may live although it cannot be seen from here
-      if (owner === undefined || !ProcessIdentity.isSameHost(owner) || ProcessIdentity.isAlive(owner)) return
-      await fs.rm(directory, { recursive: true, force: true })
-    } catch {
-      // it has no owner to ask for, or another instance sweeps it at the same time
-    }
-  }))
+  await Promise.all(
+    names
+      .filter((name) => name.startsWith(prefix))
+      .map(async (name) => {
+        const directory = path.join(root, name)
+        try {
+          const found = await fs.lstat(directory)
+          if (!found.isDirectory() || found.uid !== process.getuid?.()) return
+          const owner = ProcessIdentity.parse(await fs.readFile(path.join(directory, ownerFile), "utf8"))
+          // a process of another container may live although it cannot be seen from here
+          if (owner === undefined || !ProcessIdentity.isSameHost(owner) || ProcessIdentity.isAlive(owner)) return
+          await fs.rm(directory, { recursive: true, force: true })
+        } catch {
+          // it has no owner to ask for, or another instance sweeps it at the same time
+        }
+      })
+  )
 }

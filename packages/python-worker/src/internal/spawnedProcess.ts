@@ -8,16 +8,21 @@ import type { Interpreter } from "./launch.ts"
 import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
 import { readLines, Tail } from "./stdio.ts"
 
+interface Spawned {
+  readonly child: ChildProcess
+  readonly ended: Promise<Worker.WorkerEnd>
+}
+
 /** Starts an interpreter on a module of the worker package; the scope's end kills it and what it started. */
 export const spawnPython = (
   { cwd, env, paths, python }: Interpreter,
   module: string,
   onLine: OnLine
 ): Effect.Effect<{ readonly process: WorkerProcess; readonly boot: Duplex }, string, Scope.Scope> =>
-  Effect.gen(function*() {
-    const child = yield* Effect.acquireRelease(
-      Effect.callback<ChildProcess, string>((resume) => {
-        const child = spawn(python, ["-u", "-c", bootstrap(module), ...paths], {
+  Effect.gen(function* () {
+    const { child, ended } = yield* Effect.acquireRelease(
+      Effect.callback<Spawned, string>((resume) => {
+        const started = spawn(python, ["-u", "-c", bootstrap(module), ...paths], {
           cwd,
           env,
           // the last is the lifeline: nothing is ever sent on it, and its end ends the process (`lifeline.py`)
@@ -25,10 +30,17 @@ export const spawnPython = (
           // a process group of its own, so that what the worker starts ends with it
           detached: true
         })
-        child.once("error", (error) => resume(Effect.fail(`${python} could not be started: ${error.message}`)))
-        child.once("spawn", () => resume(Effect.succeed(child)))
+        started.once("error", (error) => resume(Effect.fail(`${python} could not be started: ${error.message}`)))
+        started.once("spawn", () => resume(Effect.succeed({ child: started, ended: watch(started) })))
       }),
-      (child) => Effect.sync(() => killGroup(child.pid, "SIGKILL"))
+      // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
+      (spawned) =>
+        Effect.promise(() => {
+          if (spawned.child.exitCode === null && spawned.child.signalCode === null) {
+            killGroup(spawned.child.pid, "SIGKILL")
+          }
+          return spawned.ended
+        })
     )
     const stderr = new Tail()
     if (child.stdout !== null) readLines(child.stdout, (line) => onLine("stdout", line))
@@ -43,7 +55,7 @@ export const spawnPython = (
     boot.on("error", () => {}) // the process is ending; `ended` tells
     const pid = child.pid ?? 0 // set, since the process has spawned
     return {
-      process: { pid, stderr, kill: (signal) => killGroup(pid, signal), ended: watch(child) },
+      process: { pid, stderr, kill: (signal) => killGroup(pid, signal), ended },
       boot
     }
   })
@@ -54,7 +66,7 @@ export const spawnWorker = (
   boot: Boot,
   onLine: OnLine
 ): Effect.Effect<WorkerProcess, string, Scope.Scope> =>
-  Effect.gen(function*() {
+  Effect.gen(function* () {
     const spawned = yield* spawnPython(interpreter, "snakepit_worker.__main__", onLine)
     spawned.boot.write(`${JSON.stringify(boot)}\n`)
     yield* Effect.callback<void, string>((resume) => {
@@ -71,8 +83,7 @@ export const describeEnd = (end: Worker.WorkerEnd): string =>
 // `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
 // stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
 const bootstrap = (module: string): string =>
-  "import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; " +
-  `import ${module} as start; start.main()`
+  `import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; import ${module}`
 
 /** The end of the process, once its pipes have been read to their ends. */
 const watch = (child: ChildProcess): Promise<Worker.WorkerEnd> =>

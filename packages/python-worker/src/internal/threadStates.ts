@@ -23,7 +23,9 @@ export const threadStates = (pid: number): ReadonlyArray<string> => {
     const [, name, state] = /^\d+ \((.*)\) (\S)/s.exec(stat) ?? []
     if (name === undefined || state === undefined) return []
     const waits = read(`/proc/${pid}/task/${task}/wchan`).trim()
-    const stack = read(`/proc/${pid}/task/${task}/stack`).split("\n").flatMap((line) => /(\w+)\+0x/.exec(line)?.[1] ?? [])
+    const stack = read(`/proc/${pid}/task/${task}/stack`)
+      .split("\n")
+      .flatMap((line) => /(\w+)\+0x/.exec(line)?.[1] ?? [])
     const where = stack.length > 0 ? ` in ${stack.join(" < ")}` : waits === "" || waits === "0" ? "" : ` in ${waits}`
     return [`thread ${task} (${name}): ${states[state] ?? state}${where}`]
   })

@@ -5,7 +5,7 @@
  * Guarantees:
  * - Every observer given to `start` hears `onExit` or `onDropped` exactly once, also when the process dies.
  * - The fiber that waits for a reply is resumed inside the event handler that read it.
- * - A call that is interrupted either proves that it stopped, or its process is killed: `cancellation` ms of rungs.
+ * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `ladder`.
  */
 import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
 import * as Cause from "effect/Cause"
@@ -90,6 +90,8 @@ export class WorkerClient implements Worker.Worker {
   private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
   private readonly tools = new Map<string, Worker.ToolRegistration>()
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
+  /** Streams that sent what does not decode: what they fail with once they have stopped. */
+  private readonly spoiled = new Map<number, Exit.Exit<unknown, SnakepitError.SnakepitError>>()
   private readonly ladders = new Map<number, ReturnType<typeof setTimeout>>()
   private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
   private readonly ready: (exit: Exit.Exit<unknown, string>) => void
@@ -307,6 +309,7 @@ export class WorkerClient implements Worker.Worker {
   private onData(bytes: Buffer, start: number, end: number): void {
     if (this.quickExit(bytes, start, end)) return
     const message = this.decodeMessage(this.decoder, bytes, start, end)
+    if (message instanceof Undecodable) return this.onUndecodable(bytes, start, end, message.error)
     switch (field(message, "_tag")) {
       case "Exit": {
         const number = numberOf(message, "requestId")
@@ -322,8 +325,12 @@ export class WorkerClient implements Worker.Worker {
         return
       }
       case "Chunk": {
+        const number = numberOf(message, "requestId")
         const values = field(message, "values")
-        this.inFlight.get(numberOf(message, "requestId"))?.onChunk(Array.isArray(values) ? values : [])
+        if (!Array.isArray(values) || values.length === 0) {
+          throw new Error(`expected at least one value in a Chunk, got ${describe(values)}`)
+        }
+        if (!this.spoiled.has(number)) this.inFlight.get(number)?.onChunk(values)
         return
       }
       case "Request":
@@ -362,6 +369,7 @@ export class WorkerClient implements Worker.Worker {
 
   private onControl(bytes: Buffer, start: number, end: number): void {
     const message = this.decodeMessage(this.controlDecoder, bytes, start, end)
+    if (message instanceof Undecodable) throw message.error
     switch (field(message, "_tag")) {
       case "Pong":
         return this.pongs.shift()?.()
@@ -381,6 +389,8 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private onHello(exit: unknown): void {
+    // the worker compares versions, and turns away a host that it does not understand
+    if (field(exit, "_tag") !== "Success") throw new Error(`the worker refused the handshake: ${JSON.stringify(exit)}`)
     this.greeted++
     if (this.greeted < 2) return
     this.watch()
@@ -416,7 +426,7 @@ export class WorkerClient implements Worker.Worker {
       // Python may pass anything: the function's own parameter types are the caller's business
       const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
       this.callbacks.set(number, {
-        run: (args, kwargs) => Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs),
+        run: (args, kwargs) => (Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs)),
         context: call?.context ?? Context.empty()
       })
       const owned = this.callbackOwners.get(owner)
@@ -438,7 +448,10 @@ export class WorkerClient implements Worker.Worker {
     const args = field(payload, "args")
     const kwargs = field(payload, "kwargs")
     if (callback === undefined) {
-      return this.answer(number, Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended")))
+      return this.answer(
+        number,
+        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended"))
+      )
     }
     const effect = Effect.suspend(() => {
       const result = callback.run(
@@ -464,15 +477,21 @@ export class WorkerClient implements Worker.Worker {
     const name = field(payload, "tool")
     const session = field(payload, "session_id")
     if (typeof name !== "string") return undefined
-    const tool = (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
+    const tool =
+      (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
       this.tools.get(toolKey(undefined, name))
-    return tool === undefined ? undefined : { run: tool.run, context: Context.empty() }
+    if (tool === undefined) return undefined
+    // a tool runs as part of the call that uses it; code on a thread that no call knows of has none
+    const call = field(payload, "request_id")
+    const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
+    return { run: tool.run, context: context ?? Context.empty() }
   }
 
   private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
-    const body = exit._tag === "Success"
-      ? { _tag: "Success", value: exit.value }
-      : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
+    const body =
+      exit._tag === "Success"
+        ? { _tag: "Success", value: exit.value }
+        : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
     try {
       this.sendControl({ _tag: "Exit", requestId: number, exit: body })
     } catch (error) {
@@ -508,7 +527,9 @@ export class WorkerClient implements Worker.Worker {
     exit: Exit.Exit<unknown, SnakepitError.SnakepitError>,
     pythonMicros: number | undefined
   ): void {
-    this.forget(number)?.onExit(exit, pythonMicros)
+    const spoiled = this.spoiled.size > 0 ? this.spoiled.get(number) : undefined
+    if (spoiled !== undefined) this.spoiled.delete(number)
+    this.forget(number)?.onExit(spoiled ?? exit, pythonMicros)
   }
 
   private drop(number: number): void {
@@ -567,7 +588,9 @@ export class WorkerClient implements Worker.Worker {
         signal: end.signal,
         stderr: [
           ...this.options.process.stderr.all,
-          ...(this.fault === undefined || this.fault === closedReason ? [] : [`snakepit: ${this.fault}`])
+          ...(this.fault === undefined || this.fault === closedReason
+            ? []
+            : [`snakepit: the connection ended: ${this.fault}`])
         ],
         pythonStack: [...this.options.process.stderr.stacks.threads],
         inFlight,
@@ -648,17 +671,32 @@ export class WorkerClient implements Worker.Worker {
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
-      const number = this.numberOfBroken(bytes, start, end)
-      if (number === undefined) throw error
-      return { _tag: "Exit", requestId: number, exit: { _tag: "Failure", cause: [{ _tag: "Fail", error: wireError(error) }] } }
+      return new Undecodable(error)
     }
   }
 
-  /** The call that an undecodable message belongs to, when its start says so: its neighbours are not to suffer. */
-  private numberOfBroken(bytes: Buffer, start: number, end: number): number | undefined {
-    const key = bytes.subarray(start, Math.min(end, start + 64)).indexOf("\xa9requestId", 0, "latin1")
-    if (key < 0) return undefined
-    const at = start + key + 10
+  /** A value that does not decode fails the call, stream or callback it is for; its neighbours are not to suffer. */
+  private onUndecodable(bytes: Buffer, start: number, end: number, error: unknown): void {
+    const head = bytes.subarray(start, Math.min(end, start + headBytes)).toString("latin1")
+    const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
+    if (tag === "Request") {
+      const callback = this.numberAfter("\xa2id", head, bytes, start, end)
+      if (callback !== undefined) return this.answer(callback, Exit.fail(error))
+    }
+    const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
+    if (number === undefined || tag === undefined) throw error
+    const failure = Exit.fail(this.undecodable(error, "result"))
+    if (tag === "Exit") return this.settle(number, failure, undefined)
+    if (this.inFlight.get(number) === undefined) return
+    // the generator runs on: it has to be stopped, and until then its worker is not free
+    this.spoiled.set(number, failure)
+    this.interrupt(number)
+  }
+
+  private numberAfter(key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined {
+    const found = head.indexOf(key)
+    if (found < 0) return undefined
+    const at = start + found + key.length
     for (let size = 1; size <= 9 && at + size <= end; size++) {
       try {
         const number = this.decoder.decode(bytes, at, at + size, this.decodeHooks)
@@ -672,7 +710,8 @@ export class WorkerClient implements Worker.Worker {
 
   private undecodable(error: unknown, root: string): SnakepitError.SnakepitError {
     if (error instanceof SnakepitError.DecodeError) {
-      const path = error.path === "" ? root : error.path.startsWith("[") ? root + error.path : `${root}.${error.path}`
+      const inside = error.path.replace(/^(exit\.value|values\[0\])\.?/, "")
+      const path = inside === "" ? root : inside.startsWith("[") ? root + inside : `${root}.${inside}`
       return new SnakepitError.DecodeError({ path, expected: error.expected, actual: error.actual })
     }
     return new SnakepitError.ProtocolError({ reason: String(error), mayHaveExecuted: true })
@@ -684,6 +723,9 @@ const protocolVersion = 1
 const closeGraceMillis = 100
 
 const stackGraceMillis = 250
+
+/** Tag and number of a message stand within so many bytes of its beginning. */
+const headBytes = 64
 
 const raiseAgainMillis = 100
 
@@ -697,13 +739,17 @@ const numberOf = (message: unknown, name: string): number => {
 
 const describe = (value: unknown): string => {
   const tag = field(value, "_tag")
-  return typeof tag === "string" ? `a message ${tag}` : JSON.stringify(value) ?? String(value)
+  return typeof tag === "string" ? `a message ${tag}` : (JSON.stringify(value) ?? String(value))
 }
 
-const wireError = (error: unknown): unknown =>
-  error instanceof SnakepitError.DecodeError
-    ? { _tag: "DecodeError", path: error.path, expected: error.expected, actual: error.actual }
-    : { _tag: "ProtocolError", reason: String(error) }
+/** In place of a message that could not be decoded. */
+class Undecodable {
+  readonly error: unknown
+
+  constructor(error: unknown) {
+    this.error = error
+  }
+}
 
 const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
   switch (reason._tag) {

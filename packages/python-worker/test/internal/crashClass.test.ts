@@ -3,7 +3,11 @@ import { crashClass } from "../../src/internal/crashClass.ts"
 import { classify } from "../../src/internal/process.ts"
 
 const never = () => false
-const end = (exitCode: number | null, signal: string | null) => ({ crash: classify(exitCode, signal), exitCode, signal })
+const end = (exitCode: number | null, signal: string | null) => ({
+  crash: classify(exitCode, signal),
+  exitCode,
+  signal
+})
 
 describe("crashClass", () => {
   it.each([
@@ -24,8 +28,14 @@ describe("crashClass", () => {
   })
 
   it("a SIGKILL is oom when the kernel has killed for memory meanwhile, another signal is not", () => {
-    assert.strictEqual(crashClass(end(null, "SIGKILL"), [], () => true), "oom")
-    assert.strictEqual(crashClass(end(null, "SIGSEGV"), [], () => true), "segfault")
+    assert.strictEqual(
+      crashClass(end(null, "SIGKILL"), [], () => true),
+      "oom"
+    )
+    assert.strictEqual(
+      crashClass(end(null, "SIGSEGV"), [], () => true),
+      "segfault"
+    )
   })
 
   it.each([

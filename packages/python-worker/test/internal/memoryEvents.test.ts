@@ -14,7 +14,8 @@ const check = (groups: string, counter: string) =>
   Effect.gen(function* () {
     const root = yield* folder
     write(path.join(root, "proc/7/cgroup"), groups)
-    const events = (kills: number) => write(path.join(root, counter), `low 0\nhigh 0\nmax 3\noom 1\noom_kill ${kills}\n`)
+    const events = (kills: number) =>
+      write(path.join(root, counter), `low 0\nhigh 0\nmax 3\noom 1\noom_kill ${kills}\n`)
     events(2)
     const killed = watchOomKills(7, root, path.join(root, "proc"))
     assert.isFalse(killed())
@@ -24,17 +25,21 @@ const check = (groups: string, counter: string) =>
 
 describe("watchOomKills", () => {
   it.effect("sees a kill in the process's group of version 2", () =>
-    check("0::/app/worker\n", "app/worker/memory.events"))
+    check("0::/app/worker\n", "app/worker/memory.events")
+  )
 
   it.effect("sees a kill in a container whose own group is mounted as the root", () =>
-    check("0::/host/path/of/it\n", "memory.events"))
+    check("0::/host/path/of/it\n", "memory.events")
+  )
 
   it.effect("sees a kill in the process's group of version 1", () =>
-    check("5:cpu:/\n4:memory:/app\n0::/\n", "memory/app/memory.oom_control"))
+    check("5:cpu:/\n4:memory:/app\n0::/\n", "memory/app/memory.oom_control")
+  )
 
   it.effect("says no where there is nothing to read", () =>
     Effect.gen(function* () {
       const root = yield* folder
       assert.isFalse(watchOomKills(7, root, root)())
-    }))
+    })
+  )
 })

@@ -62,17 +62,20 @@ Thread 0x00007f1bfe2ee6c1 [gc] (most recent call first):
   Garbage-collecting
   File "/app/b.py", line 1 in collect`)
     assert.deepStrictEqual(rest, [])
-    assert.deepStrictEqual(threads.map((thread) => thread.frames.map((frame) => `${frame.line} ${frame.function}`)), [
-      ["0 recurse", "7 <lambda>"],
-      ["1 collect"]
-    ])
+    assert.deepStrictEqual(
+      threads.map((thread) => thread.frames.map((frame) => `${frame.line} ${frame.function}`)),
+      [["0 recurse", "7 <lambda>"], ["1 collect"]]
+    )
   })
 
   it("keeps the last of several dumps", () => {
     const dump = (line: number) =>
       `Current thread 0x01 (most recent call first):\n  File "a.py", line ${line} in f\nThread 0x02 (most recent call first):\n  File "b.py", line 1 in g`
     const { threads } = read(`${dump(1)}\n${dump(2)}`)
-    assert.deepStrictEqual(threads.map((thread) => thread.frames[0]?.line), [2, 1])
+    assert.deepStrictEqual(
+      threads.map((thread) => thread.frames[0]?.line),
+      [2, 1]
+    )
   })
 
   it("keeps the worker's frames behind user code: a call that waits for its host", () => {
@@ -80,7 +83,10 @@ Thread 0x00007f1bfe2ee6c1 [gc] (most recent call first):
   File "/site/snakepit_worker/callbacks.py", line 90 in call
   File "/app/a.py", line 2 in ask
   File "/site/snakepit_worker/execution.py", line 392 in _invoke`)
-    assert.deepStrictEqual(threads[0]?.frames.map((frame) => frame.function), ["ask", "call"])
+    assert.deepStrictEqual(
+      threads[0]?.frames.map((frame) => frame.function),
+      ["ask", "call"]
+    )
   })
 
   it("leaves out threads that do nothing but serve the worker", () => {
@@ -92,7 +98,7 @@ Thread 0x00007f1bfe2ee6c1 [gc] (most recent call first):
   })
 
   it("takes no line that only looks like a frame", () => {
-    const line = "  File \"/app/a.py\", line 2 in ask"
+    const line = '  File "/app/a.py", line 2 in ask'
     assert.deepStrictEqual(read(line), { threads: [], rest: [line] })
   })
 })

@@ -32,33 +32,39 @@ describe("RuntimeDirectory", () => {
   it.effect("is closed to others, names its owner, and is removed with its scope", () =>
     Effect.gen(function* () {
       const root = yield* folder
-      const directory = yield* Effect.scoped(Effect.gen(function* () {
-        const made = yield* RuntimeDirectory.make([root])
-        assert.strictEqual(fs.statSync(made).mode & 0o777, 0o700)
-        assert.strictEqual(fs.readFileSync(path.join(made, "owner"), "utf8"), ProcessIdentity.format(self))
-        return made
-      }))
+      const directory = yield* Effect.scoped(
+        Effect.gen(function* () {
+          const made = yield* RuntimeDirectory.make([root])
+          assert.strictEqual(fs.statSync(made).mode & 0o777, 0o700)
+          assert.strictEqual(fs.readFileSync(path.join(made, "owner"), "utf8"), ProcessIdentity.format(self))
+          return made
+        })
+      )
       assert.isFalse(fs.existsSync(directory))
-    }))
+    })
+  )
 
   it.effect("is made in the next root when the first cannot be used", () =>
     Effect.gen(function* () {
       const root = yield* folder
       const made = yield* RuntimeDirectory.make([path.join(root, "missing"), root])
       assert.strictEqual(path.dirname(made), root)
-    }))
+    })
+  )
 
   it.effect("sweeps what an instance left that is dead", () =>
     Effect.gen(function* () {
       const owner = ProcessIdentity.format({ ...self, pid: deadPid() })
       assert.deepStrictEqual(yield* remaining({ "snakepit-dead": owner }), [])
-    }))
+    })
+  )
 
   it.effect("sweeps what an instance left whose process id is in use again", () =>
     Effect.gen(function* () {
       const owner = ProcessIdentity.format({ ...self, started: self.started - 1 })
       assert.deepStrictEqual(yield* remaining({ "snakepit-reused": owner }), [])
-    }))
+    })
+  )
 
   it.effect("leaves alone what belongs to the living, to other hosts, to nobody known, and to other programs", () =>
     Effect.gen(function* () {
@@ -71,7 +77,8 @@ describe("RuntimeDirectory", () => {
         "snakepit-unreadable": "who knows"
       }
       assert.deepStrictEqual((yield* remaining(left)).sort(), Object.keys(left))
-    }))
+    })
+  )
 
   it.effect("does not follow a link", () =>
     Effect.gen(function* () {
@@ -80,5 +87,6 @@ describe("RuntimeDirectory", () => {
       fs.symlinkSync(path.join(elsewhere, "snakepit-dead"), path.join(root, "snakepit-link"))
       yield* RuntimeDirectory.make([root])
       assert.isTrue(fs.existsSync(path.join(elsewhere, "snakepit-dead", "default-0.sock")))
-    }))
+    })
+  )
 })

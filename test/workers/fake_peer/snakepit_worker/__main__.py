@@ -39,6 +39,15 @@ def read(connection):
     return unpackb(connection.recv(struct.unpack("<I", head)[0], socket.MSG_WAITALL))
 
 
+GREETING = {
+    "protocol_version": 1,
+    "worker": boot["worker"],
+    "pid": os.getpid(),
+    "python": "3.13.0",
+    "implementation": "cpython",
+    "platform": sys.platform,
+}
+
 channels = {}
 while len(channels) < 2:
     connection, _ = listener.accept()
@@ -48,7 +57,7 @@ while len(channels) < 2:
     elif os.environ.get("FAKE_HELLO") == "nonsense":
         connection.sendall(message([1, 2, 3]))
     else:
-        connection.sendall(message(success(0, {})))
+        connection.sendall(message(success(0, GREETING)))
 os.unlink(boot["socket"])
 
 data = channels["data"]
@@ -64,7 +73,9 @@ while True:
         "unknown_tag": [message({"_tag": "Gossip", "requestId": number})],
         "defect": [message({"_tag": "Defect", "defect": "beyond repair"})],
         "no_request_id": [message({"_tag": "Exit", "exit": {"_tag": "Success", "value": 1}})],
-        "unknown_notice": [message({"_tag": "Request", "id": 1, "tag": "snakepit.guess", "payload": {}, "headers": []})],
+        "unknown_notice": [
+            message({"_tag": "Request", "id": 1, "tag": "snakepit.guess", "payload": {}, "headers": []})
+        ],
         # a map of three whose value is a byte that MessagePack does not use
         "bad_value": [frame(packb(success(number, None))[:-1] + b"\xc1")],
         "bad_exit": [message({"_tag": "Exit", "requestId": number, "exit": {"_tag": "Maybe"}})],

@@ -1,0 +1,114 @@
+"""What the worker says on the data channel: messages packed with the refs of their session, and failures described."""
+
+from __future__ import annotations
+
+from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, describe, type_name
+from .memory import release_frames
+from .values import Packer
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .gate import Running
+    from .sessions import Sessions
+    from .wire import Channel
+
+
+class Outbox:
+    """Packs and sends; any thread may."""
+
+    def __init__(self, channel: Channel, sessions: Sessions) -> None:
+        self.send = channel.send
+        self._limit = channel.limit
+        self._sessions = sessions
+        self._plain = Packer()
+        self._packers: dict[str, Packer] = {}
+
+    def pack(self, message: dict[str, Any], session: str | None, root: str, value: object) -> bytes:
+        """The body of a message about `value`, which is called `root` in failures.
+
+        What cannot cross is kept as a ref where there is a session. Raises UnserializableResult.
+        """
+        packer = self._plain if session is None else self._packer(session)
+        body = packer.pack(message, root)
+        if len(body) > self._limit:
+            raise _too_large(value, len(body), self._limit, root)
+        return body
+
+    def success(self, running: Running, value: object, micros: int | None) -> bytes:
+        """The `Exit` of a call that has a result, and may have been measured."""
+        reply: dict[str, Any] = {
+            "_tag": "Exit",
+            "requestId": running.id,
+            "exit": {"_tag": "Success", "value": value},
+        }
+        if micros is not None:
+            reply["pythonMicros"] = micros
+        return self.pack(reply, running.payload.get("session_id"), "result", value)
+
+    def chunk(self, running: Running, value: object, index: int) -> bytes:
+        """One item of a stream."""
+        message = {"_tag": "Chunk", "requestId": running.id, "values": [value]}
+        return self.pack(message, running.payload.get("session_id"), f"result[{index}]", value)
+
+    def failure(self, running: Running, error: BaseException) -> bytes:
+        """The `Exit` of a call that failed. Whatever the exception is made of, there is one."""
+        if isinstance(error, CallCancelled):
+            return self._failed(running.id, {"_tag": "Interrupt", "fiberId": None})
+        try:
+            if isinstance(error, WorkerFailure):
+                described = error.to_error()
+            else:
+                if isinstance(error, MemoryError):
+                    # what used up the memory hangs on the frames that failed, and describing the error takes some too
+                    release_frames(error)
+                described = describe(error, call=running.payload)
+            return self._failed(running.id, {"_tag": "Fail", "error": described})
+        except BaseException as failure:
+            return self._failed(running.id, {"_tag": "Fail", "error": _undescribed(error, failure)})
+
+    def refuse(self, request_id: int, error: WorkerFailure) -> None:
+        """Fails a request that could not be read, or that asks for what there is not."""
+        self.send(self._failed(request_id, {"_tag": "Fail", "error": error.to_error()}))
+
+    def _failed(self, request_id: int, reason: dict[str, Any]) -> bytes:
+        exit = {"_tag": "Failure", "cause": [reason]}
+        return self.pack({"_tag": "Exit", "requestId": request_id, "exit": exit}, None, "error", None)
+
+    def _packer(self, session: str) -> Packer:
+        known = self._packers.get(session)
+        if known is None:
+            sessions = self._sessions
+            known = self._packers[session] = Packer(lambda value: sessions.keep(session, value), sessions.forget)
+        return known
+
+    def forget(self, session: str) -> None:
+        """The session is over."""
+        self._packers.pop(session, None)
+
+
+def _too_large(value: object, size: int, limit: int, path: str) -> UnserializableResult:
+    reason = (
+        f"it takes {size} bytes, and a frame has at most maxFrameBytes = {limit}; "
+        "send less, stream it, or raise `maxFrameBytes` of the pool"
+    )
+    return UnserializableResult(path, type_name(type(value)), bounded_repr(value), reason)
+
+
+def _undescribed(error: BaseException, failure: BaseException) -> dict[str, Any]:
+    """What can be said of an exception without running any code of its own: that code has just failed."""
+    name = type_name(type(error))
+    return {
+        "_tag": "PythonException",
+        "pythonType": name,
+        "mro": [type_name(kind) for kind in type.mro(type(error)) if kind is not object],
+        "message": f"<the details are lost: describing the exception raised {type_name(type(failure))}>",
+        "args": [],
+        "frames": [],
+        "notes": [],
+        "cause": None,
+        "context": None,
+        "exceptions": [],
+        "call": None,
+    }

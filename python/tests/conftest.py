@@ -1,0 +1,25 @@
+"""Every test has a deadline."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+_SECONDS = 60
+
+
+@pytest.fixture(autouse=True)
+def deadline() -> Iterator[None]:
+    def fail(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeoutError(f"the test did not end within {_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.setitimer(signal.ITIMER_REAL, _SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

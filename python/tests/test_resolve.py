@@ -1,0 +1,90 @@
+"""From dotted names to Python objects."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os.path
+import sys
+from pathlib import Path
+
+import pytest
+
+import targets
+from snakepit_worker.resolve import Resolver
+
+resolver = Resolver(False)
+
+
+def test_finds_functions_classes_and_what_is_inside_them() -> None:
+    assert resolver.target("math", "sqrt") is math.sqrt
+    assert resolver.target("builtins", "len") is len
+    assert resolver.target("os", "path.join") is os.path.join
+    assert resolver.target("os.path", "join") is os.path.join
+    assert resolver.target("datetime", "datetime.fromisoformat")("2024-01-02") == datetime.datetime(2024, 1, 2)
+    assert resolver.target("datetime.datetime", "fromisoformat")("2024-01-02") == datetime.datetime(2024, 1, 2)
+    assert resolver.target("targets", "Thing.double") is targets.Thing.double
+
+
+def test_imports_a_submodule_that_nobody_has_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "snakepit_test_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "inner.py").write_text("value = 5\ndef get(): return value\n")
+    (package / "broken.py").write_text("import no_such_module_anywhere\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert Resolver(False).target("snakepit_test_package", "inner.get")() == 5
+    assert Resolver(False).target("snakepit_test_package.inner", "get")() == 5
+    assert Resolver(False).target("snakepit_test_package", "inner") is sys.modules["snakepit_test_package.inner"]
+    with pytest.raises(ModuleNotFoundError, match="no_such_module_anywhere"):
+        Resolver(False).target("snakepit_test_package.broken", "get")
+
+
+def test_reads_the_last_name_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolver.target("targets", "identity") is targets.identity
+    monkeypatch.setattr(targets, "identity", len)
+    assert resolver.target("targets", "identity") is len
+
+
+def test_knows_the_place_of_what_was_found_and_of_nothing_else() -> None:
+    fresh = Resolver(False)
+    assert fresh.place("math", "sqrt") is None
+    fresh.target("math", "sqrt")
+    assert fresh.place("math", "sqrt") == (math, "sqrt")
+    with pytest.raises(ModuleNotFoundError):
+        fresh.target("no_such_module_anywhere", "f")
+    assert fresh.place("no_such_module_anywhere", "f") is None
+
+
+@pytest.mark.parametrize(
+    ("module", "path", "kind", "said"),
+    [
+        ("math", "sqroot", AttributeError, "module 'math' has no attribute 'sqroot' (target 'math.sqroot')"),
+        ("targets", "Thing.triple", AttributeError, "object 'Thing' has no attribute 'triple'"),
+        ("maths", "sqrt", ModuleNotFoundError, "no module named 'maths' (target 'maths.sqrt')"),
+        ("os", "pathh.join", AttributeError, "pathh"),
+        ("math", "", ValueError, "no target"),
+        ("", "sqrt", ValueError, "no target"),
+        ("os..path", "join", ValueError, "no target"),
+        ("os", ".path", ValueError, "no target"),
+    ],
+)
+def test_says_what_is_missing_and_names_the_target(module: str, path: str, kind: type[Exception], said: str) -> None:
+    with pytest.raises(kind) as failure:
+        resolver.target(module, path)
+    assert said in str(failure.value)
+
+
+def test_private_names_are_refused_unless_the_pool_allows_them() -> None:
+    for module, path in [("_operator", "add"), ("targets", "_pytest"), ("builtins", "__import__"), ("os", "_exit")]:
+        with pytest.raises(AttributeError, match="allowPrivate"):
+            resolver.target(module, path)
+    assert Resolver(True).target("_operator", "add")(1, 2) == 3
+    assert resolver.target("math", "__name__") == "math"
+
+
+def test_attributes_of_objects_may_be_dotted() -> None:
+    thing = targets.Thing()
+    assert resolver.attribute(thing, "items.get")("key") == "found"
+    with pytest.raises(AttributeError, match="allowPrivate"):
+        resolver.attribute(thing, "items.__class__")
