@@ -159,17 +159,19 @@ describe("retries", () => {
     const script: Script = (worker, number, observer) => {
       if (observer.call.target === "warm" || crashed) answer(worker, number, observer.call.target)
     }
-    const { layer, workers } = scripted({ size: 1, maxQueue: 0 }, script)
+    const { layer, workers } = scripted({ size: 1, maxQueue: 1 }, script)
     return Effect.gen(function* () {
       for (let index = 0; index < 60; index++) yield* Snakepit.call("warm")
       const running = yield* Effect.forkChild(Effect.flip(Snakepit.call("slow")), { startImmediately: true })
       const ahead = yield* Effect.forkChild(Snakepit.call("behind"), { startImmediately: true })
+      const waiting = yield* Effect.forkChild(Snakepit.call("waiting"), { startImmediately: true })
       yield* Effect.yieldNow
       assert.strictEqual(workers[0]?.calls.size, 2)
       crashed = true
       workers[0]?.crash()
       assert.propertyVal(yield* Fiber.join(running), "_tag", "WorkerCrash")
       assert.deepStrictEqual(yield* outcome(ahead), Exit.succeed("behind"))
+      assert.deepStrictEqual(yield* outcome(waiting), Exit.succeed("waiting"))
       const stats = yield* statsOf
       assert.deepStrictEqual([stats.moved, stats.retries, stats.rejected], [1, 0, 0])
     }).pipe(Effect.provide(layer))
