@@ -26,7 +26,7 @@ export class PythonNotFound extends Schema.TaggedError<PythonNotFound>(id("Pytho
   override get message() {
     const tried = this.tried.map(({ what, why }) => `\n  - ${what}: ${why}`).join("")
     return (
-      `No Python 3.10 or newer was found. Tried:${tried}\n` +
+      `No Python was found that will do. Tried:${tried}\n` +
       "Install Python 3.10 or newer, or give the path of one, or a version for uv to install, in the option `python`."
     )
   }

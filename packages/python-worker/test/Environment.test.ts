@@ -10,10 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Environment from "../src/Environment.ts"
 import * as Interpreter from "../src/Interpreter.ts"
 import { folder, script, setEnvironment } from "./sandbox.ts"
-import { python, writeWheel } from "./wheel.ts"
-
-/** uv is one of the development requirements, so that both installers are tested everywhere. */
-const uv = path.join(path.dirname(python), "uv")
+import { python, uv, writeWheel } from "./wheel.ts"
 
 /** Packages come from this folder alone; the cache is the test's own. */
 const workplace = Effect.gen(function* () {

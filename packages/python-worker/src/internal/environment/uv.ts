@@ -5,7 +5,7 @@
  */
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
-import { type EnvironmentError, PythonNotFound, UvMissing } from "../../EnvironmentError.ts"
+import { type EnvironmentError, UvMissing } from "../../EnvironmentError.ts"
 import type { UvOptions } from "../../EnvironmentOptions.ts"
 import { type Emit, EnvironmentProgress } from "../../EnvironmentProgress.ts"
 import * as Interpreter from "../../Interpreter.ts"
@@ -70,7 +70,10 @@ const fetch = (step: string): Effect.Effect<string, UvMissing> =>
           )
         )
     })
-    return path.join(finished, file)
+    const command = path.join(finished, file)
+    if (!isExecutable(command))
+      return yield* new UvMissing({ step, tried: [{ what: command, why: "it cannot be run" }] })
+    return command
   }).pipe(
     Effect.mapError((error) => {
       const index = { what: "the package uv from the package index", why: error.message }
@@ -93,36 +96,30 @@ const configured = (command: string, options: UvOptions): Uv => {
 
 /**
  * The interpreter for a request like `3.13` or `>=3.11`: one that uv manages before one of the system; a managed one is installed
- * when there is none.
+ * when there is none that works.
  */
-export const findPython = (
-  uv: Uv,
-  request: string,
-  managed: boolean
-): Effect.Effect<string, EnvironmentError, never> => {
-  const only = managed ? ["--managed-python"] : []
-  const look = perform({
+export const findPython = (uv: Uv, request: string, managed: boolean): Effect.Effect<string, EnvironmentError> =>
+  look(uv, request, managed).pipe(
+    // what stands on the PATH can be the shim of a version manager that has no such version
+    Effect.catchTag(["PythonNotFound", "InstallFailed"], () =>
+      perform({
+        step: `install Python ${request} with uv`,
+        command: uv.command,
+        args: ["python", "install", "--no-bin", request],
+        env: uv.env,
+        reader
+      }).pipe(Effect.andThen(look(uv, request, true)))
+    )
+  )
+
+const look = (uv: Uv, request: string, managed: boolean): Effect.Effect<string, EnvironmentError> =>
+  perform({
     step: `find Python ${request} with uv`,
     command: uv.command,
-    args: ["python", "find", "--system", "--no-python-downloads", ...only, request],
+    args: ["python", "find", "--system", "--no-python-downloads", ...(managed ? ["--managed-python"] : []), request],
     env: uv.env,
     quiet: true
   }).pipe(Effect.map(({ stdout }) => stdout.trim()))
-  const install = perform({
-    step: `install Python ${request} with uv`,
-    command: uv.command,
-    args: ["python", "install", "--no-bin", request],
-    env: uv.env,
-    reader
-  })
-  return look.pipe(
-    Effect.catchTag("PythonNotFound", () => Effect.andThen(install, look)),
-    Effect.mapError((error) => (error._tag === "PythonNotFound" ? notFound(request, error) : error))
-  )
-}
-
-const notFound = (request: string, error: PythonNotFound) =>
-  new PythonNotFound({ tried: [{ what: `Python ${request}`, why: error.tried.map(({ why }) => why).join("; ") }] })
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Requirements
