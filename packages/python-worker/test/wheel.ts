@@ -83,3 +83,22 @@ export const serveIndex = (folder: string) =>
     }),
     (index) => Effect.sync(index.close)
   )
+
+const REPACK = `
+import importlib.metadata, pathlib, sys, zipfile
+folder, name = sys.argv[1:]
+found = importlib.metadata.distribution(name)
+tags = [line.split(": ")[1] for line in found.read_text("WHEEL").splitlines() if line.startswith("Tag: ")]
+python, abi, _ = tags[0].split("-")
+platforms = ".".join(tag.split("-")[2] for tag in tags)
+file = pathlib.Path(folder, f"{name}-{found.version}-{python}-{abi}-{platforms}.whl")
+with zipfile.ZipFile(file, "w") as wheel:
+    for entry in found.files:
+        if "__pycache__" not in entry.parts and ".." not in entry.parts:
+            wheel.write(entry.locate(), str(entry))
+`
+
+/** Makes a wheel again of a package that is installed for the tests. */
+export const repackWheel = (folder: string, name: string): void => {
+  execFileSync(python, ["-c", REPACK, folder, name])
+}
