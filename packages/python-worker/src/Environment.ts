@@ -158,7 +158,7 @@ export const drift = (options: SyncOptions = {}): Effect.Effect<ReadonlyArray<Dr
   )
 
 /** The interpreter to run workers on: that of the environment when one is described, else the one that `python` leads to. */
-export const interpreter = (options: SyncOptions): Effect.Effect<Interpreter.Interpreter, EnvironmentError> =>
+export const interpreterOf = (options: SyncOptions): Effect.Effect<Interpreter.Interpreter, EnvironmentError> =>
   options.pyproject === undefined && options.requirements === undefined
     ? reportingEnd(basePython(options))
     : Effect.flatMap(sync(options), ({ python }) => Interpreter.find({ python }))

@@ -72,7 +72,7 @@ const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, S
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
     const { environment, progress } = options
     const { dependencies, found } = yield* Effect.gen(function* () {
-      const interpreter = yield* Environment.interpreter(environment)
+      const interpreter = yield* Environment.interpreterOf(environment)
       const beside = yield* Environment.workerDependencies(interpreter, environment.uv)
       return { found: interpreter, dependencies: beside }
     }).pipe(progress === "terminal" ? Effect.provideService(EnvironmentProgress, terminal()) : identity)

@@ -137,11 +137,11 @@ it.live("finds a version on the PATH without uv, and passes over the shim of a v
       PIP_NO_INDEX: "1",
       PIP_FIND_LINKS: undefined
     })
-    const found = yield* Environment.interpreter({ python: short })
+    const found = yield* Environment.interpreterOf({ python: short })
     assert.strictEqual(found.version, version)
-    const error = yield* Effect.flip(Environment.interpreter({ python: "3.99" }))
+    const error = yield* Effect.flip(Environment.interpreterOf({ python: "3.99" }))
     assert.include(error.message, `it is Python ${version}`)
-    const managed = yield* Effect.flip(Environment.interpreter({ python: short, managedPython: true }))
+    const managed = yield* Effect.flip(Environment.interpreterOf({ python: short, managedPython: true }))
     assert.strictEqual(managed._tag, "UvMissing")
   }).pipe(Effect.scoped)
 )
