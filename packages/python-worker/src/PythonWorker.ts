@@ -13,10 +13,12 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Environment from "./Environment.ts"
-import type { EnvironmentError, PythonNotFound } from "./EnvironmentError.ts"
+import type { EnvironmentError } from "./EnvironmentError.ts"
+import { EnvironmentProgress, terminal } from "./EnvironmentProgress.ts"
 import * as ForkServer from "./internal/forkServer.ts"
 import * as Launch from "./internal/launch.ts"
 import type { Boot, OnLine, WorkerProcess } from "./internal/process.ts"
@@ -24,7 +26,6 @@ import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import { describeEnd, spawnWorker } from "./internal/spawnedProcess.ts"
 import { Tail } from "./internal/stdio.ts"
 import { WorkerClient } from "./internal/workerClient.ts"
-import * as Interpreter from "./Interpreter.ts"
 import { Decoder, Encoder } from "./MessagePack.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
@@ -78,19 +79,17 @@ export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.Runtime
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
-    const { progress, python, requirements } = options
-    const found =
-      requirements === undefined
-        ? yield* Interpreter.find({ python })
-        : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
-    const dependencies = yield* Environment.workerDependencies(found, { progress })
+    const { environment, progress } = options
+    const { dependencies, found } = yield* Effect.gen(function* () {
+      const interpreter = yield* Environment.interpreterOf(environment)
+      const beside = yield* Environment.workerDependencies(interpreter, environment.uv)
+      return { found: interpreter, dependencies: beside }
+    }).pipe(progress === "terminal" ? Effect.provideService(EnvironmentProgress, terminal()) : identity)
     const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
     if (options.start === "fork") return { options, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
     return { options, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
   }).pipe(
-    Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
-      startError(wanted, error.message, [])
-    )
+    Effect.mapError((error: SnakepitError.ConfigError | EnvironmentError) => startError(wanted, error.message, []))
   )
 
 /** Forks workers from the pool's fork server, which is started when it is needed and not there. */

@@ -5,16 +5,23 @@
 import { type PoolConfig, SnakepitError } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
 
-/** Options of one pool of Python processes, as users write them. */
-export interface PythonPool extends PoolConfig.PoolInput {
+/**
+ * Options of one pool of Python processes, as users write them. Those of `EnvironmentOptions` say which Python the workers run
+ * on, with which packages: the environment is made before the first worker starts.
+ */
+export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
   /**
-   * Path or command of the interpreter. Defaults to the environment made for `requirements`, else the active virtual or
-   * conda environment, else `python3` on the PATH.
+   * Folder that holds the environments. Defaults to `.snakepit` beside the nearest `package.json`, in the working directory or above
+   * it.
    */
-  readonly python?: string | undefined
-  /** Packages the pool needs, in pip's notation. They are installed into an environment of their own before the first start. */
-  readonly requirements?: ReadonlyArray<string> | undefined
+  readonly environmentDirectory?: string | undefined
+  /**
+   * Whether workers inherit the `PYTHON*` variables of this process and see the user's own `site-packages`. Variables in `env` hold
+   * in any case. Defaults to `false`.
+   */
+  readonly inheritPython?: boolean | undefined
   /** Folders to import modules from, before those of the environment. Defaults to the working directory alone. */
   readonly pythonPath?: ReadonlyArray<string> | undefined
   /** Working directory of the workers. Defaults to that of this process. */
@@ -73,8 +80,15 @@ export interface PythonPool extends PoolConfig.PoolInput {
 
 /** The keys of {@link PythonPool} that are not general options. */
 export const keys = [
-  "python",
+  "pyproject",
   "requirements",
+  "python",
+  "managedPython",
+  "lock",
+  "drift",
+  "uv",
+  "environmentDirectory",
+  "inheritPython",
   "pythonPath",
   "cwd",
   "env",
@@ -97,8 +111,8 @@ export const keys = [
 
 /** The options, complete. Durations are in milliseconds. */
 export interface PythonOptions {
-  readonly python: string | undefined
-  readonly requirements: ReadonlyArray<string> | undefined
+  readonly environment: EnvironmentOptions & { readonly directory: string | undefined }
+  readonly inheritPython: boolean
   readonly pythonPath: ReadonlyArray<string>
   readonly cwd: string | undefined
   readonly env: Readonly<Record<string, string>>
@@ -118,6 +132,8 @@ export interface PythonOptions {
   readonly maxMemory: number | undefined
   readonly progress: "terminal" | "silent"
 }
+
+const uvKeys: ReadonlyArray<string> = ["path", "offline", "pythonMirror", "pythonDownloads", "torchBackend"]
 
 /** A u32 length cannot say more, and neither can a Node Buffer. */
 const largestFrame = 4_294_967_295
@@ -172,6 +188,28 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
       return refuse(key, `an integer of at least ${minimum}`)
     }
+    const flag = (key: string): boolean => {
+      const value = given[key] ?? false
+      if (typeof value === "boolean") return value
+      refuse(key, "a boolean")
+      return false
+    }
+    const uvOptions = (): UvOptions => {
+      const value = given["uv"] ?? {}
+      const hasKind = ([key, inner]: [string, unknown]) =>
+        inner === undefined ||
+        (key === "offline" ? typeof inner === "boolean" : typeof inner === "string" && inner !== "")
+      if (typeof value === "object" && Object.keys(value).every((key) => uvKeys.includes(key))) {
+        if (Object.entries(value).every(hasKind)) return value
+      }
+      refuse("uv", `an object with keys of: ${uvKeys.join(", ")} (strings; offline is a boolean)`)
+      return {}
+    }
+    const pyproject = text("pyproject")
+    const requirements = texts("requirements")
+    if (pyproject !== undefined && requirements !== undefined) refuse("requirements", "none beside `pyproject`")
+    const drift = given["drift"] ?? "warn"
+    if (drift !== "warn" && drift !== "fail") refuse("drift", '"warn" or "fail"')
     const heartbeatInterval = millis("heartbeatInterval", 2_000)
     if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
     const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
@@ -188,8 +226,17 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     if (start !== "fork" && start !== "spawn") refuse("start", '"fork" or "spawn"')
     if (start === "fork" && process.platform !== "linux") refuse("start", '"spawn", since this is not Linux')
     const resolved: PythonOptions = {
-      python: text("python"),
-      requirements: texts("requirements"),
+      environment: {
+        pyproject,
+        requirements,
+        python: text("python"),
+        managedPython: flag("managedPython"),
+        lock: text("lock"),
+        drift: drift === "fail" ? "fail" : "warn",
+        uv: uvOptions(),
+        directory: text("environmentDirectory")
+      },
+      inheritPython: flag("inheritPython"),
       pythonPath: texts("pythonPath") ?? [],
       cwd: text("cwd"),
       env: variables(),
