@@ -35,8 +35,8 @@ export const parseAmdSmi = (fixed: string, measured: string): Report | undefined
   if (entries === undefined) return undefined
   const metrics = rows(json(measured)) ?? []
   const devices = entries.map((entry, position): Card => {
-    const index = Quantity.number(at(entry, "gpu")) ?? position
-    const metric = metrics.find((row, place) => (Quantity.number(at(row, "gpu")) ?? place) === index)
+    const index = Quantity.count(at(entry, "gpu")) ?? position
+    const metric = metrics.find((row, place) => (Quantity.count(at(row, "gpu")) ?? place) === index)
     const total = megabytes(at(metric, "mem_usage", "total_vram")) ?? megabytes(at(entry, "vram", "size"))
     const free = megabytes(at(metric, "mem_usage", "free_vram"))
     return card(index, {

@@ -108,6 +108,8 @@ export interface Mac extends Processor {
 /** Names of macOS for the extensions, where they differ by more than case and the dot. */
 const macNames: Readonly<Record<string, string>> = {
   "avx1.0": "avx",
+  avx1_0: "avx",
+  avx2_0: "avx2",
   "sse4.1": "sse4_1",
   "sse4.2": "sse4_2",
   feat_dotprod: "asimddp",

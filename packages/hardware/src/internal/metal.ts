@@ -13,7 +13,7 @@ export const parseDisplays = (output: string): Omit<MpsInfo, "macosVersion"> | u
     const own = field("spdisplays_vram") ?? field("_spdisplays_vram")
     return {
       name,
-      gpuCores: Quantity.number(field("sppci_cores")),
+      gpuCores: Quantity.count(field("sppci_cores")),
       metalVersion: /metal(\d)$/.exec(metal)?.[1] ?? null,
       memoryTotalBytes: own === null ? null : Quantity.bytes(own),
       unifiedMemory: own === null

@@ -17,7 +17,13 @@ export const number = (text: unknown): number | null => {
   if (typeof text === "number") return Number.isFinite(text) ? text : null
   if (typeof text !== "string") return null
   const value = /^\s*(-?\d+(?:\.\d+)?)(?![\d.,])/.exec(text)?.[1]
-  return value === undefined ? null : Number(value)
+  return value === undefined || !Number.isFinite(Number(value)) ? null : Number(value)
+}
+
+/** A whole number that is not negative. */
+export const count = (text: unknown): number | null => {
+  const value = number(text)
+  return value !== null && Number.isSafeInteger(value) && value >= 0 ? value : null
 }
 
 /** Bytes. Tools mean powers of 1024 whichever way they write the unit; without a unit `fallback` holds, in bytes. */
