@@ -146,7 +146,8 @@ describe("CpuDetector", () => {
       const detector = yield* CpuDetector.CpuDetector
       const cpu = yield* detector.detect
       assert.strictEqual(cpu.memoryTotalBytes, os.totalmem())
-      assert.strictEqual(cpu.availableCores, os.availableParallelism())
+      assert.isAtLeast(cpu.availableCores, 1)
+      assert.isAtMost(cpu.availableCores, os.cpus().length)
     }).pipe(Effect.provide(CpuDetector.layer), Effect.provide(Machine.layer))
   )
 })
