@@ -30,11 +30,11 @@ const compile = (folder: string) => {
 /** The worker's Python sources, as a folder that can be put on `sys.path` and one that pip can install. */
 const copyPython = (destination: string) => {
   fs.rmSync(destination, { recursive: true, force: true })
-  for (const name of ["src", "pyproject.toml", "README.md"]) {
+  for (const name of ["src", "pyproject.toml", "README.md", "LICENSE"]) {
     const source = path.join(root, "python", name)
     if (!fs.existsSync(source)) continue
     const wanted = (file: string) => !/(__pycache__|\.egg-info|_cache)$/.test(file)
-    fs.cpSync(source, path.join(destination, name), { recursive: true, filter: wanted })
+    fs.cpSync(source, path.join(destination, name), { recursive: true, dereference: true, filter: wanted })
   }
 }
 
