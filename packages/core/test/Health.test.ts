@@ -181,13 +181,20 @@ describe("the service", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a fatal GPU error taints the pool's device for a while", () => {
-    const { layer } = scripted({ size: 1, ...{ device: "cuda:0" } }, (worker) => worker.crash("gpu", 1), ["device"])
+  it.effect("a fatal GPU error taints the worker's device for a while", () => {
+    const layer = Snakepit.layerTest(
+      { f: (_args, _kwargs, { crash }) => crash("gpu") },
+      { pools: { default: { size: 2, ...{ devices: ["cuda:0", "cuda:1"] } } } }
+    )
     return Effect.gen(function* () {
-      yield* Effect.flip(Snakepit.call("f"))
+      yield* Effect.flip(Snakepit.call("f", { device: "cuda:1" }))
       yield* TestClock.adjust("5 seconds")
       const [health] = (yield* Snakepit.health).pools
-      assert.deepStrictEqual(health?.devices, [{ device: "cuda:0", until: 60_000 }])
+      assert.deepStrictEqual(
+        (yield* Snakepit.crashes()).map(({ device }) => device),
+        ["cuda:1"]
+      )
+      assert.deepStrictEqual(health?.devices, [{ device: "cuda:1", until: 60_000 }])
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Snakepit.health).status, "healthy")
     }).pipe(Effect.provide(layer))
