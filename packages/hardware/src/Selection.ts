@@ -14,7 +14,10 @@ export const isPreference = (text: unknown): text is Preference =>
 
 /** What a device has to have beside its name. */
 export interface Requirements {
-  /** Bytes of its memory that are free. A device that does not say how much is free does not fit. Defaults to 0. */
+  /**
+   * Bytes of its memory that are free. An accelerator that does not say how much is free does not fit; the CPU always does.
+   * Defaults to 0.
+   */
   readonly minFreeMemory?: number | undefined
 }
 
@@ -51,7 +54,7 @@ export const choose = (
       const { refused: why, reservedBytes, workers } = standing(device)
       const left = (device.memoryFreeBytes ?? 0) - reservedBytes
       if (why !== undefined) refused.set(device.id, why)
-      else if (needed > 0 && left < needed) refused.set(device.id, shortage(device, left, needed))
+      else if (needed > 0 && device.kind !== "cpu" && left < needed) refused.set(device.id, shortage(device, left, needed))
       else fitting.push({ device, workers, left })
     }
     const [best] = fitting.sort((one, other) => one.workers - other.workers || other.left - one.left)

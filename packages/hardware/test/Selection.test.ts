@@ -23,6 +23,7 @@ describe("choose", () => {
         refused.message,
         `cuda:1: ${24205 * 1024 ** 2} bytes of its memory are free, ${40 * gibibyte} are needed`
       )
+      assert.strictEqual(idOf(choose(info, ["cuda", "cpu"], { minFreeMemory: 40 * gibibyte })), "cpu")
       // what is best is tried kind by kind
       assert.strictEqual(idOf(choose(info, ["auto"], { minFreeMemory: 10 ** 9 })), "cuda:1")
     })

@@ -74,7 +74,7 @@ export interface PythonPool extends PoolConfig.PoolInput {
    * other, through `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES`. Defaults to no placement: nothing is detected, nothing hidden.
    */
   readonly devices?: Selection.Preference | ReadonlyArray<Selection.Preference> | undefined
-  /** Bytes of a device's memory that have to be free for each worker placed on it. Defaults to 0. */
+  /** Bytes of an accelerator's memory that have to be free for each worker placed on it; the CPU always fits. Defaults to 0. */
   readonly minFreeMemory?: number | undefined
   /** What to try, in order, when none of `devices` can be had. Defaults to none: the worker does not start. */
   readonly fallback?: ReadonlyArray<Selection.Preference> | undefined
