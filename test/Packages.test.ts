@@ -112,6 +112,10 @@ describe("The npm packages", () => {
     assert.strictEqual(run("out/main.js"), answer)
   }, 120_000)
 
+  it("bring the command line", () => {
+    assert.strictEqual(run("node_modules/.bin/snakepit", "call", "math.sqrt", "--args", "[4]"), "2")
+  })
+
   it("run when esbuild has put them into one file", async () => {
     await esbuild.build({
       absWorkingDir: project,

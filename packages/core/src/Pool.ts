@@ -120,6 +120,9 @@ export const make = (
       options.circuitBreaker === undefined
         ? undefined
         : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
+    /** By device: a GPU that fails refuses the calls for it, and no others. */
+    const deviceBreakers = new Map<string, CircuitBreaker.CircuitBreaker>()
+    const scope = yield* Effect.scope
     const sessions = new Sessions(options, dispatcher)
     let spawned = 0
 
@@ -139,6 +142,11 @@ export const make = (
           (defect) =>
             Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
         )
+        if (options.circuitBreaker !== undefined && worker.device !== undefined && !deviceBreakers.has(worker.device)) {
+          const name = `${options.name} on ${worker.device}`
+          const made = yield* Scope.provide(CircuitBreaker.makeResolved(name, options.circuitBreaker), scope)
+          deviceBreakers.set(worker.device, made)
+        }
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         PubSub.publishUnsafe(changes, undefined)
@@ -316,13 +324,19 @@ export const make = (
               RetryPolicy.Idempotent,
               given.idempotent === true
             )
-      return breaker === undefined ? call : breaker.guard(call)
+      const guarding = breakerOf(given)
+      return guarding === undefined ? call : guarding.guard(call)
     }
 
-    const stream: Pool["stream"] = (invocation, given) =>
-      breaker === undefined
+    const breakerOf = ({ device }: RunOptions): CircuitBreaker.CircuitBreaker | undefined =>
+      device === undefined ? breaker : (deviceBreakers.get(device) ?? breaker)
+
+    const stream: Pool["stream"] = (invocation, given) => {
+      const guarding = breakerOf(given)
+      return guarding === undefined
         ? streamOnce(invocation, given)
-        : Stream.unwrap(Effect.as(breaker.check, streamOnce(invocation, given)))
+        : Stream.unwrap(Effect.as(guarding.check, streamOnce(invocation, given)))
+    }
 
     const streamOnce: Pool["stream"] = (invocation, given) =>
       Stream.fromPull(

@@ -3,8 +3,8 @@
  * device while another is idle.
  *
  * A device is held as long as the scope that it was acquired in. It is chosen by the rule of `Selection.ts`: fewest workers, then
- * most free memory. Workers take their memory some time after they were placed, so `minFreeMemory` is counted as taken for each
- * that was placed since the machine was last looked at.
+ * most free memory. Workers take their memory some time after they were placed, or never all of it, so `minFreeMemory` is kept for
+ * each: of the most that was free since the first of them came, and of what is free now, whichever leaves less.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
@@ -39,9 +39,11 @@ export class DevicePlacement extends Context.Service<
 
 interface Held {
   readonly device: string
-  readonly at: number
   readonly bytes: number
 }
+
+/** How old a look at the machine may be when it is a reason to refuse a device. */
+const staleMillis = 5_000
 
 export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect(
   DevicePlacement,
@@ -49,6 +51,8 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
     const hardware = yield* Hardware
     const held = new Set<Held>()
     const tainted = new Map<string, number>()
+    /** The most that was free of each device that has workers. */
+    const peaks = new Map<string, number>()
     // one at a time, so that workers which start together see each other
     const turn = yield* Semaphore.make(1)
 
@@ -58,18 +62,27 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
       minFreeMemory
     }: Request): Effect.Effect<readonly [Device, Held], DeviceUnavailable> =>
       Effect.gen(function* () {
-        const found = yield* hardware.info
+        let found = yield* hardware.info
         const now = yield* Clock.currentTimeMillis
         const standing = (device: Device): Standing => {
           const until = tainted.get(device.id) ?? 0
           const placed = [...held].filter((worker) => worker.device === device.id)
+          const free = device.memoryFreeBytes ?? 0
+          const peak = placed.length === 0 ? free : Math.max(free, peaks.get(device.id) ?? 0)
+          peaks.set(device.id, peak)
+          const unreserved = placed.reduce((left, { bytes }) => left - bytes, peak)
           return {
             workers: placed.length,
-            reservedBytes: placed.reduce((sum, { at, bytes }) => (at >= found.detectedAt ? sum + bytes : sum), 0),
+            reservedBytes: Math.max(0, free - unreserved),
             refused: until > now ? `it is tainted by a fatal error for ${until - now} ms more` : undefined
           }
         }
-        const wanted = choose(found, [devices], { minFreeMemory }, standing)
+        let wanted = choose(found, [devices], { minFreeMemory }, standing)
+        if (wanted instanceof DeviceUnavailable && now - found.detectedAt >= staleMillis) {
+          // memory may have become free since
+          found = yield* hardware.detect
+          wanted = choose(found, [devices], { minFreeMemory }, standing)
+        }
         if (wanted instanceof DeviceUnavailable) {
           yield* emit("hardware.device_unavailable", { wanted: devices.join(", "), reason: wanted.message }, "Warn")
         }
@@ -79,7 +92,7 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
             : wanted
         if (chosen instanceof DeviceUnavailable) return yield* chosen
         yield* emit("hardware.device_selected", { device: chosen.id, name: chosen.name, wanted: devices.join(", ") })
-        const worker: Held = { device: chosen.id, at: now, bytes: minFreeMemory ?? 0 }
+        const worker: Held = { device: chosen.id, bytes: minFreeMemory ?? 0 }
         held.add(worker)
         return [chosen, worker]
       })

@@ -54,7 +54,8 @@ export const choose = (
       const { refused: why, reservedBytes, workers } = standing(device)
       const left = (device.memoryFreeBytes ?? 0) - reservedBytes
       if (why !== undefined) refused.set(device.id, why)
-      else if (needed > 0 && device.kind !== "cpu" && left < needed) refused.set(device.id, shortage(device, left, needed))
+      else if (needed > 0 && device.kind !== "cpu" && left < needed)
+        refused.set(device.id, shortage(device, left, needed))
       else fitting.push({ device, workers, left })
     }
     const [best] = fitting.sort((one, other) => one.workers - other.workers || other.left - one.left)

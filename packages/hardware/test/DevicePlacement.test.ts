@@ -42,19 +42,59 @@ describe("DevicePlacement", () => {
     }).pipe(Effect.scoped, on(machines.twoGpus))
   )
 
-  it.effect("counts the memory of workers that have not taken it yet", () =>
+  it.effect("keeps the memory of workers that have not taken it yet", () =>
     Effect.gen(function* () {
       // the emptier GPU has 23.6 GiB free, the other 5.9
       const request = { minFreeMemory: 10 * gibibyte, fallback: ["cpu"] as const }
+      const scope = yield* Scope.make()
       assert.strictEqual(yield* acquire(request), "cuda:1")
-      assert.strictEqual(yield* acquire(request), "cuda:1")
+      assert.strictEqual(yield* Scope.provide(acquire(request), scope), "cuda:1")
       assert.strictEqual(yield* acquire(request), "cpu")
-      // a later look at the machine shows what was taken
-      yield* TestClock.adjust("1 second")
-      yield* Hardware.detect
+      // a later look at the machine does not change it: they may still be loading
+      yield* TestClock.adjust("10 seconds")
+      assert.strictEqual(yield* acquire(request), "cpu")
+      yield* Scope.close(scope, Exit.void)
       assert.strictEqual(yield* acquire(request), "cuda:1")
     }).pipe(Effect.scoped, on(machines.twoGpus))
   )
+
+  it.effect("looks at the machine again before it refuses a device", () => {
+    // one GPU, whose free memory changes from look to look
+    let free = 2 * gibibyte
+    let looks = 0
+    const hardware = Layer.effect(
+      Hardware.Hardware,
+      Effect.gen(function* () {
+        const look = Effect.gen(function* () {
+          looks++
+          const info = yield* Hardware.info.pipe(Effect.provide(Hardware.layerOn(Machine.layerTest(machines.twoGpus))))
+          return { ...info, devices: info.devices.slice(0, 1).map((device) => ({ ...device, memoryFreeBytes: free })) }
+        })
+        const [kept, forget] = yield* Effect.cachedInvalidateWithTTL(look, "1 hour")
+        return { info: kept, detect: Effect.andThen(forget, kept), clearCache: forget }
+      })
+    )
+    const request = { minFreeMemory: 10 * gibibyte }
+    return Effect.gen(function* () {
+      yield* Effect.flip(acquire(request))
+      free = 12 * gibibyte
+      // not again at once: several workers that start together would all wait for it
+      yield* Effect.flip(acquire(request))
+      assert.strictEqual(looks, 1)
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* acquire(request), "cuda:0")
+      assert.strictEqual(looks, 2)
+      // what another program gave back is there for a second worker
+      free = 22 * gibibyte
+      yield* TestClock.adjust("5 seconds")
+      assert.strictEqual(yield* acquire(request), "cuda:0")
+      // both have loaded, and another program has come
+      free = gibibyte
+      yield* TestClock.adjust("5 seconds")
+      const error = yield* Effect.flip(acquire(request))
+      assert.include(error.message, "needed")
+    }).pipe(Effect.scoped, Effect.provide(DevicePlacement.layer), Effect.provide(hardware))
+  })
 
   it.effect("leaves a tainted device alone until its time is over", () =>
     Effect.gen(function* () {

@@ -44,10 +44,19 @@ interface Kit {
  * The spawner. Interpreters and environments are prepared once for each pool, before its first worker. Devices are given out by
  * the `DevicePlacement` that it is provided with, else by one over this machine's hardware.
  */
-export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
+export const layer: Layer.Layer<WorkerSpawner> = Layer.suspend(() =>
+  layerIn.pipe(Layer.provide(RuntimeDirectory.layer))
+)
+
+/**
+ * The spawner, with its sockets in a directory that others use too.
+ *
+ * @internal
+ */
+export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.RuntimeDirectory> = Layer.effect(
   WorkerSpawner,
   Effect.gen(function* () {
-    const directory = yield* RuntimeDirectory.make()
+    const directory = yield* RuntimeDirectory.RuntimeDirectory
     const scope = yield* Effect.scope
     const placement = yield* findPlacement
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
@@ -94,6 +103,7 @@ const place = (
   const { enabled, taintDeviceOnGpuFatal, taintDuration } = wanted.options.crashBarrier
   return placement.acquire({ devices, fallback, minFreeMemory }).pipe(
     Effect.mapError((error) => startError(wanted, error.message, [])),
+    Effect.tap((device) => Effect.annotateCurrentSpan("snakepit.device", device.id)),
     Effect.map((device) => ({
       device,
       taint: enabled && taintDeviceOnGpuFatal ? placement.taint(device.id, taintDuration) : Effect.void
