@@ -53,6 +53,7 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
     const tainted = new Map<string, number>()
     /** The most that was free of each device that has workers. */
     const peaks = new Map<string, number>()
+    const reported = new Set<string>()
     // one at a time, so that workers which start together see each other
     const turn = yield* Semaphore.make(1)
 
@@ -84,7 +85,14 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
           wanted = choose(found, [devices], { minFreeMemory }, standing)
         }
         if (wanted instanceof DeviceUnavailable) {
-          yield* emit("hardware.device_unavailable", { wanted: devices.join(", "), reason: wanted.message }, "Warn")
+          // once is news, and a worker that falls back may be far slower than it was meant to be; again it is none
+          const key = devices.join(", ")
+          yield* emit(
+            "hardware.device_unavailable",
+            { wanted: key, reason: wanted.message },
+            reported.has(key) ? "Debug" : "Warn"
+          )
+          reported.add(key)
         }
         const chosen =
           wanted instanceof DeviceUnavailable
