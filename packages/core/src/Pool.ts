@@ -143,8 +143,8 @@ export const make = (
             Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
         )
         if (options.circuitBreaker !== undefined && worker.device !== undefined && !deviceBreakers.has(worker.device)) {
-          const name = `${options.name} on ${worker.device}`
-          const made = yield* Scope.provide(CircuitBreaker.makeResolved(name, options.circuitBreaker), scope)
+          const circuit = `${options.name} on ${worker.device}`
+          const made = yield* Scope.provide(CircuitBreaker.makeResolved(circuit, options.circuitBreaker), scope)
           deviceBreakers.set(worker.device, made)
         }
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))

@@ -9,7 +9,7 @@ import { DetectionFailed } from "./HardwareError.ts"
 import type { CudaDevice, CudaInfo } from "./HardwareInfo.ts"
 import * as MemInfo from "./internal/memInfo.ts"
 import * as NvidiaSmi from "./internal/nvidiaSmi.ts"
-import { visible } from "./internal/visibleDevices.ts"
+import { entries, visible } from "./internal/visibleDevices.ts"
 import { type CommandOutcome, Machine } from "./Machine.ts"
 
 /** Finds NVIDIA GPUs: `null` when there is no sign of any. */
@@ -192,21 +192,12 @@ const withVisibleSlices = (
   devices: ReadonlyArray<CudaDevice>,
   value: string | undefined
 ): ReadonlyArray<CudaDevice> => {
-  const left = visible(
-    devices.map((device) => ({ ...device, slices: device.migDevices.map(({ uuid }) => uuid) })),
-    value
-  )
-  const named =
-    value
-      ?.split(",")
-      .map((entry) => entry.trim())
-      .filter((entry) => entry.startsWith("MIG-")) ?? []
-  return left.map(({ slices: _, ...device }) => ({
+  const left = visible(devices, value, ({ migDevices, uuid }) => [uuid, ...migDevices.map((slice) => slice.uuid)])
+  const slices = entries(value ?? "").filter((entry) => entry.startsWith("MIG-"))
+  if (slices.length === 0) return left
+  return left.map((device) => ({
     ...device,
-    migDevices:
-      named.length === 0
-        ? device.migDevices
-        : device.migDevices.filter(({ uuid }) => named.some((entry) => uuid?.startsWith(entry) === true))
+    migDevices: device.migDevices.filter(({ uuid }) => slices.some((entry) => uuid?.startsWith(entry) === true))
   }))
 }
 

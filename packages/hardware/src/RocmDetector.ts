@@ -42,11 +42,13 @@ const detect = (machine: MachineService): Effect.Effect<RocmInfo | null, Detecti
 const assemble = (machine: MachineService, report: AmdSmi.Report): Effect.Effect<RocmInfo> =>
   Effect.map(machine.read("/opt/rocm/.info/version"), (version): RocmInfo => {
     const { environment } = machine
-    const present = visible(report.devices.map(withName), environment["ROCR_VISIBLE_DEVICES"]).map(
-      ({ slices: _, ...device }, hipIndex) => ({ ...device, hipIndex })
-    )
+    const present = visible(report.devices, environment["ROCR_VISIBLE_DEVICES"], namesOf).map((device, hipIndex) => ({
+      ...device,
+      hipIndex
+    }))
     // HIP reads CUDA's variable as well, for programs that were ported from there
-    const devices = visible(present, environment["HIP_VISIBLE_DEVICES"] ?? environment["CUDA_VISIBLE_DEVICES"])
+    const hip = environment["HIP_VISIBLE_DEVICES"] ?? environment["CUDA_VISIBLE_DEVICES"]
+    const devices = visible(present, hip, namesOf)
     return {
       version: /^\s*(\d+(?:\.\d+)+)/.exec(version ?? "")?.[1] ?? null,
       driverVersion: report.driverVersion,
@@ -56,10 +58,9 @@ const assemble = (machine: MachineService, report: AmdSmi.Report): Effect.Effect
   })
 
 /** `ROCR_VISIBLE_DEVICES` names a GPU by its unique id, as `GPU-` and hexadecimal digits. */
-const withName = (device: AmdSmi.Card) => ({
-  ...device,
-  slices: [device.uuid === null ? null : `GPU-${device.uuid.replace(/^0x/i, "").toLowerCase()}`]
-})
+const namesOf = ({ uuid }: AmdSmi.Card): ReadonlyArray<string | null> => [
+  uuid === null ? null : `GPU-${uuid.replace(/^0x/i, "").toLowerCase()}`
+]
 
 type Answer = AmdSmi.Report | DetectionFailed | undefined
 

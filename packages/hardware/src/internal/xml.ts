@@ -36,7 +36,7 @@ export const parse = (document: string): Element => {
     else if (closing !== undefined) {
       // an end without a beginning is passed over; one further out ends what is inside it too
       const at = open.findLastIndex((element) => element.name === name)
-      while (at > 0 && open.length > at) close()
+      for (let left = at > 0 ? open.length - at : 0; left > 0; left--) close()
     } else if (selfClosing !== undefined) top().children.push({ name, text: "", children: [] })
     else if (open.length < maxDepth) open.push({ name, text: "", children: [] })
   }

@@ -46,7 +46,7 @@ const parseEverything = (text: string): void => {
   Cgroup.parseCfs(text, text)
   Cgroup.parseMemoryLimit(text)
   Cgroup.parseReclaimable(text)
-  visible([{ uuid: text }, { uuid: null, slices: [text] }], text)
+  visible([text, null], text, (name) => [name])
 }
 
 const captured = fixtures()

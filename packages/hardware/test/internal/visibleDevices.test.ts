@@ -2,7 +2,8 @@ import { assert, it } from "@effect/vitest"
 import { visible } from "../../src/internal/visibleDevices.ts"
 
 const devices = [{ uuid: "GPU-aa11" }, { uuid: "GPU-aa22" }, { uuid: "GPU-bb33" }, { uuid: null }]
-const left = (value: string | undefined) => visible(devices, value).map((device) => devices.indexOf(device))
+const left = (value: string | undefined) =>
+  visible(devices, value, ({ uuid }) => [uuid]).map((device) => devices.indexOf(device))
 
 it("visible leaves all devices when the variable is not set", () => {
   assert.deepStrictEqual(left(undefined), [0, 1, 2, 3])
