@@ -109,7 +109,7 @@ const readReport = (
     if (parsed !== undefined && parsed.devices.length > 0) return parsed
     if (report._tag === "TimedOut") {
       if (isJetson) return undefined
-      return yield* failed("timed_out", `${command} did not end within 10 seconds`)
+      return yield* failed("timed_out", `${command} did not end in time`)
     }
     const said = report._tag === "Ended" ? `${report.stdout}\n${report.stderr}` : ""
     const reason = NvidiaSmi.diagnose(said)
@@ -183,6 +183,7 @@ const joined = (
   computeCapability: reported?.computeCapability ?? jetson.computeCapability,
   temperatureCelsius: reported?.temperatureCelsius ?? null,
   utilizationPercent: reported?.utilizationPercent ?? null,
+  fault: reported?.fault ?? null,
   migEnabled: false,
   migDevices: []
 })

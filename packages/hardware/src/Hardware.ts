@@ -20,7 +20,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as CpuDetector from "./CpuDetector.ts"
 import * as CudaDetector from "./CudaDetector.ts"
-import { type DetectionFailed, DeviceUnavailable } from "./HardwareError.ts"
+import { DetectionFailed, DeviceUnavailable } from "./HardwareError.ts"
 import type {
   Capabilities,
   CpuInfo,
@@ -139,7 +139,7 @@ export const layerWith = (
             cuda: cuda.found,
             rocm: rocm.found,
             mps: mps.found,
-            problems: [...cuda.problems, ...rocm.problems, ...mps.problems],
+            problems: [...cuda.problems, ...faults(cuda.found), ...rocm.problems, ...mps.problems],
             detectedAt
           }
         }),
@@ -183,6 +183,14 @@ const settled = <A>(detection: Effect.Effect<A | null, DetectionFailed>): Effect
     onFailure: (error) => ({ found: null, problems: [error.problem] })
   })
 
+/** What is wrong with single GPUs. */
+const faults = (cuda: CudaInfo | null): ReadonlyArray<Problem> =>
+  (cuda?.devices ?? []).flatMap(({ fault, index, name }) => {
+    if (fault === null) return []
+    const detail = `cuda:${index} (${name}): ${fault}`
+    return [new DetectionFailed({ detector: "cuda", reason: "device_lost", detail }).problem]
+  })
+
 /** Devices of all kinds, best first. */
 const devicesOf = (
   cpu: CpuInfo,
@@ -192,6 +200,7 @@ const devicesOf = (
 ): ReadonlyArray<Device> => {
   const devices: Array<Device> = []
   for (const gpu of cuda?.devices ?? []) {
+    if (gpu.fault !== null) continue
     // By UUID: CUDA counts GPUs by speed unless told otherwise, so that a number could mean another one.
     if (gpu.migEnabled) {
       for (const slice of gpu.migDevices) {

@@ -40,6 +40,8 @@ export const CudaDevice = Schema.Struct({
   computeCapability: Text,
   temperatureCelsius: Measured,
   utilizationPercent: Measured,
+  /** Why it can do nothing at present, in the driver's words: `GPU is lost`. */
+  fault: Text,
   /** Whether it is in MIG mode: then only its slices can be used. */
   migEnabled: Schema.Boolean,
   migDevices: Schema.Array(MigDevice)
@@ -125,7 +127,7 @@ export const CpuInfo = Schema.Struct({
 })
 export type CpuInfo = typeof CpuInfo.Type
 
-/** One device that work can be placed on. A GPU in MIG mode is not one, its slices are. */
+/** One device that work can be placed on. A GPU in MIG mode is not one, its slices are; nor is a GPU with a fault. */
 export const Device = Schema.Struct({
   /** `cuda:0`, `cuda:0:1` (slice 1 of GPU 0), `rocm:0`, `mps` or `cpu`. Numbers are the machine's, not those that a worker sees. */
   id: Schema.String,

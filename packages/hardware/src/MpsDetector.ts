@@ -33,7 +33,7 @@ const detect = (machine: Machine["Service"]): Effect.Effect<MpsInfo | null, Dete
     const macosVersion = version._tag === "Ended" ? (/^\d+(?:\.\d+)*/.exec(version.stdout)?.[0] ?? null) : null
     if (macosVersion !== null && isOlder(macosVersion)) return null
     if (displays._tag === "TimedOut") {
-      const detail = "system_profiler did not end within 10 seconds"
+      const detail = "system_profiler did not end in time"
       return yield* new DetectionFailed({ detector: "mps", reason: "timed_out", detail })
     }
     const found = displays._tag === "Ended" ? parseDisplays(displays.stdout) : undefined

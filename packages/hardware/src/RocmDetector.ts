@@ -92,7 +92,7 @@ const printed = (end: CommandOutcome): string => (end._tag === "Ended" ? end.std
 const explain = (command: string, end: CommandOutcome): DetectionFailed => {
   const failed = (reason: DetectionFailed["reason"], detail: string) =>
     new DetectionFailed({ detector: "rocm", reason, detail })
-  if (end._tag !== "Ended") return failed("timed_out", `${command} did not end within 10 seconds`)
+  if (end._tag !== "Ended") return failed("timed_out", `${command} did not end in time`)
   const said = `${end.stderr}\n${end.stdout}`
   const line =
     said

@@ -81,6 +81,18 @@ describe("Hardware.info", () => {
     }).pipe(on(machines.mismatched))
   )
 
+  it.effect("leaves out a GPU that is lost, and says so", () =>
+    Effect.gen(function* () {
+      const { cuda, devices, problems } = yield* Hardware.info
+      assert.strictEqual(cuda?.devices.length, 2)
+      assert.deepStrictEqual(
+        devices.map(({ id }) => id),
+        ["cuda:0", "cpu"]
+      )
+      assert.deepInclude(problems[0], { reason: "device_lost", detail: "cuda:1 (NVIDIA A40): GPU is lost" })
+    }).pipe(on(machines.lost))
+  )
+
   it.effect("is JSON, of every machine", () =>
     Effect.gen(function* () {
       const seen = yield* Effect.forEach(Object.values(machines), (machine) =>

@@ -55,6 +55,12 @@ export const jetson: TestMachine = {
   commands: { "nvidia-smi -q -x": fixture("nvidia/jetson-orin.xml") }
 }
 
+/** Two A40, of which one has fallen off the bus. */
+export const lost: TestMachine = {
+  files: linux,
+  commands: { "nvidia-smi -q -x": fixture("nvidia/lost.xml") }
+}
+
 /** No GPU. */
 export const plain: TestMachine = { files: linux }
 

@@ -36,6 +36,7 @@ const device = (gpu: Xml.Element, index: number): CudaDevice => {
     computeCapability: capability(Xml.text(gpu, "compute_cap")),
     temperatureCelsius: Quantity.number(Xml.text(gpu, "temperature", "gpu_temp")),
     utilizationPercent: Quantity.number(Xml.text(gpu, "utilization", "gpu_util")),
+    fault: fault(Xml.text(gpu, "uuid"), Xml.text(gpu, "fb_memory_usage", "total")),
     migEnabled: Xml.text(gpu, "mig_mode", "current_mig") === "Enabled",
     migDevices: Xml.all(Xml.find(gpu, "mig_devices"), "mig_device").map(migDevice)
   }
@@ -81,6 +82,7 @@ export const parseQuery = (output: string): Report => {
       computeCapability: null,
       temperatureCelsius: Quantity.number(temperature),
       utilizationPercent: Quantity.number(utilization),
+      fault: fault(uuid, total),
       migEnabled: false,
       migDevices: []
     })
@@ -144,6 +146,15 @@ export const diagnose = (output: string): Problem["reason"] | undefined => {
   }
   if (/No devices were found/i.test(output)) return "no_devices"
   return undefined
+}
+
+/** What the driver says in place of a value that every GPU has. */
+const fault = (...fields: ReadonlyArray<string | undefined>): string | null => {
+  for (const field of fields) {
+    const said = /GPU is lost|GPU requires reset|fallen off the bus|Unknown Error|ERR!/i.exec(field ?? "")?.[0]
+    if (said !== undefined) return said
+  }
+  return null
 }
 
 const integer = (text: string | undefined): number | undefined =>

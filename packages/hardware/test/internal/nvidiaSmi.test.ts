@@ -17,6 +17,7 @@ describe("parseReport", () => {
       computeCapability: null,
       temperatureCelsius: 64,
       utilizationPercent: 87,
+      fault: null,
       migEnabled: false,
       migDevices: []
     })
@@ -93,6 +94,23 @@ describe("parseQuery", () => {
         [1, false, "NVIDIA GeForce RTX 3090", null, null, null],
         [2, true, "Tesla K80", 11441 * mebibyte, null, null],
         [3, true, "NVIDIA GPU", null, null, null]
+      ]
+    )
+  })
+
+  it("says which GPU has a fault", () => {
+    assert.deepStrictEqual(
+      NvidiaSmi.parseQuery(fixture("nvidia/trouble.csv")).devices.map(({ fault }) => fault),
+      [null, "Unknown Error", null, "GPU is lost"]
+    )
+    assert.deepStrictEqual(
+      NvidiaSmi.parseReport(fixture("nvidia/lost.xml"))?.devices.map(({ fault, memoryTotalBytes }) => [
+        fault,
+        memoryTotalBytes
+      ]),
+      [
+        [null, 46068 * mebibyte],
+        ["GPU is lost", null]
       ]
     )
   })
