@@ -398,7 +398,10 @@ export const make = (
         crashes: crashes.find({ since: now - Health.crashWindowMillis }, now),
         restartsTooOften: restarts.tooMany,
         circuit: breaker === undefined ? undefined : yield* breaker.state,
-        devices: [...tainted].map(([device, until]) => ({ device, until }))
+        devices: [...tainted].map(([device, until]) => ({ device, until })),
+        deviceCircuits: yield* Effect.forEach(deviceBreakers, ([device, { state }]) =>
+          Effect.map(state, (circuit) => ({ device, circuit }))
+        )
       })
     })
 

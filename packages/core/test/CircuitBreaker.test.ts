@@ -149,6 +149,11 @@ describe("the option of a pool", () => {
       assert.deepInclude(refused, { _tag: "CircuitOpen", pool: "default on cuda:0" })
       assert.strictEqual(yield* Snakepit.call("g", { device: "cuda:1" }), 1)
       assert.strictEqual(yield* Snakepit.call("g"), 1)
+      const [health] = (yield* Snakepit.health).pools
+      assert.deepStrictEqual(health?.deviceCircuits, [
+        { device: "cuda:0", circuit: "open" },
+        { device: "cuda:1", circuit: "closed" }
+      ])
     }).pipe(Effect.provide(layer))
   })
 })
