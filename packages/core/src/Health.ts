@@ -5,7 +5,7 @@
  * |---|---|
  * | `critical` | it has no worker |
  * | `unhealthy` | it has workers, and more than 5 crashed within a minute, or more than `maxRestarts` within `restartWindow`, or its circuit is open |
- * | `degraded` | fewer workers than `size` are up, more than 2 segfaults came within a minute, its circuit is half open, or its device is tainted |
+ * | `degraded` | fewer workers than `size` are up, more than 2 segfaults came within a minute, its circuit is half open, a device of its workers is tainted, or the circuit of one is not closed |
  * | `healthy` | otherwise |
  *
  * The whole is as well as its worst pool. `Snakepit.health` and its neighbours read this from the service.
@@ -34,6 +34,12 @@ export interface TaintedDevice {
   readonly until: number
 }
 
+/** The circuit of the calls that name one device. */
+export interface DeviceCircuit {
+  readonly device: string
+  readonly circuit: CircuitBreaker.State
+}
+
 /** How one pool is. */
 export interface PoolHealth {
   readonly pool: string
@@ -49,6 +55,8 @@ export interface PoolHealth {
   /** Absent when the pool has no circuit breaker. */
   readonly circuit: CircuitBreaker.State | undefined
   readonly devices: ReadonlyArray<TaintedDevice>
+  /** Circuits of single devices; empty when the pool has no circuit breaker, or places its workers on none. */
+  readonly deviceCircuits: ReadonlyArray<DeviceCircuit>
 }
 
 /** How all pools are. */
@@ -87,6 +95,7 @@ export interface Observation {
   readonly restartsTooOften: boolean
   readonly circuit: CircuitBreaker.State | undefined
   readonly devices: ReadonlyArray<TaintedDevice>
+  readonly deviceCircuits: ReadonlyArray<DeviceCircuit>
 }
 
 /** The time over which crashes are counted for alerts. */
@@ -120,8 +129,23 @@ export const judge = (seen: Observation): PoolHealth => {
   if (seen.circuit === "open") find("unhealthy", "its circuit is open")
   if (seen.circuit === "halfOpen") find("degraded", "its circuit is half open")
   for (const { device } of seen.devices) find("degraded", `device ${device} is tainted by a fatal GPU error`)
-  const { pool, workers, size, circuit, devices } = seen
-  return { pool, status, reasons, alerts, workers, size, crashes: seen.crashes.length, circuit, devices }
+  for (const { circuit, device } of seen.deviceCircuits) {
+    if (circuit === "open") find("degraded", `the circuit of device ${device} is open`)
+    if (circuit === "halfOpen") find("degraded", `the circuit of device ${device} is half open`)
+  }
+  const { pool, workers, size, circuit, devices, deviceCircuits } = seen
+  return {
+    pool,
+    status,
+    reasons,
+    alerts,
+    workers,
+    size,
+    crashes: seen.crashes.length,
+    circuit,
+    devices,
+    deviceCircuits
+  }
 }
 
 /** The health of all from the health of each. */
@@ -146,7 +170,8 @@ const picture = (health: Health): string =>
       pool.status,
       pool.circuit,
       pool.alerts.map(({ alert }) => alert),
-      pool.devices.map(({ device }) => device)
+      pool.devices.map(({ device }) => device),
+      pool.deviceCircuits
     ])
   )
 

@@ -38,6 +38,8 @@ import { WorkerSpawner } from "./WorkerSpawner.ts"
 export interface WorkerStats {
   readonly worker: string
   readonly pid: number | undefined
+  /** The device that it was placed on. */
+  readonly device: string | undefined
   /** Calls it was given since it started, and how many of them failed. */
   readonly requests: number
   readonly errors: number
@@ -71,6 +73,8 @@ export interface PoolStats {
 
 /** What the pool is told about one call beside the invocation. */
 export interface RunOptions extends CallOptions {
+  /** Only workers on this device may run the call. A session has its own. */
+  readonly device?: string | undefined
   readonly session?: Placement | undefined
   readonly makeRef?: ((handle: Handle) => unknown) | undefined
 }
@@ -84,7 +88,10 @@ export interface Pool {
     decode: Decode<A, R>
   ) => Effect.Effect<A, SnakepitError, R>
   readonly stream: (invocation: Invocation, options: RunOptions) => Stream.Stream<unknown, SnakepitError>
-  readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SnakepitError>
+  readonly openSession: (
+    tools: ReadonlyArray<ToolRegistration>,
+    device?: string
+  ) => Effect.Effect<Placement, SnakepitError>
   readonly closeSession: (session: Placement) => Effect.Effect<void>
   readonly stats: Effect.Effect<PoolStats>
   readonly health: Effect.Effect<Health.PoolHealth>
@@ -109,11 +116,13 @@ export const make = (
     const barrier = options.crashBarrier
     const crashes = new CrashHistory()
     const changes = yield* PubSub.sliding<void>(1)
-    const device = options.backend["device"]
     const breaker =
       options.circuitBreaker === undefined
         ? undefined
         : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
+    /** By device: a GPU that fails refuses the calls for it, and no others. */
+    const deviceBreakers = new Map<string, CircuitBreaker.CircuitBreaker>()
+    const scope = yield* Effect.scope
     const sessions = new Sessions(options, dispatcher)
     let spawned = 0
 
@@ -133,6 +142,11 @@ export const make = (
           (defect) =>
             Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
         )
+        if (options.circuitBreaker !== undefined && worker.device !== undefined && !deviceBreakers.has(worker.device)) {
+          const circuit = `${options.name} on ${worker.device}`
+          const made = yield* Scope.provide(CircuitBreaker.makeResolved(circuit, options.circuitBreaker), scope)
+          deviceBreakers.set(worker.device, made)
+        }
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         PubSub.publishUnsafe(changes, undefined)
@@ -151,6 +165,7 @@ export const make = (
         crashes.add({
           pool: options.name,
           worker: worker.id,
+          ...(worker.device === undefined ? {} : { device: worker.device }),
           crash: end.crash,
           exitCode: end.exitCode,
           signal: end.signal,
@@ -253,6 +268,7 @@ export const make = (
       result: invocation.result,
       idempotent: given.idempotent === true,
       session: given.session?.id,
+      device: given.session === undefined ? given.device : undefined,
       deadline: timeoutMillis === undefined ? undefined : Date.now() + timeoutMillis,
       trace,
       context,
@@ -308,13 +324,19 @@ export const make = (
               RetryPolicy.Idempotent,
               given.idempotent === true
             )
-      return breaker === undefined ? call : breaker.guard(call)
+      const guarding = breakerOf(given)
+      return guarding === undefined ? call : guarding.guard(call)
     }
 
-    const stream: Pool["stream"] = (invocation, given) =>
-      breaker === undefined
+    const breakerOf = ({ device }: RunOptions): CircuitBreaker.CircuitBreaker | undefined =>
+      device === undefined ? breaker : (deviceBreakers.get(device) ?? breaker)
+
+    const stream: Pool["stream"] = (invocation, given) => {
+      const guarding = breakerOf(given)
+      return guarding === undefined
         ? streamOnce(invocation, given)
-        : Stream.unwrap(Effect.as(breaker.check, streamOnce(invocation, given)))
+        : Stream.unwrap(Effect.as(guarding.check, streamOnce(invocation, given)))
+    }
 
     const streamOnce: Pool["stream"] = (invocation, given) =>
       Stream.fromPull(
@@ -356,15 +378,18 @@ export const make = (
       "snakepit.call_type": invocation.callType,
       "snakepit.pool": options.name,
       ...(given.session === undefined ? {} : { "snakepit.session": given.session.id }),
+      ...(given.device === undefined ? {} : { "snakepit.device": given.device }),
       ...given.attributes
     })
 
     const health = Effect.gen(function* () {
       const now = yield* Clock.currentTimeMillis
-      const fatal =
-        barrier.enabled && barrier.taintDeviceOnGpuFatal && typeof device === "string"
-          ? crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now).at(-1)
-          : undefined
+      const tainted = new Map<string, number>()
+      if (barrier.enabled && barrier.taintDeviceOnGpuFatal) {
+        for (const { at, device } of crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now)) {
+          if (device !== undefined) tainted.set(device, at + barrier.taintDuration)
+        }
+      }
       return Health.judge({
         pool: options.name,
         workers: dispatcher.members.filter((member) => member.isOpen).length,
@@ -373,7 +398,10 @@ export const make = (
         crashes: crashes.find({ since: now - Health.crashWindowMillis }, now),
         restartsTooOften: restarts.tooMany,
         circuit: breaker === undefined ? undefined : yield* breaker.state,
-        devices: fatal === undefined ? [] : [{ device: String(device), until: fatal.at + barrier.taintDuration }]
+        devices: [...tainted].map(([device, until]) => ({ device, until })),
+        deviceCircuits: yield* Effect.forEach(deviceBreakers, ([device, { state }]) =>
+          Effect.map(state, (circuit) => ({ device, circuit }))
+        )
       })
     })
 
@@ -381,7 +409,7 @@ export const make = (
       options,
       run,
       stream,
-      openSession: (tools) => Effect.suspend(() => sessions.open(tools)),
+      openSession: (tools, device) => Effect.suspend(() => sessions.open(tools, device)),
       closeSession: (session) => Effect.sync(() => sessions.close(session)),
       stats: Effect.sync(() => statsOf(dispatcher, sessions)),
       health,
@@ -474,6 +502,7 @@ const statsOf = (dispatcher: Dispatcher, sessions: Sessions): PoolStats => {
   const workers = dispatcher.members.map((member): WorkerStats => ({
     worker: member.worker.id,
     pid: member.worker.pid,
+    device: member.worker.device,
     requests: member.requests,
     errors: member.errors,
     inFlight: member.inFlight.size,

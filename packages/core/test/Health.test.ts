@@ -5,7 +5,7 @@ import * as Latch from "effect/Latch"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { describe, vi } from "vitest"
-import { Health, Snakepit } from "@snakepit/core"
+import { type CircuitBreaker, Health, Snakepit } from "@snakepit/core"
 import { CrashHistory } from "../src/internal/crashHistory.ts"
 import type { CrashClass } from "../src/SnakepitError.ts"
 import { elapse, scripted } from "./scriptedWorker.ts"
@@ -31,6 +31,7 @@ const judge = (seen: Partial<Health.Observation>) =>
     restartsTooOften: false,
     circuit: undefined,
     devices: [],
+    deviceCircuits: [],
     ...seen
   })
 
@@ -64,6 +65,10 @@ describe("rules", () => {
     assert.strictEqual(judge({ circuit: "halfOpen" }).status, "degraded")
     assert.strictEqual(judge({ restartsTooOften: true }).status, "unhealthy")
     assert.strictEqual(judge({ devices: [{ device: "cuda:0", until: 1 }] }).status, "degraded")
+    const circuits = (circuit: CircuitBreaker.State) => judge({ deviceCircuits: [{ device: "cuda:0", circuit }] })
+    assert.strictEqual(circuits("closed").status, "healthy")
+    assert.deepStrictEqual(circuits("open").reasons, ["the circuit of device cuda:0 is open"])
+    assert.strictEqual(circuits("halfOpen").status, "degraded")
   })
 
   it("the whole is as well as its worst pool, and ready unless that is critical", () => {
@@ -181,13 +186,20 @@ describe("the service", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a fatal GPU error taints the pool's device for a while", () => {
-    const { layer } = scripted({ size: 1, ...{ device: "cuda:0" } }, (worker) => worker.crash("gpu", 1), ["device"])
+  it.effect("a fatal GPU error taints the worker's device for a while", () => {
+    const layer = Snakepit.layerTest(
+      { f: (_args, _kwargs, { crash }) => crash("gpu") },
+      { pools: { default: { size: 2, ...{ devices: ["cuda:0", "cuda:1"] } } } }
+    )
     return Effect.gen(function* () {
-      yield* Effect.flip(Snakepit.call("f"))
+      yield* Effect.flip(Snakepit.call("f", { device: "cuda:1" }))
       yield* TestClock.adjust("5 seconds")
       const [health] = (yield* Snakepit.health).pools
-      assert.deepStrictEqual(health?.devices, [{ device: "cuda:0", until: 60_000 }])
+      assert.deepStrictEqual(
+        (yield* Snakepit.crashes()).map(({ device }) => device),
+        ["cuda:1"]
+      )
+      assert.deepStrictEqual(health?.devices, [{ device: "cuda:1", until: 60_000 }])
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Snakepit.health).status, "healthy")
     }).pipe(Effect.provide(layer))

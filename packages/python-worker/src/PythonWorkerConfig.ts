@@ -3,6 +3,7 @@
  * (size, profile, queue) are those of `PoolConfig` in `@snakepit/core`.
  */
 import { type PoolConfig, SnakepitError } from "@snakepit/core"
+import { Selection } from "@snakepit/hardware"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
@@ -74,6 +75,16 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
   readonly maxCalls?: number | undefined
   /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
   readonly maxMemory?: number | undefined
+  /**
+   * Where workers are placed: `auto` (the best kind of device there is), a kind (`cuda`), a device (`cuda:0`), or a list of kinds
+   * and devices, over which they are spread alike: fewest workers first, then most free memory. A worker sees its device and no
+   * other, through `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES`. Defaults to no placement: nothing is detected, nothing hidden.
+   */
+  readonly devices?: Selection.Preference | ReadonlyArray<Selection.Preference> | undefined
+  /** Bytes of an accelerator's memory that have to be free for each worker placed on it; the CPU always fits. Defaults to 0. */
+  readonly minFreeMemory?: number | undefined
+  /** What to try, in order, when none of `devices` can be had. Defaults to none: the worker does not start. */
+  readonly fallback?: ReadonlyArray<Selection.Preference> | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -106,6 +117,9 @@ export const keys = [
   "maxAge",
   "maxCalls",
   "maxMemory",
+  "devices",
+  "minFreeMemory",
+  "fallback",
   "progress"
 ] as const
 
@@ -130,6 +144,10 @@ export interface PythonOptions {
   readonly maxAge: number | undefined
   readonly maxCalls: number | undefined
   readonly maxMemory: number | undefined
+  /** Absent when workers are not placed. */
+  readonly devices: ReadonlyArray<Selection.Preference> | undefined
+  readonly minFreeMemory: number
+  readonly fallback: ReadonlyArray<Selection.Preference>
   readonly progress: "terminal" | "silent"
 }
 
@@ -210,6 +228,16 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     if (pyproject !== undefined && requirements !== undefined) refuse("requirements", "none beside `pyproject`")
     const drift = given["drift"] ?? "warn"
     if (drift !== "warn" && drift !== "fail") refuse("drift", '"warn" or "fail"')
+    const preferences = (key: string): ReadonlyArray<Selection.Preference> | undefined => {
+      const value = given[key]
+      if (value === undefined) return undefined
+      const list: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
+      if (list.every(Selection.isPreference) && (key === "fallback" || list.length > 0)) return list
+      return refuse(
+        key,
+        'devices: "auto", "cuda", "rocm", "mps", "cpu", "cuda:0", "cuda:0:1" or "rocm:0", one or a list'
+      )
+    }
     const heartbeatInterval = millis("heartbeatInterval", 2_000)
     if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
     const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
@@ -254,6 +282,9 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       maxAge: given["maxAge"] === undefined ? undefined : millis("maxAge", 0),
       maxCalls: count("maxCalls", 1),
       maxMemory: count("maxMemory", 1),
+      devices: preferences("devices"),
+      minFreeMemory: count("minFreeMemory", 0) ?? 0,
+      fallback: preferences("fallback") ?? [],
       progress: progress === "silent" ? "silent" : "terminal"
     }
     return failure === undefined ? Effect.succeed(resolved) : Effect.fail(failure)

@@ -78,6 +78,8 @@ def run_forked(boot: dict[str, Any], listener: socket.socket) -> None:
 def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     import faulthandler
 
+    # before any code of the user's runs: libraries look at these when they open a GPU
+    os.environ.update(boot.get("environment", {}))
     if boot.get("memory_limit_bytes") is not None:
         limit_memory(boot["memory_limit_bytes"])
     if sys.stderr is not None:

@@ -5,6 +5,8 @@ import type { CrashClass } from "../SnakepitError.ts"
 export interface CrashRecord {
   readonly pool: string
   readonly worker: string
+  /** The device that it was placed on. */
+  readonly device?: string | undefined
   readonly crash: CrashClass
   readonly exitCode: number | null
   readonly signal: string | null

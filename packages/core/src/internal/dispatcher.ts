@@ -24,6 +24,7 @@ import type { PoolOptions } from "../PoolConfig.ts"
 import {
   CallTimeout,
   type CrashMark,
+  DeviceNotInPool,
   EncodeError,
   PoisonCall,
   PoolClosed,
@@ -187,7 +188,15 @@ export class Member {
   get isOpen(): boolean {
     return !this.retired && this.worker.isOpen
   }
+
+  /** Whether it is on the device, or on one of the kind, or on a part of it; any worker is where none is asked for. */
+  isOn(device: string | undefined): boolean {
+    return device === undefined || isWithin(this.worker.device, device)
+  }
 }
+
+const isWithin = (device: string | undefined, wanted: string): boolean =>
+  device !== undefined && (device === wanted || device.startsWith(`${wanted}:`))
 
 /** Counters of a pool. */
 export interface Counters {
@@ -209,7 +218,11 @@ export class Dispatcher {
   readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0, retries: 0, moved: 0 }
   /** Calls of no session that wait for a worker. */
   private readonly waiting = new Chain<Ticket>()
-  private waitingPinned = 0
+  /** Calls that wait for a certain worker, or for one on a certain device: apart, so that no other waits behind them. */
+  private waitingApart = 0
+  private readonly waitingPlaced = new Map<string, Chain<Ticket>>()
+  /** Devices that workers were placed on. One whose worker is being replaced is among them. */
+  private readonly devices = new Set<string>()
   private rescueTimer: ReturnType<typeof setTimeout> | undefined
   private queueTimer: ReturnType<typeof setTimeout> | undefined
   /** Calls that wait for their next try. */
@@ -232,7 +245,12 @@ export class Dispatcher {
   }
 
   get queued(): number {
-    return this.waiting.size + this.waitingPinned
+    return this.waiting.size + this.waitingApart
+  }
+
+  /** Every place where calls wait. */
+  private get rooms(): ReadonlyArray<Chain<Ticket>> {
+    return [this.waiting, ...this.waitingPlaced.values(), ...this.members.map((member) => member.waiting)]
   }
 
   get inFlight(): number {
@@ -302,14 +320,26 @@ export class Dispatcher {
   }
 
   /** Waits until a worker is up; fails at once when the pool is closed, or none can be started. */
-  readonly someMember: Effect.Effect<void, SnakepitError> = Effect.callback((resume) => {
-    if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
-    if (this.members.some((member) => member.isOpen && !member.retiring)) return resume(Effect.void)
-    if (this.outage !== undefined) return resume(Effect.fail(this.outage))
-    const wake = () => resume(this.someMember)
-    this.arrivals.add(wake)
-    return Effect.sync(() => this.arrivals.delete(wake))
-  })
+  readonly someMember = (device?: string): Effect.Effect<void, SnakepitError> =>
+    Effect.callback((resume) => {
+      if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
+      const missing = this.missing(device)
+      if (missing !== undefined) return resume(Effect.fail(missing))
+      if (this.members.some((member) => member.isOpen && !member.retiring && member.isOn(device))) {
+        return resume(Effect.void)
+      }
+      if (this.outage !== undefined) return resume(Effect.fail(this.outage))
+      const wake = () => resume(this.someMember(device))
+      this.arrivals.add(wake)
+      return Effect.sync(() => this.arrivals.delete(wake))
+    })
+
+  /** Why no worker of this pool will ever serve the device. */
+  private missing(device: string | undefined): DeviceNotInPool | undefined {
+    const devices = [...this.devices]
+    if (device === undefined || devices.some((known) => isWithin(known, device))) return undefined
+    return new DeviceNotInPool({ pool: this.options.name, device, devices })
+  }
 
   /** Tells those who wait for a worker that something has changed. */
   private announce(): void {
@@ -332,21 +362,26 @@ export class Dispatcher {
       }
       return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
-    const member = this.choose(now)
+    const member = this.choose(now, ticket.call.device)
+    if (member === undefined && ticket.call.device !== undefined) {
+      const missing = this.missing(ticket.call.device)
+      if (missing !== undefined) return this.refuse(ticket, missing)
+    }
     return member === undefined ? this.wait(ticket, now) : this.send(member, ticket, now)
   }
 
   /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
-  private choose(now: number): Member | undefined {
+  private choose(now: number, device: string | undefined): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
-      if (member.retiring) continue
+      if (member.retiring || !member.isOn(device)) continue
       if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
     }
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
+    if (device !== undefined && (this.waitingPlaced.get(device)?.size ?? 0) > 0) return best
     for (const member of this.members) {
-      if (member.retiring) continue
+      if (member.retiring || !member.isOn(device)) continue
       if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
         best = member
     }
@@ -390,11 +425,9 @@ export class Dispatcher {
       )
     }
     ticket.state = "waiting"
-    if (ticket.pinned === undefined) this.waiting.add(ticket)
-    else {
-      ticket.pinned.waiting.add(ticket)
-      this.waitingPinned++
-    }
+    const room = this.room(ticket)
+    room.add(ticket)
+    if (room !== this.waiting) this.waitingApart++
     if (this.queueTimer === undefined) {
       // a call that came back from a worker has used up some of its time
       const left = ticket.submittedAt + this.options.queueTimeout - now
@@ -403,8 +436,32 @@ export class Dispatcher {
   }
 
   private unqueue(ticket: Ticket): void {
-    if (ticket.pinned === undefined) this.waiting.delete(ticket)
-    else if (ticket.pinned.waiting.delete(ticket)) this.waitingPinned--
+    const room = this.room(ticket)
+    if (room.delete(ticket) && room !== this.waiting) this.waitingApart--
+  }
+
+  /** Where a call waits. */
+  private room({ call: { device }, pinned }: Ticket): Chain<Ticket> {
+    if (pinned !== undefined) return pinned.waiting
+    if (device === undefined) return this.waiting
+    let room = this.waitingPlaced.get(device)
+    if (room === undefined) {
+      room = new Chain<Ticket>()
+      this.waitingPlaced.set(device, room)
+    }
+    return room
+  }
+
+  /** The call of no session that waits longest for this member. */
+  private longestWaiting(member: Member): Ticket | undefined {
+    let longest = this.waiting.head
+    if (this.waitingApart === 0) return longest
+    for (const [device, room] of this.waitingPlaced) {
+      const head = room.head
+      if (head === undefined || !member.isOn(device)) continue
+      if (longest === undefined || head.submittedAt < longest.submittedAt) longest = head
+    }
+    return longest
   }
 
   /** Gives a member with room the calls that waited longest, of its own sessions and of no session alike. */
@@ -412,7 +469,7 @@ export class Dispatcher {
     const now = performance.now()
     while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
-      const any = member.retiring ? undefined : this.waiting.head
+      const any = member.retiring ? undefined : this.longestWaiting(member)
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
@@ -427,6 +484,7 @@ export class Dispatcher {
 
   add(worker: Worker): Member {
     this.outage = undefined
+    if (worker.device !== undefined) this.devices.add(worker.device)
     const member = new Member(worker, this.options)
     this.members.push(member)
     this.feed(member)
@@ -656,7 +714,7 @@ export class Dispatcher {
     this.queueTimer = setTimeout(() => {
       this.queueTimer = undefined
       const horizon = performance.now() - this.options.queueTimeout
-      for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
+      for (const room of this.rooms) {
         for (const ticket of room) {
           // Each room is in order of arrival, but for calls that came back from a worker: those keep their first time.
           if (ticket.submittedAt > horizon) continue
@@ -679,7 +737,7 @@ export class Dispatcher {
   /** Fails the calls that wait, with the reason why no worker can serve them. */
   failWaiting(error: (ticket: Ticket) => SnakepitError): void {
     this.announce()
-    for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
+    for (const room of this.rooms) {
       for (const ticket of room) {
         this.unqueue(ticket)
         this.refuse(ticket, error(ticket))
