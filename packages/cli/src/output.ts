@@ -18,7 +18,8 @@ export const print = (value: unknown, text: (value: unknown) => string = pretty)
 export const hasColors = (stream: { readonly isTTY?: boolean }): boolean =>
   stream.isTTY === true && (process.env["NO_COLOR"] ?? "") === ""
 
-const pretty = (value: unknown): string =>
+/** A value for people. */
+export const pretty = (value: unknown): string =>
   typeof value === "string"
     ? value
     : inspect(value, { colors: hasColors(process.stdout), depth: 8, maxArrayLength: 1000, maxStringLength: null })

@@ -10,6 +10,20 @@ import * as Flag from "effect/cli/Flag"
 import { Json } from "./output.ts"
 import * as PythonJson from "./PythonJson.ts"
 
+/** What a command needs to start a worker. */
+const worker = {
+  python: Flag.String("python").pipe(Flag.withDescription("Path or command of the interpreter"), Flag.optional),
+  path: Flag.String("path").pipe(
+    Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
+    Flag.atLeast(0)
+  ),
+  requirement: Flag.String("requirement").pipe(
+    Flag.withAlias("r"),
+    Flag.withDescription('Package that the function needs, like "numpy>=2"; may be repeated'),
+    Flag.atLeast(0)
+  )
+}
+
 const call = Command.make(
   "call",
   {
@@ -26,16 +40,7 @@ const call = Command.make(
       Flag.withDefault("{}"),
       Flag.mapTryCatch(PythonJson.object, PythonJson.complaint)
     ),
-    python: Flag.String("python").pipe(Flag.withDescription("Path or command of the interpreter"), Flag.optional),
-    path: Flag.String("path").pipe(
-      Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
-      Flag.atLeast(0)
-    ),
-    requirement: Flag.String("requirement").pipe(
-      Flag.withAlias("r"),
-      Flag.withDescription('Package that the function needs, like "numpy>=2"; may be repeated'),
-      Flag.atLeast(0)
-    ),
+    ...worker,
     timeout: Flag.String("timeout").pipe(
       Flag.withDescription('Longest time, like "30 seconds"'),
       Flag.withSchema(Schema.DurationFromString),
@@ -58,6 +63,16 @@ const call = Command.make(
   ])
 )
 
+const repl = Command.make("repl", worker, (input) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./commands/repl.ts")),
+    ({ run }) => run(input)
+  )
+).pipe(
+  Command.withDescription("Opens an interactive session: JavaScript with Python in `py`"),
+  Command.withExamples([{ command: "snakepit repl -r numpy", description: "With a package that is installed for it" }])
+)
+
 const status = Command.make("status", {}, () =>
   Effect.flatMap(
     Effect.promise(() => import("./commands/status.ts")),
@@ -68,6 +83,6 @@ const status = Command.make("status", {}, () =>
 /** The whole command line. */
 export const snakepit = Command.make("snakepit").pipe(
   Command.withDescription("Python for TypeScript programs"),
-  Command.withSubcommands([call, status]),
+  Command.withSubcommands([call, repl, status]),
   Command.withGlobalFlags([Json])
 )

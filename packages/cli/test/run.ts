@@ -13,12 +13,16 @@ export interface Run {
 }
 
 /** Runs `snakepit` with arguments, and waits for its end. */
-export const snakepit = (...args: ReadonlyArray<string>): Effect.Effect<Run> =>
+export const snakepit = (...args: ReadonlyArray<string>): Effect.Effect<Run> => snakepitWithInput("", ...args)
+
+/** The same, with something on its standard input. */
+export const snakepitWithInput = (input: string, ...args: ReadonlyArray<string>): Effect.Effect<Run> =>
   Effect.callback((resume) => {
     const child = spawn(process.execPath, ["--conditions=snakepit-source", main, ...args], {
       cwd: import.meta.dirname,
-      stdio: ["ignore", "pipe", "pipe"]
+      stdio: "pipe"
     })
+    child.stdin.end(input)
     const output = { stdout: "", stderr: "" }
     child.stdout.on("data", (data) => (output.stdout += String(data)))
     child.stderr.on("data", (data) => (output.stderr += String(data)))
