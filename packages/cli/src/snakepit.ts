@@ -110,8 +110,10 @@ const environment = () => Effect.promise(() => import("./commands/env.ts"))
 const env = Command.make("env").pipe(
   Command.withDescription("Changes what is in a project's environment"),
   Command.withSubcommands([
-    Command.make("init", { folder: Argument.String("folder").pipe(Argument.withDefault(".")), ...environmentFlags }, (input) =>
-      Effect.flatMap(environment(), ({ init }) => init(input.folder, environmentOptions(input)))
+    Command.make(
+      "init",
+      { folder: Argument.String("folder").pipe(Argument.withDefault(".")), ...environmentFlags },
+      (input) => Effect.flatMap(environment(), ({ init }) => init(input.folder, environmentOptions(input)))
     ).pipe(Command.withDescription("Makes a project: pyproject.toml, locks, environment")),
     Command.make("add", { packages, ...environmentFlags }, (input) =>
       Effect.flatMap(environment(), ({ add }) => add(input.packages, input))
@@ -130,9 +132,9 @@ const env = Command.make("env").pipe(
       },
       (input) => Effect.flatMap(environment(), ({ lock }) => lock(input.upgrade, input))
     ).pipe(Command.withDescription("Resolves the requirements anew and writes the lock files")),
-    Command.make("sync", environmentFlags, (input) =>
-      Effect.flatMap(environment(), ({ sync }) => sync(input))
-    ).pipe(Command.withDescription("Makes the environment as it is locked"))
+    Command.make("sync", environmentFlags, (input) => Effect.flatMap(environment(), ({ sync }) => sync(input))).pipe(
+      Command.withDescription("Makes the environment as it is locked")
+    )
   ])
 )
 

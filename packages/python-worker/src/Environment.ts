@@ -157,6 +157,10 @@ export const drift = (options: SyncOptions = {}): Effect.Effect<ReadonlyArray<Dr
     reportingEnd
   )
 
+/** The uv that would do the work; undefined when there is none yet. One that is named and cannot be run is an error. */
+export const uvPath = (options: UvOptions = {}): Effect.Effect<string | undefined, UvMissing> =>
+  Uv.present(options, "look for it")
+
 /** The interpreter to run workers on: that of the environment when one is described, else the one that `python` leads to. */
 export const interpreterOf = (options: SyncOptions): Effect.Effect<Interpreter.Interpreter, EnvironmentError> =>
   options.pyproject === undefined && options.requirements === undefined

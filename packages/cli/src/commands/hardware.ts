@@ -12,7 +12,10 @@ const describe = ({ cpu, cuda, devices, platform, problems, rocm }: HardwareInfo
   const rows: Array<ReadonlyArray<string>> = [
     ["platform", platform],
     ["processor", cpu.model ?? cpu.architecture],
-    ["cores", `${cpu.availableCores} of ${cpu.logicalCores}${cpu.quotaCores === null ? "" : `, quota ${cpu.quotaCores}`}`],
+    [
+      "cores",
+      `${cpu.availableCores} of ${cpu.logicalCores}${cpu.quotaCores === null ? "" : `, quota ${cpu.quotaCores}`}`
+    ],
     ["extensions", cpu.features.join(" ") || "none that matter"],
     ["memory", `${bytes(cpu.memoryAvailableBytes)} available of ${bytes(cpu.memoryLimitBytes ?? cpu.memoryTotalBytes)}`]
   ]

@@ -31,6 +31,12 @@ const UV_REQUIREMENT = "uv>=0.8"
  */
 export const find = (options: UvOptions, step: string): Effect.Effect<Uv, UvMissing> =>
   Effect.gen(function* () {
+    return configured((yield* present(options, step)) ?? (yield* fetch(step)), options)
+  })
+
+/** The uv that is there, without the one that could be fetched. */
+export const present = (options: UvOptions, step: string): Effect.Effect<string | undefined, UvMissing> =>
+  Effect.gen(function* () {
     const missing = (what: string, why: string) => new UvMissing({ step, tried: [{ what, why }] })
     const named = [
       ["the option uv.path", options.path],
@@ -40,22 +46,26 @@ export const find = (options: UvOptions, step: string): Effect.Effect<Uv, UvMiss
       if (given === undefined || given === "") continue
       const file = which(given)
       if (file === undefined) return yield* missing(`${what} "${given}"`, "it is not an executable file")
-      return configured(file, options)
+      return file
     }
-    const file = which("uv")
-    return configured(file ?? (yield* fetch(step)), options)
+    const fetched = path.join(fetchedDirectory(), "current", uvFile)
+    return which("uv") ?? (isExecutable(fetched) ? fetched : undefined)
   })
 
 /** Whether a certain uv is asked for: then nothing else will do. */
 export const isNamed = (options: UvOptions): boolean =>
   options.path !== undefined || (process.env["UV"] !== undefined && process.env["UV"] !== "")
 
+const fetchedDirectory = () => path.join(cacheDirectory(), "uv")
+
+const uvFile = path.join("bin", "uv")
+
 /** Installs the package `uv` into a folder of the user's cache, with the Python that is there. */
 const fetch = (step: string): Effect.Effect<string, UvMissing> =>
   Effect.gen(function* () {
     const emit = yield* EnvironmentProgress
-    const directory = path.join(cacheDirectory(), "uv")
-    const file = path.join("bin", "uv")
+    const directory = fetchedDirectory()
+    const file = uvFile
     const finished = yield* buildOnce({
       directory,
       isReady: (folder) => isExecutable(path.join(folder, file)),
