@@ -1,40 +1,85 @@
 /** The flags that say which Python, with which packages: the same on every command that needs one. */
 import type { Environment } from "@snakepit/python-worker"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
 
 const text = (name: string, description: string) =>
   Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
 
-/** The flags. */
-export const environmentFlags = {
+/** Those of commands that are about a project. */
+export const projectFlags = {
   python: text("python", "The interpreter: a version like 3.13, which uv finds or installs, or a path or command"),
-  pyproject: text("pyproject", "A Python project: its pyproject.toml or its folder"),
-  requirement: Flag.String("requirement").pipe(
-    Flag.withAlias("r"),
-    Flag.withDescription('A package that is needed, like "numpy>=2"; may be repeated'),
-    Flag.atLeast(0)
-  ),
+  pyproject: text("pyproject", "A Python project, as its pyproject.toml or its folder; the nearest unless it is given"),
   lock: text("lock", "The lock file"),
   offline: Flag.Boolean("offline").pipe(Flag.withDescription("Do with what is in the cache"), Flag.withDefault(false)),
   torchBackend: text("torch-backend", "Builds of torch to install: auto, cpu, cu128, rocm6.4")
 }
 
+/** Those of commands that need packages, of a project or not. */
+export const environmentFlags = {
+  requirement: Flag.String("requirement").pipe(
+    Flag.withAlias("r"),
+    Flag.withDescription('A package to have in place of a project, like "numpy>=2"; may be repeated'),
+    Flag.atLeast(0)
+  ),
+  ...projectFlags
+}
+
+/** Those of commands that start a worker. */
+export const workerFlags = {
+  ...environmentFlags,
+  path: Flag.String("path").pipe(
+    Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
+    Flag.atLeast(0)
+  )
+}
+
 /** What the flags say. */
 export interface EnvironmentFlags {
+  readonly requirement?: ReadonlyArray<string>
   readonly python: Option.Option<string>
   readonly pyproject: Option.Option<string>
-  readonly requirement: ReadonlyArray<string>
   readonly lock: Option.Option<string>
   readonly offline: boolean
   readonly torchBackend: Option.Option<string>
 }
 
-/** The options of `Environment`, and of a pool. */
-export const environmentOptions = (flags: EnvironmentFlags): Environment.EnvironmentOptions => ({
-  python: Option.getOrUndefined(flags.python),
-  pyproject: Option.getOrUndefined(flags.pyproject),
-  requirements: flags.requirement.length > 0 ? flags.requirement : undefined,
-  lock: Option.getOrUndefined(flags.lock),
-  uv: { offline: flags.offline, torchBackend: Option.getOrUndefined(flags.torchBackend) }
+/** What the flags of a worker say. */
+export interface WorkerFlags extends EnvironmentFlags {
+  readonly path: ReadonlyArray<string>
+}
+
+/**
+ * The options of `Environment`, and of a pool. So that `call` finds what `setup` made and `env add` added, all commands mean the
+ * nearest project unless they are told otherwise.
+ */
+export const environmentOptions = (flags: EnvironmentFlags): Environment.EnvironmentOptions => {
+  const { requirement: requirements = [] } = flags
+  const isInline = requirements.length > 0
+  return {
+    python: Option.getOrUndefined(flags.python),
+    pyproject: Option.getOrUndefined(flags.pyproject) ?? (isInline ? undefined : nearestProject()),
+    requirements: isInline ? requirements : undefined,
+    lock: Option.getOrUndefined(flags.lock),
+    uv: { offline: flags.offline, torchBackend: Option.getOrUndefined(flags.torchBackend) }
+  }
+}
+
+/** The pool of the one worker that a command starts. It imports what stands in the working directory. */
+export const workerPool = (flags: WorkerFlags) => ({
+  ...environmentOptions(flags),
+  size: 1,
+  // a fork server pays from the second worker on
+  start: "spawn" as const,
+  pythonPath: [process.cwd(), ...flags.path.map((folder) => path.resolve(folder))]
 })
+
+/** The folder of the nearest project. A `pyproject.toml` that only holds the settings of tools makes none. */
+const nearestProject = (folder = process.cwd()): string | undefined => {
+  const file = path.join(folder, "pyproject.toml")
+  if (fs.existsSync(file) && /^\[(project|tool\.poetry)\]/m.test(fs.readFileSync(file, "utf8"))) return folder
+  const parent = path.dirname(folder)
+  return parent === folder ? undefined : nearestProject(parent)
+}

@@ -3,8 +3,18 @@
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as NodeServices from "@effect/platform-node/NodeServices"
 import * as Effect from "effect/Effect"
+import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import manifest from "../package.json" with { type: "json" }
+import { Misused, presenter } from "./failure.ts"
+import { logger } from "./output.ts"
 import { snakepit } from "./snakepit.ts"
 
-Command.run(snakepit, { version: manifest.version }).pipe(Effect.provide(NodeServices.layer), NodeRuntime.runMain)
+// flags are not known yet when they are what is wrong
+const isJson = process.argv.includes("--json")
+
+Command.run(snakepit, { version: manifest.version }).pipe(
+  Effect.catchTag("ShowHelp", (error) => Effect.fail(error.errors.length > 0 ? new Misused() : error)),
+  Effect.provide([NodeServices.layer, logger, CliOutput.layerPresenter(presenter(isJson))]),
+  NodeRuntime.runMain
+)

@@ -1,7 +1,10 @@
 /** How commands print: for people, or as one JSON document with `--json`. */
 import { inspect } from "node:util"
+import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Flag from "effect/cli/Flag"
 import * as GlobalFlag from "effect/cli/GlobalFlag"
 
@@ -14,15 +17,24 @@ export const Json = GlobalFlag.Setting("json")({
 export const print = (value: unknown, text: (value: unknown) => string = pretty) =>
   Effect.flatMap(Json, (json) => Console.log(json ? toJson(value) : text(value)))
 
-/** Whether to use colours on a stream: on a terminal, unless `NO_COLOR` is set (https://no-color.org). */
-export const hasColors = (stream: { readonly isTTY?: boolean }): boolean =>
-  stream.isTTY === true && (process.env["NO_COLOR"] ?? "") === ""
+/** What is logged while a command runs, on stderr: what Python prints as it is, everything else with its level. */
+export const logger = Logger.layer([
+  Logger.make(({ cause, fiber, logLevel, message }) => {
+    const parts = Array.isArray(message) ? message.map(String) : [String(message)]
+    if (cause.reasons.length > 0) parts.push(Cause.pretty(cause))
+    const isPrinted = "stream" in fiber.getRef(References.CurrentLogAnnotations)
+    process.stderr.write(`${isPrinted ? "" : `${logLevel.toLowerCase()}: `}${parts.join(" ")}\n`)
+  })
+])
+
+/** Whether to use colours on stdout: on a terminal that has them, unless `NO_COLOR` is set (https://no-color.org). */
+export const hasColors = (): boolean => process.stdout.isTTY && process.stdout.hasColors()
 
 /** A value for people. */
 export const pretty = (value: unknown): string =>
   typeof value === "string"
     ? value
-    : inspect(value, { colors: hasColors(process.stdout), depth: 8, maxArrayLength: 1000, maxStringLength: null })
+    : inspect(value, { colors: hasColors(), depth: 8, maxArrayLength: 1000, maxStringLength: null })
 
 /**
  * JSON of a value that came from Python. What JSON has no form for: bytes are `{ "base64": … }`, a Map is an array of pairs, a

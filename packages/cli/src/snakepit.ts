@@ -7,18 +7,9 @@ import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { environmentFlags, environmentOptions } from "./environmentFlags.ts"
+import { environmentFlags, environmentOptions, projectFlags, workerFlags } from "./environmentFlags.ts"
 import { Json } from "./output.ts"
 import * as PythonJson from "./PythonJson.ts"
-
-/** Folders of Python modules. */
-const path = Flag.String("path").pipe(
-  Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
-  Flag.atLeast(0)
-)
-
-/** What a command needs to start a worker. */
-const worker = { ...environmentFlags, path }
 
 const call = Command.make(
   "call",
@@ -36,7 +27,7 @@ const call = Command.make(
       Flag.withDefault("{}"),
       Flag.mapTryCatch(PythonJson.object, PythonJson.complaint)
     ),
-    ...worker,
+    ...workerFlags,
     timeout: Flag.String("timeout").pipe(
       Flag.withDescription('Longest time, like "30 seconds"'),
       Flag.withSchema(Schema.DurationFromString),
@@ -59,7 +50,7 @@ const call = Command.make(
   ])
 )
 
-const repl = Command.make("repl", worker, (input) =>
+const repl = Command.make("repl", workerFlags, (input) =>
   Effect.flatMap(
     Effect.promise(() => import("./commands/repl.ts")),
     ({ run }) => run(input)
@@ -89,7 +80,7 @@ const setup = Command.make("setup", environmentFlags, (input) =>
   ])
 )
 
-const doctor = Command.make("doctor", environmentFlags, (input) =>
+const doctor = Command.make("doctor", workerFlags, (input) =>
   Effect.flatMap(
     Effect.promise(() => import("./commands/doctor.ts")),
     ({ run }) => run(input)
@@ -115,10 +106,10 @@ const env = Command.make("env").pipe(
       { folder: Argument.String("folder").pipe(Argument.withDefault(".")), ...environmentFlags },
       (input) => Effect.flatMap(environment(), ({ init }) => init(input.folder, environmentOptions(input)))
     ).pipe(Command.withDescription("Makes a project: pyproject.toml, locks, environment")),
-    Command.make("add", { packages, ...environmentFlags }, (input) =>
+    Command.make("add", { packages, ...projectFlags }, (input) =>
       Effect.flatMap(environment(), ({ add }) => add(input.packages, input))
     ).pipe(Command.withDescription("Adds packages to the project")),
-    Command.make("remove", { packages, ...environmentFlags }, (input) =>
+    Command.make("remove", { packages, ...projectFlags }, (input) =>
       Effect.flatMap(environment(), ({ remove }) => remove(input.packages, input))
     ).pipe(Command.withDescription("Removes packages from the project")),
     Command.make(

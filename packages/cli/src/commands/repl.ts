@@ -10,15 +10,10 @@ import { PassThrough } from "node:stream"
 import * as vm from "node:vm"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
-import { environmentOptions, type EnvironmentFlags } from "../environmentFlags.ts"
+import { type WorkerFlags, workerPool } from "../environmentFlags.ts"
 import { fail } from "../failure.ts"
 import { hasColors, pretty } from "../output.ts"
 import { Keywords, type Place, PythonProxy } from "../PythonProxy.ts"
-
-/** What the flags say. */
-export interface Input extends EnvironmentFlags {
-  readonly path: ReadonlyArray<string>
-}
 
 /** What Python prints is shown as it is. */
 const plainLogger = Logger.layer([
@@ -28,15 +23,9 @@ const plainLogger = Logger.layer([
 ])
 
 /** Starts one worker and reads until the end of the input. */
-export const run = (input: Input) => {
-  const pool = {
-    size: 1,
-    start: "spawn" as const,
-    pythonPath: [process.cwd(), ...input.path],
-    ...environmentOptions(input),
-    // whoever sits here may look at everything
-    allowPrivate: true
-  }
+export const run = (input: WorkerFlags) => {
+  // whoever sits here may look at everything
+  const pool = { ...workerPool(input), allowPrivate: true }
   return Effect.gen(function* () {
     const session = yield* Snakepit.session()
     const promise = Effect.runPromiseWith(yield* Effect.context<never>())
@@ -66,7 +55,7 @@ const start = (proxy: PythonProxy): repl.REPLServer => {
     input,
     output: process.stdout,
     terminal: isTerminal,
-    useColors: hasColors(process.stdout),
+    useColors: hasColors(),
     writer: (value) => (typeof value === "function" ? (written.get(value) ?? pretty(value)) : pretty(value)),
     completer: (line: string, done: (error: Error | null, found: readline.CompleterResult) => void) => {
       settle(complete(proxy, server.context, line), done, () => done(null, [[], line])) // what cannot be looked up has none
