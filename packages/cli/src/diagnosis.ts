@@ -146,7 +146,7 @@ const worker = (pool: Pool): Effect.Effect<Started> =>
 /** The version of an installed package, from its metadata: nothing of it is imported. */
 const installed = (name: string) =>
   Snakepit.call("importlib.metadata.version", { args: [name], success: Schema.String }).pipe(
-    Effect.catchTag("ImportError", () => Effect.undefined)
+    Effect.orElseSucceed(() => undefined)
   )
 
 /** Python names the file when a module of its own is not what it finds under that name. */
@@ -301,14 +301,10 @@ const openFiles = (file: string): Effect.Effect<Outcome> =>
   )
 
 const leftovers: Effect.Effect<Outcome> = Effect.map(Instances.leftovers, ({ directories, processes }) => {
+  const found = directories.map((directory) => `left by a program that was killed: ${directory}`)
   if (processes.length > 0) {
     const pids = processes.join(" ")
-    return failed(`workers without a program: ${pids}`, `kill -KILL ${pids}`)
+    return failed([`workers without a program: ${pids}`, ...found].join("\n"), `kill -KILL ${pids}`)
   }
-  return directories.length > 0
-    ? warning(
-        `left by programs that were killed: ${directories.join(", ")}`,
-        "The next program that starts removes them."
-      )
-    : ok("none")
+  return found.length > 0 ? warning(found.join("\n"), "The next program that starts removes it.") : ok("none")
 })

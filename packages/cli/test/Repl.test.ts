@@ -3,7 +3,7 @@ import { SnakepitNode } from "@snakepit/python-worker"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { PythonProxy } from "../src/PythonProxy.ts"
-import { snakepitWithInput } from "./run.ts"
+import { snakepitIn } from "./run.ts"
 
 describe("snakepit repl", () => {
   it.live("runs what is typed, line after line, and goes on after an error", () =>
@@ -21,7 +21,7 @@ describe("snakepit repl", () => {
         ".doc third.limit_denominator",
         "1 + 1"
       ]
-      const run = yield* snakepitWithInput(`${typed.join("\n")}\n`, "repl")
+      const run = yield* snakepitIn({ input: `${typed.join("\n")}\n` }, "repl")
       const lines = run.stdout.split("\n")
       assert.deepStrictEqual(lines.slice(0, 6), [
         "2",

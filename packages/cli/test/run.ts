@@ -12,16 +12,27 @@ export interface Run {
   readonly stderr: string
 }
 
-/** Runs `snakepit` with arguments, and waits for its end. */
-export const snakepit = (...args: ReadonlyArray<string>): Effect.Effect<Run> => snakepitWithInput("", ...args)
+/** Where and with what the program runs. */
+export interface Surroundings {
+  readonly cwd?: string
+  /** Variables, beside those of the tests; undefined unsets. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+  /** What stands on its standard input. */
+  readonly input?: string
+  /** A line of shell that the program is started from: `"$@"` is its command. */
+  readonly shell?: string
+}
 
-/** The same, with something on its standard input. */
-export const snakepitWithInput = (input: string, ...args: ReadonlyArray<string>): Effect.Effect<Run> =>
+/** Runs `snakepit` with arguments, and waits for its end. */
+export const snakepit = (...args: ReadonlyArray<string>): Effect.Effect<Run> => snakepitIn({}, ...args)
+
+/** The same, in surroundings of its own. */
+export const snakepitIn = (surroundings: Surroundings, ...args: ReadonlyArray<string>): Effect.Effect<Run> =>
   Effect.callback((resume) => {
-    const child = spawn(process.execPath, ["--conditions=snakepit-source", main, ...args], {
-      cwd: import.meta.dirname,
-      stdio: "pipe"
-    })
+    const { cwd = import.meta.dirname, env = {}, input = "", shell } = surroundings
+    const command = [process.execPath, "--conditions=snakepit-source", main, ...args]
+    const [program = "", ...rest] = shell === undefined ? command : ["sh", "-c", shell, "sh", ...command]
+    const child = spawn(program, rest, { cwd, env: { ...process.env, ...env }, stdio: "pipe" })
     child.stdin.end(input)
     const output = { stdout: "", stderr: "" }
     child.stdout.on("data", (data) => (output.stdout += String(data)))

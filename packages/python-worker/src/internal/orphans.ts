@@ -1,41 +1,40 @@
 /** Worker processes whose program is gone. There should be none, ever: `lifeline.py` sees to that. */
 import * as fs from "node:fs"
 
-/** Process ids of this user's workers that no living instance is an ancestor of. Linux only; elsewhere none are found. */
-export const orphans = (instances: ReadonlySet<number>): ReadonlyArray<number> => {
-  const found: Array<number> = []
-  for (const name of readDirectory("/proc")) {
-    const pid = Number(name)
-    if (Number.isInteger(pid) && isWorker(pid) && !hasAncestor(pid, instances)) found.push(pid)
-  }
-  return found
-}
+/**
+ * Process ids of this user's workers that were handed to the process that adopts orphans, unless that is a living instance
+ * itself, as in a container. Programs whose runtime directories are elsewhere keep theirs. Linux only; elsewhere none are found.
+ */
+export const orphans = (instances: ReadonlySet<number>): ReadonlyArray<number> =>
+  processes().filter((pid) => {
+    if (!isWorker(pid)) return false
+    let parent = parentOf(pid)
+    while (isWorker(parent)) parent = parentOf(parent) // its fork server
+    return !instances.has(parent) && adopts(parent)
+  })
 
-const isWorker = (pid: number): boolean => {
+/** The first process of the machine or container does, and systemd for what a user has started. */
+const adopts = (pid: number): boolean => pid === 1 || read(`/proc/${pid}/comm`).trim() === "systemd"
+
+const isWorker = (pid: number): boolean =>
+  ownerOf(pid) === process.getuid?.() && /\0-c\0.*import snakepit_worker\./s.test(read(`/proc/${pid}/cmdline`))
+
+const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0)
+
+const ownerOf = (pid: number): number | undefined => fs.statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid
+
+/** Nothing of a process that has ended meanwhile. */
+const read = (file: string): string => {
   try {
-    if (fs.statSync(`/proc/${pid}`).uid !== process.getuid?.()) return false
-    return /\0-c\0.*import snakepit_worker\./s.test(fs.readFileSync(`/proc/${pid}/cmdline`, "utf8"))
+    return fs.readFileSync(file, "utf8")
   } catch {
-    return false // it has ended
+    return ""
   }
 }
 
-const hasAncestor = (pid: number, instances: ReadonlySet<number>): boolean => {
-  for (let current = pid; current > 1; current = parentOf(current)) if (instances.has(current)) return true
-  return false
-}
-
-const parentOf = (pid: number): number => {
+const processes = (): ReadonlyArray<number> => {
   try {
-    return Number(/^PPid:\s+(\d+)/m.exec(fs.readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0)
-  } catch {
-    return 0
-  }
-}
-
-const readDirectory = (folder: string): ReadonlyArray<string> => {
-  try {
-    return fs.readdirSync(folder)
+    return fs.readdirSync("/proc").map(Number).filter(Number.isInteger)
   } catch {
     return []
   }

@@ -1,0 +1,275 @@
+/** Faults are planted, found, and mended by what the doctor says. */
+import { assert, describe, it } from "@effect/vitest"
+import { execFileSync, spawn, spawnSync } from "node:child_process"
+import { once } from "node:events"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
+import { folder, script, setEnvironment } from "../../python-worker/test/sandbox.ts"
+import { python, repackWheel, uv, writeWheel } from "../../python-worker/test/wheel.ts"
+import { examine, type Finding, type Machine, machine, type Pool, torchFits } from "../src/diagnosis.ts"
+import { type Run, snakepitIn } from "./run.ts"
+
+type Findings = ReadonlyArray<Finding>
+
+const examined = (pool: Pool = {}, on: Machine = machine) =>
+  examine({ size: 1, start: "spawn", progress: "silent", ...pool }, on)
+
+const finding = (findings: Findings, check: string): Finding =>
+  findings.find((one) => one.check === check) ?? assert.fail(`there is no check ${check}`)
+
+const remedy = (findings: Findings, check: string): string => {
+  const { remedy: text, status } = finding(findings, check)
+  assert.notStrictEqual(status, "ok", `${check} was not found to be wrong`)
+  return text ?? assert.fail(`${check} has no remedy`)
+}
+
+const isWell = (findings: Findings, ...checks: ReadonlyArray<string>) => {
+  for (const check of checks) assert.deepInclude(finding(findings, check), { status: "ok", remedy: null })
+}
+
+describe("snakepit doctor", () => {
+  it.live("finds an interpreter that is missing or too old; naming another helps", () =>
+    Effect.gen(function* () {
+      const missing = yield* examined({ python: "/nowhere/python" })
+      assert.include(finding(missing, "interpreter").detail, "/nowhere/python")
+      assert.include(finding(missing, "worker").detail, "not started")
+
+      const file = path.join(yield* folder, "python")
+      const old = yield* examined({ python: script(file, `echo '{"version": "3.8.1", "path": "${file}"}'`) })
+      assert.include(finding(old, "interpreter").detail, "it is Python 3.8.1, older than 3.10")
+
+      assert.include(remedy(old, "interpreter"), "--python")
+      isWell(yield* examined({ python }), "node", "interpreter", "worker")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds the module that stands in the way of one of Python's own; renaming it helps", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      const shadow = path.join(place, "modules", "struct.py")
+      fs.mkdirSync(path.dirname(shadow))
+      fs.writeFileSync(shadow, "")
+      const environment = path.join(place, "environment")
+      execFileSync(uv, ["venv", "--quiet", "--python", python, environment])
+      const packages = pythonSays("import sysconfig; print(sysconfig.get_path('purelib'))")
+      const [site = ""] = fs.globSync(path.join(environment, "lib", "python*", "site-packages"))
+      const start = `import sys; sys.path.insert(0, ${JSON.stringify(path.dirname(shadow))})\n${packages}\n`
+      fs.writeFileSync(path.join(site, "start.pth"), start)
+
+      const pool: Pool = { python: path.join(environment, "bin", "python") }
+      const findings = yield* examined(pool)
+      isWell(findings, "interpreter")
+      assert.include(finding(findings, "worker").detail, "cannot import name 'Struct'")
+      const [, named = ""] = /^Rename (.*):/.exec(remedy(findings, "worker")) ?? []
+      assert.strictEqual(fs.realpathSync(named), fs.realpathSync(shadow))
+      fs.renameSync(named, `${named}.txt`)
+      isWell(yield* examined(pool), "worker")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds what keeps every Python from starting, and says where to look", () =>
+    Effect.gen(function* () {
+      const environment = path.join(yield* folder, "environment")
+      execFileSync(uv, ["venv", "--quiet", "--python", python, environment])
+      const [site = ""] = fs.globSync(path.join(environment, "lib", "python*", "site-packages"))
+      fs.writeFileSync(path.join(site, "sitecustomize.py"), `import sys; sys.modules["struct"] = None\n`)
+      const findings = yield* examined({ python: path.join(environment, "bin", "python") })
+      assert.include(finding(findings, "worker").detail, "import of struct halted")
+      assert.include(remedy(findings, "worker"), "sitecustomize.py")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds a uv that is named and cannot be run; unsetting the name helps", () =>
+    Effect.gen(function* () {
+      const broken = script(path.join(yield* folder, "uv"), "echo 'Illegal instruction' >&2; exit 132")
+      for (const [name, why] of [
+        [broken, "Illegal instruction"],
+        ["/nowhere/uv", "it is not an executable file"]
+      ] as const) {
+        yield* setEnvironment({ UV: name })
+        const findings = yield* examined()
+        assert.include(finding(findings, "uv").detail, why)
+        assert.match(remedy(findings, "uv"), /^unset UV,/)
+      }
+      yield* setEnvironment({ UV: undefined, PATH: `${path.dirname(uv)}${path.delimiter}${process.env["PATH"]}` })
+      assert.include(finding(yield* examined(), "uv").detail, uv)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds a lock that does not fit its project any more; the command that it names helps", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      yield* offline(place)
+      const project = path.join(place, "project")
+      fs.mkdirSync(project)
+      const write = (...dependencies: ReadonlyArray<string>) =>
+        fs.writeFileSync(
+          path.join(project, "pyproject.toml"),
+          `[project]\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ${JSON.stringify(dependencies)}\n`
+        )
+      write()
+      const doctor = Effect.map(snakepitIn({ cwd: project }, "doctor", "--json", "--python", python), ({ stdout }) => {
+        const findings: Findings = JSON.parse(stdout)
+        return findings
+      })
+      isWell(yield* doctor, "lock", "worker")
+      write("snakedemo")
+      const findings = yield* doctor
+      assert.include(finding(findings, "lock").detail, "uv.lock")
+      assert.include(finding(findings, "worker").detail, "snakepit env lock")
+      const [program, ...args] = remedy(findings, "lock").split(" ")
+      assert.strictEqual(program, "snakepit")
+      assert.strictEqual((yield* snakepitIn({ cwd: project }, ...args, "--python", python)).exitCode, 0)
+      isWell(yield* doctor, "lock", "worker")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds little shared memory and few open files", () =>
+    Effect.gen(function* () {
+      const limits = path.join(yield* folder, "limits")
+      fs.writeFileSync(
+        limits,
+        "Limit                     Soft Limit Hard Limit Units\nMax open files            256        512        files\n"
+      )
+      const findings = yield* examined({}, { sharedMemory: "/nowhere", limits })
+      assert.match(remedy(findings, "shared memory"), /--shm-size/)
+      assert.strictEqual(finding(findings, "open files").detail, "at most 256 open files")
+      isWell(yield* examined(), "open files")
+    }).pipe(Effect.scoped)
+  )
+
+  // in a mount namespace of its own, which not every container allows
+  const canMount = spawnSync("unshare", ["-rm", "true"]).status === 0
+  it.live.skipIf(!canMount)("finds a machine that is too narrow; what it says for each helps", () =>
+    Effect.gen(function* () {
+      const mounting = (commands: string) => `exec unshare -rm sh -c '${commands}; exec "$@"' sh "$@"`
+      const variables = { TMPDIR: undefined, XDG_RUNTIME_DIR: undefined, XDG_CACHE_HOME: import.meta.filename }
+      const narrow = "mount -t tmpfs -o size=64m none /dev/shm; mount --bind /tmp /tmp; mount -o remount,ro,bind /tmp"
+      const before = yield* snakepitIn(
+        { shell: `ulimit -n 256; ${mounting(narrow)}`, env: variables },
+        "doctor",
+        "--json"
+      )
+      assert.strictEqual(before.exitCode, 1, before.stderr)
+      const findings: Findings = JSON.parse(before.stdout)
+      assert.strictEqual(finding(findings, "shared memory").detail, "/dev/shm has 64 MiB")
+      assert.strictEqual(finding(findings, "open files").detail, "at most 256 open files")
+      assert.include(finding(findings, "cache").detail, `${import.meta.filename} is no folder`)
+      assert.include(finding(findings, "worker").detail, "not started")
+      for (const [check, advice] of [
+        ["cache", "Set XDG_CACHE_HOME"],
+        ["sockets", "Set XDG_RUNTIME_DIR"]
+      ] as const) {
+        assert.include(remedy(findings, check), advice)
+      }
+
+      const [, size] = /^docker run --shm-size=(\w+)$/.exec(remedy(findings, "shared memory")) ?? []
+      const wide = narrow.replace("64m", `${size}; mount -t tmpfs none /mnt`)
+      const after = yield* snakepitIn(
+        {
+          shell: `${remedy(findings, "open files")}; ${mounting(wide)}`,
+          env: { ...variables, XDG_RUNTIME_DIR: "/mnt", XDG_CACHE_HOME: "/mnt/cache" }
+        },
+        ...["doctor", "--json"]
+      )
+      isWell(JSON.parse(after.stdout), "shared memory", "open files", "cache", "sockets", "worker")
+    })
+  )
+
+  it.live("finds the folder and the worker that a killed program has left; ending the worker helps", () =>
+    Effect.gen(function* () {
+      const sockets = yield* folder
+      yield* setEnvironment({ XDG_RUNTIME_DIR: sockets })
+      const host = yield* killedHost
+      const [directory = ""] = fs.readdirSync(sockets)
+      assert.match(fs.readFileSync(path.join(sockets, directory, "owner"), "utf8"), new RegExp(`-${host}-`))
+      const worker = yield* strayWorker
+
+      const findings = yield* examined()
+      assert.include(finding(findings, "leftovers").detail, directory)
+      const [, pids = ""] = /^kill -KILL ([\d ]+)$/.exec(remedy(findings, "leftovers")) ?? []
+      assert.include(pids.split(" "), String(worker))
+      process.kill(worker, "SIGKILL")
+      yield* until(() => !fs.existsSync(`/proc/${worker}/exe`))
+      // the machine may have leftovers of others
+      const { detail } = finding(yield* examined(), "leftovers")
+      assert.notInclude(detail, directory)
+      assert.notInclude(detail.split(/\s/), String(worker))
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("prints for people, and ends with 1 when something is wrong", () =>
+    Effect.gen(function* () {
+      const run: Run = yield* snakepitIn({}, "doctor", "--python", "/nowhere/python")
+      assert.strictEqual(run.exitCode, 1)
+      assert.match(run.stdout, /^ok {7}node {11}Node \d/m)
+      assert.match(run.stdout, /^failed {3}interpreter {4}No Python was found[^]*\n {24}-> Install Python/m)
+      assert.notInclude(run.stdout, "\u001b")
+    })
+  )
+})
+
+describe("A build of torch", () => {
+  for (const [what, kind, driver, version, cudaRuntime, status] of [
+    ["that is not installed is no matter", "cuda", "12.8", undefined, undefined, "ok"],
+    ["for the driver's CUDA fits", "cuda", "12.8", "2.9.0+cu128", undefined, "ok"],
+    ["for another minor version of the driver's CUDA fits", "cuda", "12.2", "2.9.0+cu128", undefined, "ok"],
+    ["for an older CUDA fits", "cuda", "13.0", "2.9.0+cu128", undefined, "ok"],
+    ["for a newer CUDA does not fit", "cuda", "12.8", "2.9.0+cu130", undefined, "failed"],
+    ["from PyPI is for the CUDA that it brings along", "cuda", "11.8", "2.9.0", "12.8.90", "failed"],
+    ["for processors leaves the GPUs unused", "cuda", "12.8", "2.9.0+cpu", undefined, "warning"],
+    ["without any CUDA leaves the GPUs unused", "cuda", "12.8", "2.9.0", undefined, "warning"],
+    ["for CUDA runs without a GPU as well", "cpu", undefined, "2.9.0+cu128", undefined, "ok"],
+    ["for processors fits a machine without GPUs", "cpu", undefined, "2.9.0+cpu", undefined, "ok"]
+  ] as const) {
+    it(what, () => {
+      const outcome = torchFits(kind, driver, { version, cudaRuntime })
+      assert.strictEqual(outcome.status, status, outcome.detail)
+      assert.strictEqual(outcome.remedy, status === "ok" ? null : "snakepit setup --torch-backend auto")
+    })
+  }
+})
+
+/** A cache and an index of the test's own: `snakedemo`, and what the worker itself needs. */
+const offline = (place: string) => {
+  writeWheel(place, "snakedemo", "1.0")
+  repackWheel(place, "ormsgpack")
+  return setEnvironment({
+    XDG_CACHE_HOME: path.join(place, "cache"),
+    UV: uv,
+    UV_CACHE_DIR: path.join(place, "uv"),
+    UV_FIND_LINKS: place,
+    UV_OFFLINE: "1"
+  })
+}
+
+/** The process id of a program that had a worker, and was killed. */
+const killedHost = Effect.promise(async () => {
+  const program = path.join(import.meta.dirname, "fixtures/host.ts")
+  const child = spawn(process.execPath, ["--conditions=snakepit-source", program], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  await once(child.stdout, "data")
+  child.kill("SIGKILL")
+  await once(child, "exit")
+  return child.pid
+})
+
+/** What looks like a worker that has lost its program: real ones do not outlive theirs. */
+const strayWorker = Effect.acquireRelease(
+  Effect.sync(() => {
+    const program = "import time; time.sleep(600) # or: import snakepit_worker.__main__"
+    return Number(execFileSync("sh", ["-c", `"$@" >/dev/null 2>&1 & echo $!`, "sh", python, "-c", program]))
+  }),
+  (pid) => Effect.sync(() => spawnSync("kill", ["-KILL", String(pid)]))
+)
+
+const pythonSays = (program: string) => execFileSync(python, ["-c", program], { encoding: "utf8" }).trim()
+
+const until = (condition: () => boolean) =>
+  Effect.suspend(() => (condition() ? Effect.void : Effect.fail("not yet"))).pipe(
+    Effect.retry(Schedule.spaced("10 millis")),
+    Effect.orDie
+  )
