@@ -46,17 +46,15 @@ describe("snakepit call", () => {
   it.live("arguments that are no JSON array are refused before Python starts", () =>
     Effect.gen(function* () {
       const run = yield* snakepit("call", "math.sqrt", "--args", '{"a": 1}')
-      assert.strictEqual(run.exitCode, 1)
+      assert.strictEqual(run.exitCode, 2)
       assert.include(run.stderr, "expected a JSON array")
     })
   )
-})
 
-describe("snakepit", () => {
-  it.live("completes in a shell", () =>
+  it.live("what Python prints goes to stderr, and leaves stdout to the result", () =>
     Effect.gen(function* () {
-      const run = yield* snakepit("--completions", "bash")
-      assert.include(run.stdout, "status")
+      const run = yield* snakepit("call", "print", "--args", '["snake"]', "--json")
+      assert.deepStrictEqual(run, { exitCode: 0, stdout: "null\n", stderr: "snake\n" })
     })
   )
 })

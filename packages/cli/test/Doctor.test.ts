@@ -7,9 +7,10 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { folder, script, setEnvironment } from "../../python-worker/test/sandbox.ts"
-import { python, repackWheel, uv, writeWheel } from "../../python-worker/test/wheel.ts"
+import { python, uv } from "../../python-worker/test/wheel.ts"
 import { examine, type Finding, type Machine, machine, type Pool, torchFits } from "../src/diagnosis.ts"
-import { type Run, snakepitIn } from "./run.ts"
+import { offline } from "./packages.ts"
+import { snakepitIn } from "./run.ts"
 
 type Findings = ReadonlyArray<Finding>
 
@@ -202,7 +203,7 @@ describe("snakepit doctor", () => {
 
   it.live("prints for people, and ends with 1 when something is wrong", () =>
     Effect.gen(function* () {
-      const run: Run = yield* snakepitIn({}, "doctor", "--python", "/nowhere/python")
+      const run = yield* snakepitIn({}, "doctor", "--python", "/nowhere/python")
       assert.strictEqual(run.exitCode, 1)
       assert.match(run.stdout, /^ok {7}node {11}Node \d/m)
       assert.match(run.stdout, /^failed {3}interpreter {4}No Python was found[^]*\n {24}-> Install Python/m)
@@ -231,19 +232,6 @@ describe("A build of torch", () => {
     })
   }
 })
-
-/** A cache and an index of the test's own: `snakedemo`, and what the worker itself needs. */
-const offline = (place: string) => {
-  writeWheel(place, "snakedemo", "1.0")
-  repackWheel(place, "ormsgpack")
-  return setEnvironment({
-    XDG_CACHE_HOME: path.join(place, "cache"),
-    UV: uv,
-    UV_CACHE_DIR: path.join(place, "uv"),
-    UV_FIND_LINKS: place,
-    UV_OFFLINE: "1"
-  })
-}
 
 /** The process id of a program that had a worker, and was killed. */
 const killedHost = Effect.promise(async () => {

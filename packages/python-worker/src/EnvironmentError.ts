@@ -125,7 +125,7 @@ export class ProjectNotFound extends Schema.TaggedError<ProjectNotFound>(id("Pro
   override get message() {
     return (
       `There is no usable Python project at ${this.path}: ${this.reason}. ` +
-      "Give the path of a pyproject.toml, or make one with `Environment.init`."
+      "Give the path of a pyproject.toml, or make one with `Environment.init` (or `snakepit env init`)."
     )
   }
 }

@@ -1,0 +1,78 @@
+/** The environment of the flags, or of the nearest project, made by the real uv. */
+import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as Effect from "effect/Effect"
+import { folder } from "../../python-worker/test/sandbox.ts"
+import { python } from "../../python-worker/test/wheel.ts"
+import { offline } from "./packages.ts"
+import { snakepitIn } from "./run.ts"
+
+const workplace = Effect.gen(function* () {
+  const place = yield* folder
+  yield* offline(place)
+  fs.writeFileSync(path.join(place, "package.json"), "{}")
+  return place
+})
+
+describe("snakepit setup", () => {
+  it.live("makes an environment of packages once, where a call with the same flags finds them", () =>
+    Effect.gen(function* () {
+      const cwd = yield* workplace
+      const flags = ["-r", "snakedemo<2", "--python", python]
+      const made = yield* snakepitIn({ cwd }, "setup", ...flags)
+      assert.match(made.stdout, /^Python 3\.\d+\.\d+ is ready: .*environments.*\n$/)
+      // a line for each step, where there is no terminal to draw on
+      assert.match(made.stderr, /^Install Python packages with uv \.\.\.$/m)
+      assert.notInclude(made.stderr, "\u001b")
+
+      const again = yield* snakepitIn({ cwd }, "setup", ...flags, "--json")
+      assert.strictEqual(again.stderr, "")
+      const { directory, drift, python: interpreter } = JSON.parse(again.stdout)
+      assert.deepStrictEqual(drift, [])
+      assert.strictEqual(interpreter, path.join(directory, "bin", "python"))
+      assert.include(made.stdout, directory)
+
+      const call = yield* snakepitIn({ cwd }, "call", "importlib.metadata.version", "--args", '["snakedemo"]', ...flags)
+      assert.deepStrictEqual(call, { exitCode: 0, stdout: "1.0\n", stderr: "" })
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("takes the nearest project, and calls run in its environment", () =>
+    Effect.gen(function* () {
+      const place = yield* workplace
+      const content = `[project]\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["snakedemo"]\n`
+      fs.writeFileSync(path.join(place, "pyproject.toml"), content)
+      const cwd = path.join(place, "below")
+      fs.mkdirSync(cwd)
+      assert.strictEqual((yield* snakepitIn({ cwd }, "setup", "--python", python)).exitCode, 0)
+      assert.isTrue(fs.existsSync(path.join(place, "uv.lock")))
+      const args = ["call", "importlib.metadata.version", "--args", '["snakedemo"]', "--python", python]
+      assert.strictEqual((yield* snakepitIn({ cwd }, ...args)).stdout, "2.0\n")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says so when there is no project; settings of tools are none", () =>
+    Effect.gen(function* () {
+      const cwd = yield* workplace
+      fs.writeFileSync(path.join(cwd, "pyproject.toml"), "[tool.ruff]\nline-length = 120\n")
+      const run = yield* snakepitIn({ cwd }, "setup", "--python", python)
+      assert.include(run.stdout, `is ready: ${python}\nThere is no project here`)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("fails with uv's explanation, as text and as JSON", () =>
+    Effect.gen(function* () {
+      const cwd = yield* workplace
+      const flags = ["setup", "-r", "snakedemo>3", "--python", python]
+      const text = yield* snakepitIn({ cwd }, ...flags)
+      assert.deepInclude(text, { exitCode: 1, stdout: "" })
+      assert.match(text.stderr, /^ResolutionFailed: Could not install Python packages with uv[^]*snakedemo>3/m)
+      const json = yield* snakepitIn({ cwd }, ...flags, "--json")
+      assert.strictEqual(json.exitCode, 1)
+      const { error } = JSON.parse(json.stdout)
+      assert.strictEqual(error.tag, "ResolutionFailed")
+      assert.include(error.message, "snakedemo>3")
+    }).pipe(Effect.scoped)
+  )
+})
