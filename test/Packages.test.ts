@@ -26,14 +26,13 @@ const npm = (...args: ReadonlyArray<string>) =>
   execFileSync("npm", args, { cwd: project, env: environment(), encoding: "utf8", stdio: "pipe" })
 
 const run = (...args: ReadonlyArray<string>) => {
-  const { status, stderr, stdout } = spawnSync(process.execPath, args, {
-    cwd: project,
-    env: environment(),
-    encoding: "utf8"
-  })
+  const { status, stderr, stdout } = runIn(project, {}, ...args)
   assert.strictEqual(status, 0, stderr)
   return stdout.trim()
 }
+
+const runIn = (cwd: string, variables: NodeJS.ProcessEnv, ...args: ReadonlyArray<string>) =>
+  spawnSync(process.execPath, args, { cwd, env: { ...environment(), ...variables }, encoding: "utf8" })
 
 const answer = JSON.stringify({ mean: 3, none: "statistics.StatisticsError", most: [["s", 1]] })
 
@@ -72,7 +71,6 @@ beforeAll(() => {
         strict: true,
         exactOptionalPropertyTypes: true,
         types: ["node"],
-        skipLibCheck: true,
         outDir: "out"
       },
       include: ["main.ts"]
@@ -92,6 +90,14 @@ describe("The npm packages", () => {
       assert.deepStrictEqual(
         messages.map((message) => formatMessage(message, pkg)),
         []
+      )
+    })
+
+    it(`${name} says what it needs, and that unused modules may be left out`, () => {
+      const { engines, sideEffects, type } = JSON.parse(fs.readFileSync(path.join(root, name, "package.json"), "utf8"))
+      assert.deepStrictEqual(
+        { engines, sideEffects, type },
+        { engines: { node: ">=22.19" }, sideEffects: false, type: "module" }
       )
     })
 
@@ -131,6 +137,17 @@ describe("The npm packages", () => {
     assert.strictEqual(run("bundle/esbuild.mjs"), answer)
   }, 120_000)
 
+  it("run as one file with the Python sources beside it, where there is no node_modules", () => {
+    const image = path.join(folder, "image")
+    fs.mkdirSync(image)
+    fs.copyFileSync(path.join(project, "bundle/esbuild.mjs"), path.join(image, "main.mjs"))
+    const sources = path.join(project, "node_modules/@snakepit/python-worker/python/src")
+    fs.cpSync(sources, path.join(image, "python"), { recursive: true })
+    assert.include(runIn(image, {}, "main.mjs").stderr, "set SNAKEPIT_WORKER_SOURCE to the folder")
+    const told = runIn(image, { SNAKEPIT_WORKER_SOURCE: path.join(image, "python") }, "main.mjs")
+    assert.strictEqual(told.stdout.trim(), answer, told.stderr)
+  })
+
   it("run in a bundle that Vite makes for the server", async () => {
     await build({
       root: project,
@@ -145,12 +162,15 @@ describe("The npm packages", () => {
 })
 
 describe("The Python package", () => {
-  const python = (...args: ReadonlyArray<string>) => execFileSync("python3", args, { cwd: folder, encoding: "utf8" })
+  const bin = path.join(process.env["VIRTUAL_ENV"] ?? "", "bin")
+  const python = (...args: ReadonlyArray<string>) =>
+    execFileSync(path.join(bin, "python"), args, { cwd: folder, encoding: "utf8" })
   const dist = path.join(folder, "dist")
 
   beforeAll(() => {
-    const uv = path.join(process.env["VIRTUAL_ENV"] ?? "", "bin", "uv")
-    execFileSync(uv, ["build", "--quiet", "--out-dir", dist, path.join(root, "python")], { stdio: "pipe" })
+    execFileSync(path.join(bin, "uv"), ["build", "--quiet", "--out-dir", dist, path.join(root, "python")], {
+      stdio: "pipe"
+    })
   }, 120_000)
 
   it("is a wheel that imports, with its types", () => {
@@ -158,8 +178,8 @@ describe("The Python package", () => {
     const site = path.join(folder, "site")
     python("-m", "zipfile", "-e", path.join(dist, wheel ?? assert.fail("there is no wheel")), site)
     assert.isTrue(fs.existsSync(path.join(site, "snakepit_worker/py.typed")))
-    const version = `import sys; sys.path.insert(0, ${JSON.stringify(site)}); import snakepit_worker.context as c; print(c.__file__)`
-    assert.strictEqual(python("-c", version).trim(), path.join(site, "snakepit_worker/context.py"))
+    const program = `import sys; sys.path.insert(0, ${JSON.stringify(site)}); import snakepit_worker.worker as w; print(w.__file__)`
+    assert.strictEqual(python("-c", program).trim(), path.join(site, "snakepit_worker/worker.py"))
   })
 
   it("is a source distribution with its sources and its licence", () => {

@@ -181,9 +181,9 @@ const uvRemedy = () =>
 
 const execute = promisify(execFile)
 
-const versionOf = (uv: string): Effect.Effect<string, Error> =>
+const versionOf = (file: string): Effect.Effect<string, Error> =>
   Effect.tryPromise({
-    try: async () => (await execute(uv, ["--version"], { timeout: 10_000 })).stdout.trim(),
+    try: async () => (await execute(file, ["--version"], { timeout: 10_000 })).stdout.trim(),
     catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause)))
   })
 
