@@ -37,6 +37,11 @@ const benches: Readonly<Record<string, Bench>> = {
     flags: {},
     load: () => import("./memory.ts")
   },
+  commands: {
+    summary: "snakepit --help, setup and call from the built bundle, beside a Node that does nothing",
+    flags: { rounds: rounds(20) },
+    load: () => import("./commands.ts")
+  },
   peers: {
     summary: "python-shell, pythonia, node-calls-python, gRPC and Snakepit, side by side",
     flags: {
