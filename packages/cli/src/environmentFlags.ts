@@ -40,7 +40,7 @@ export const workerFlags = {
 export interface EnvironmentFlags {
   readonly requirement?: ReadonlyArray<string>
   readonly python: Option.Option<string>
-  readonly pyproject: Option.Option<string>
+  readonly pyproject?: Option.Option<string>
   readonly lock: Option.Option<string>
   readonly offline: boolean
   readonly torchBackend: Option.Option<string>
@@ -60,7 +60,7 @@ export const environmentOptions = (flags: EnvironmentFlags): Environment.Environ
   const isInline = requirements.length > 0
   return {
     python: Option.getOrUndefined(flags.python),
-    pyproject: Option.getOrUndefined(flags.pyproject) ?? (isInline ? undefined : nearestProject()),
+    pyproject: Option.getOrUndefined(flags.pyproject ?? Option.none()) ?? (isInline ? undefined : nearestProject()),
     requirements: isInline ? requirements : undefined,
     lock: Option.getOrUndefined(flags.lock),
     uv: { offline: flags.offline, torchBackend: Option.getOrUndefined(flags.torchBackend) }

@@ -94,7 +94,10 @@ const hardware = Command.make("hardware", {}, () =>
   )
 ).pipe(Command.withDescription("Shows processors, memory and accelerators, with the limits that hold here"))
 
-const packages = Argument.String("packages").pipe(Argument.variadic({ min: 1 }))
+const packages = (description: string) =>
+  Argument.String("packages").pipe(Argument.withDescription(description), Argument.variadic({ min: 1 }))
+
+const { pyproject: _new, ...newProjectFlags } = environmentFlags
 
 const environment = () => Effect.promise(() => import("./commands/env.ts"))
 
@@ -103,13 +106,19 @@ const env = Command.make("env").pipe(
   Command.withSubcommands([
     Command.make(
       "init",
-      { folder: Argument.String("folder").pipe(Argument.withDefault(".")), ...environmentFlags },
+      {
+        folder: Argument.String("folder").pipe(
+          Argument.withDescription("Its folder, which is made when it is missing"),
+          Argument.withDefault(".")
+        ),
+        ...newProjectFlags
+      },
       (input) => Effect.flatMap(environment(), ({ init }) => init(input.folder, environmentOptions(input)))
     ).pipe(Command.withDescription("Makes a project: pyproject.toml, locks, environment")),
-    Command.make("add", { packages, ...projectFlags }, (input) =>
+    Command.make("add", { packages: packages('In pip\'s notation, like "numpy>=2"'), ...projectFlags }, (input) =>
       Effect.flatMap(environment(), ({ add }) => add(input.packages, input))
     ).pipe(Command.withDescription("Adds packages to the project")),
-    Command.make("remove", { packages, ...projectFlags }, (input) =>
+    Command.make("remove", { packages: packages("By name"), ...projectFlags }, (input) =>
       Effect.flatMap(environment(), ({ remove }) => remove(input.packages, input))
     ).pipe(Command.withDescription("Removes packages from the project")),
     Command.make(

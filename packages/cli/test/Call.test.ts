@@ -26,6 +26,25 @@ describe("snakepit call", () => {
     })
   )
 
+  it.live("arrays, tables, decimals and durations are shown as what is in them", () =>
+    Effect.gen(function* () {
+      const decoded = (...args: ReadonlyArray<string>) =>
+        Effect.map(snakepit("call", ...args, "--json"), ({ stdout }): unknown => JSON.parse(stdout))
+      assert.deepStrictEqual(yield* decoded("numpy.eye", "--args", "[2]"), [
+        [1, 0],
+        [0, 1]
+      ])
+      const frame = ["pandas.DataFrame", "--args", '[{ "name": ["a", "b"], "count": [1, 2] }]']
+      assert.deepStrictEqual(yield* decoded(...frame), [
+        { name: "a", count: 1 },
+        { name: "b", count: 2 }
+      ])
+      assert.strictEqual((yield* snakepit("call", ...frame)).stdout, "name  count\n'a'   1n\n'b'   2n\n2 rows\n")
+      assert.strictEqual(yield* decoded("decimal.Decimal", "--args", '["1.25"]'), "1.25")
+      assert.strictEqual(yield* decoded("datetime.timedelta", "--args", "[1, 1.5]"), 86401.5)
+    })
+  )
+
   it.live("an exception is said on stderr, with exit code 1", () =>
     Effect.gen(function* () {
       const run = yield* snakepit("call", "math.sqrt", "--args", "[-1]")

@@ -20,7 +20,9 @@ export interface Input extends WorkerFlags {
 export const run = (input: Input) => {
   const { args, kwargs, target, timeout } = input
   return Snakepit.call(target, { args, kwargs, timeout: Option.getOrUndefined(timeout) }).pipe(
+    // before the worker ends, and with it what its result may share with it
+    Effect.flatMap((result) => print(result)),
     Effect.provide(SnakepitNode.layer({ pools: { default: workerPool(input) } })),
-    Effect.matchEffect({ onFailure: fail, onSuccess: (result) => print(result) })
+    Effect.catch(fail)
   )
 }
