@@ -39,7 +39,11 @@ const execute = (program: string, args: ReadonlyArray<string>, folder: string, s
     const lines: Array<string> = []
     return run(program, args, {
       cwd: folder,
-      env: { ...process.env, PYTHONPATH: [folder, path.join(root, "python", "src")].join(path.delimiter) },
+      env: {
+        ...process.env,
+        PATH: [path.dirname(npx), process.env["PATH"]].join(path.delimiter),
+        PYTHONPATH: [folder, path.join(root, "python", "src")].join(path.delimiter)
+      },
       onLine: (line) => lines.push(line)
     }).pipe(
       Effect.map((outcome) => ({ ...outcome, everything: lines.join("\n") })),
@@ -50,10 +54,26 @@ const execute = (program: string, args: ReadonlyArray<string>, folder: string, s
     )
   })
 
-const runBlock = (block: Block, folder: string) =>
-  block.language === "ts"
-    ? execute(process.execPath, ["--conditions=snakepit-source", block.file], folder, RUN_SECONDS)
-    : execute(path.join(process.env["VIRTUAL_ENV"] ?? "", "bin", "python"), [block.file], folder, RUN_SECONDS)
+const node = [process.execPath, "--conditions=snakepit-source"] as const
+
+/** In an `sh` block, `npx` runs the sources of the one program that there is. */
+const npx = path.join(programs, "bin", "npx")
+fs.mkdirSync(path.dirname(npx), { recursive: true })
+const cli = path.join(root, "packages/cli/src/main.ts")
+fs.writeFileSync(npx, `#!/bin/sh\n[ "$1" = snakepit ] && shift && exec ${[...node, cli].join(" ")} "$@"\n`, {
+  mode: 0o755
+})
+
+const interpreters = {
+  ts: node,
+  python: [path.join(process.env["VIRTUAL_ENV"] ?? "", "bin", "python")],
+  sh: ["sh", "-e"]
+} as const
+
+const runBlock = (block: Block, folder: string) => {
+  const [program, ...args] = interpreters[block.language]
+  return execute(program, [...args, block.file], folder, RUN_SECONDS)
+}
 
 it.live(
   "every TypeScript block type-checks",
@@ -105,6 +125,14 @@ describe("blocks", () => {
         { language: "ts", line: 4, file: "line4.ts", code: "const a = 1\n" },
         { language: "python", line: 12, file: "trainer.py", code: "# trainer.py\nprint(1)\n" }
       ]
+    )
+  })
+
+  it("takes commands for a program when they say what they print", () => {
+    const text = "```sh\nnpm test\n```\n\n```sh\necho snake\n# => snake\n```\n"
+    assert.deepStrictEqual(
+      blocks(text).map(({ file, language, output }) => ({ file, language, output })),
+      [{ file: "line6.sh", language: "sh", output: ["snake"] }]
     )
   })
 

@@ -191,13 +191,19 @@ const lock = (pool: Pool): Effect.Effect<Outcome> => {
   if (pool.pyproject === undefined && pool.requirements === undefined)
     return Effect.succeed(ok("there is no project here"))
   return Effect.match(Environment.drift(pool), {
-    onFailure: (error) => failed(error.message, 'See "snakepit env --help".'),
+    onFailure: (error) =>
+      cannotCheck.has(error._tag)
+        ? warning(`it could not be checked here: ${error.message}`, "Check it where the environment is made.")
+        : failed(error.message, 'See "snakepit env --help".'),
     onSuccess: (fields) =>
       fields.length === 0
         ? ok("fits, or there is none")
         : failed(EnvironmentError.describeDrift(fields), "snakepit env lock")
   })
 }
+
+/** uv needs its cache to look at a lock; an environment that is there needs neither. */
+const cannotCheck: ReadonlySet<string> = new Set(["EnvironmentNotWritable", "NetworkUnavailable", "UvMissing"])
 
 /** Whether the build of torch that is installed can use the GPUs that there are. */
 const accelerator = (

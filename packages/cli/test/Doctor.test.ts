@@ -10,7 +10,7 @@ import { folder, script, setEnvironment } from "../../python-worker/test/sandbox
 import { python, uv } from "../../python-worker/test/wheel.ts"
 import { examine, type Finding, type Machine, machine, type Pool, torchFits } from "../src/diagnosis.ts"
 import { offline } from "./packages.ts"
-import { snakepitIn } from "./run.ts"
+import { canMount, mounting, snakepitIn } from "./run.ts"
 
 type Findings = ReadonlyArray<Finding>
 
@@ -141,11 +141,8 @@ describe("snakepit doctor", () => {
     }).pipe(Effect.scoped)
   )
 
-  // in a mount namespace of its own, which not every container allows
-  const canMount = spawnSync("unshare", ["-rm", "true"]).status === 0
   it.live.skipIf(!canMount)("finds a machine that is too narrow; what it says for each helps", () =>
     Effect.gen(function* () {
-      const mounting = (commands: string) => `exec unshare -rm sh -c '${commands}; exec "$@"' sh "$@"`
       const variables = { TMPDIR: undefined, XDG_RUNTIME_DIR: undefined, XDG_CACHE_HOME: import.meta.filename }
       const narrow = "mount -t tmpfs -o size=64m none /dev/shm; mount --bind /tmp /tmp; mount -o remount,ro,bind /tmp"
       const before = yield* snakepitIn(

@@ -5,8 +5,9 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { folder } from "../../python-worker/test/sandbox.ts"
 import { python } from "../../python-worker/test/wheel.ts"
+import type { Finding } from "../src/diagnosis.ts"
 import { offline } from "./packages.ts"
-import { snakepitIn } from "./run.ts"
+import { canMount, mounting, snakepitIn } from "./run.ts"
 
 const workplace = Effect.gen(function* () {
   const place = yield* folder
@@ -49,6 +50,23 @@ describe("snakepit setup", () => {
       assert.isTrue(fs.existsSync(path.join(place, "uv.lock")))
       const args = ["call", "importlib.metadata.version", "--args", '["snakedemo"]', "--python", python]
       assert.strictEqual((yield* snakepitIn({ cwd }, ...args)).stdout, "2.0\n")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.skipIf(!canMount)("what it has made works where nothing can be written but sockets", () =>
+    Effect.gen(function* () {
+      const cwd = yield* workplace
+      const content = `[project]\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["snakedemo"]\n`
+      fs.writeFileSync(path.join(cwd, "pyproject.toml"), content)
+      assert.strictEqual((yield* snakepitIn({ cwd }, "setup", "--python", python)).exitCode, 0)
+      const shell = mounting('mount --bind "$PLACE" "$PLACE"; mount -o remount,ro,bind "$PLACE"; cd "$PLACE"')
+      const readOnly = (...args: ReadonlyArray<string>) =>
+        snakepitIn({ cwd, shell, env: { PLACE: cwd } }, ...args, "--python", python)
+      const call = yield* readOnly("call", "importlib.metadata.version", "--args", '["snakedemo"]')
+      assert.deepStrictEqual(call, { exitCode: 0, stdout: "2.0\n", stderr: "" })
+      const findings: ReadonlyArray<Finding> = JSON.parse((yield* readOnly("doctor", "--json")).stdout)
+      const statuses = Object.fromEntries(findings.map(({ check, status }) => [check, status]))
+      assert.deepInclude(statuses, { cache: "warning", lock: "warning", worker: "ok" })
     }).pipe(Effect.scoped)
   )
 

@@ -1,5 +1,5 @@
 /** Runs the program as a shell does. */
-import { spawn } from "node:child_process"
+import { spawn, spawnSync } from "node:child_process"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 
@@ -40,3 +40,9 @@ export const snakepitIn = (surroundings: Surroundings, ...args: ReadonlyArray<st
     child.once("close", (exitCode) => resume(Effect.succeed({ exitCode, ...output })))
     return Effect.sync(() => child.kill())
   })
+
+/** Whether mounts can be made that only a program of one's own sees, which not every container allows. */
+export const canMount = spawnSync("unshare", ["-rm", "true"]).status === 0
+
+/** A shell line that runs the program after commands, like mounts, that only it sees. */
+export const mounting = (commands: string) => `exec unshare -rm sh -c '${commands}; exec "$@"' sh "$@"`
