@@ -63,13 +63,14 @@ for (const profile of ["process", "thread"] as const) {
       }).pipe(withPool({ profile, threads: 1 }))
     )
 
-    for (const name of ["native", "refuses"]) {
+    for (const name of profile === "process" ? ["native", "refuses", "handles_term"] : ["native", "refuses"]) {
       it.live(`a worker whose code cannot be stopped (${name}) is killed and replaced`, () =>
         Effect.gen(function* () {
           const { after, before, began } = yield* interruptIn(`stopping.${name}`)
           assert.strictEqual(Number(began), before)
           assert.notStrictEqual(after, before)
           yield* waitUntil("the process is gone", () => !isRunning(Number(began)))
+          assert.deepStrictEqual(yield* Snakepit.crashes(), [])
         }).pipe(withPool({ profile, threads: 1, ...quick }))
       )
     }

@@ -3,7 +3,9 @@
 import asyncio
 import ctypes
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -78,6 +80,17 @@ def native(folder):
     """A native call that holds the interpreter's lock and never returns."""
     touch(f"{folder}/began", str(os.getpid()))
     ctypes.PyDLL(None).pause()
+
+
+def handles_term(folder):
+    """Leaves only at SIGTERM, in an orderly way that ends this call and not the process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    touch(f"{folder}/began", str(os.getpid()))
+    while True:
+        try:
+            time.sleep(3600)
+        except snakepit_worker.CallCancelled:
+            pass
 
 
 def refuses(folder):

@@ -142,8 +142,9 @@ export const make = (
           Effect.onExit(() => Effect.sync(() => retire(member)))
         )
         if (end === undefined) return "replaced"
-        const outcome = slot.isHandedOver ? "replaced" : member.requests > 1 ? "worked" : "failed"
-        if (end.crash === undefined || member.killedToStop) return outcome
+        const isAtFault = end.crash !== undefined && member.requests <= 1
+        const outcome = slot.isHandedOver ? "replaced" : isAtFault ? "failed" : "worked"
+        if (end.crash === undefined) return outcome
         const how = end.signal ?? `exit code ${end.exitCode}`
         // a logger that throws must not end the supervision of this slot
         yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))

@@ -221,6 +221,23 @@ describe("WorkerClient", () => {
     })
   )
 
+  it.live("kills a process that outlives SIGTERM though its call ends, and does not call that a crash", () =>
+    Effect.gen(function* () {
+      const { arrival, client, data, settled, signals, start } = yield* connected()
+      const { heard, number } = start()
+      yield* arrival(number)
+      client.interrupt(number)
+      yield* waitUntil("it was told to end", () => signals.length === 1)
+      const exit = { _tag: "Failure", cause: [{ _tag: "Interrupt", fiberId: null }] }
+      data.send({ _tag: "Exit", requestId: number, exit })
+      yield* settled(heard)
+      yield* waitUntil("it is killed", () => signals.length === 2)
+      assert.deepStrictEqual([signals, client.isOpen], [["SIGTERM", "SIGKILL"], false])
+      client.onProcessEnd(died)
+      assert.isUndefined((yield* client.ended).crash)
+    })
+  )
+
   it.live("stops climbing when the call ends", () =>
     Effect.gen(function* () {
       const { arrival, client, data, settled, signals, start, succeed } = yield* connected()

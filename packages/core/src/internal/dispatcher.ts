@@ -143,8 +143,6 @@ export class Member {
   retired = false
   /** What calls of the worker were told about its crash. */
   crash: WorkerCrash | undefined = undefined
-  /** It was killed because a call that nobody waits for did not stop otherwise: no fault of the worker's. */
-  killedToStop = false
   /** How many calls may have run when it crashed: one of them is to blame. */
   suspects = 0
   /** The exception after which it is to be replaced, and whoever waits for one. */
@@ -488,14 +486,6 @@ export class Dispatcher {
   ): Exit.Exit<unknown, SnakepitError> | undefined {
     const error = Cause.findErrorOption(exit.cause)
     let outcome: Exit.Exit<unknown, SnakepitError> | undefined = exit
-    if (
-      ticket.answered &&
-      error._tag === "Some" &&
-      error.value._tag === "WorkerCrash" &&
-      error.value.crash === "killed"
-    ) {
-      member.killedToStop = true
-    }
     if (error._tag === "Some" && this.options.crashBarrier.enabled) {
       if (error.value._tag === "WorkerCrash") outcome = this.crashed(member, ticket, error.value, exit, wasParked)
       else if ("mro" in error.value) this.taintAfter(member, error.value.mro)
@@ -607,6 +597,7 @@ export class Dispatcher {
       this.checkIdle()
     } else if (this.closed) {
       this.refuse(ticket, new PoolClosed({ pool: this.options.name }))
+      this.checkIdle()
     } else {
       if (!member.worker.isOpen) this.counters.moved++
       ticket.state = "new"

@@ -74,6 +74,7 @@ export class WorkerClient implements Worker.Worker {
   readonly id: string
   readonly concurrency: number
   isOpen = true
+  /** It was asked to leave, or is ended for the sake of a call: its end is no crash. */
   private leaving = false
   private readonly options: ClientOptions
   private readonly data: Channel
@@ -181,21 +182,28 @@ export class WorkerClient implements Worker.Worker {
     if (this.inFlight.get(call) === undefined || this.ladders.has(call)) return
     this.sendControl({ _tag: "Interrupt", requestId: call })
     this.interruptCallbacks(call)
-    const { cooperative, raised, terminated } = this.options.ladder
+    const { cooperative, raised } = this.options.ladder
     const rung = (delay: number, climb: () => void) => this.ladders.set(call, setTimeout(climb, delay))
-    const terminate = () => {
-      this.isOpen = false
-      this.options.process.kill("SIGTERM")
-      rung(terminated, () => this.options.process.kill("SIGKILL"))
-    }
     // Raised again and again: code that swallows it once may let it pass the next time, and the worker leaves it out while
     // it sends a frame, which must not be cut in two.
     const raise = (left: number) => {
       this.requestControl("snakepit.raise", { request_id: call })
       if (left > raiseAgainMillis) rung(raiseAgainMillis, () => raise(left - raiseAgainMillis))
-      else rung(left, terminate)
+      else rung(left, () => this.terminate())
     }
     rung(cooperative, () => raise(raised))
+  }
+
+  /**
+   * Ends the process of a call that does not stop. It takes no more calls, so it has to end even if the call does so first: Python code
+   * may handle SIGTERM, and go on or raise.
+   */
+  private terminate(): void {
+    if (!this.isOpen) return // it is ending already
+    this.isOpen = false
+    this.leaving = true
+    this.options.process.kill("SIGTERM")
+    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), this.options.ladder.terminated)
   }
 
   recall(calls: ReadonlyArray<number>): void {
@@ -571,7 +579,7 @@ export class WorkerClient implements Worker.Worker {
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : crash })
+      this.settleAll({ ...how, crash: this.violation ? "protocol" : crash })
     })
   }
 
@@ -611,7 +619,7 @@ export class WorkerClient implements Worker.Worker {
       } else this.drop(number)
     }
     for (const number of [...this.callbackFibers.keys()]) this.interruptCallbacks(number)
-    Deferred.doneUnsafe(this.end, Exit.succeed(end))
+    Deferred.doneUnsafe(this.end, Exit.succeed({ ...end, crash: this.leaving ? undefined : crash }))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
