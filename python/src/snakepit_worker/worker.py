@@ -51,7 +51,7 @@ def main() -> None:
     listener = listen(boot)
     pipe.sendall(b"listening\n")
     pipe.close()
-    _run(boot, _accept(boot, listener, ("data", "control")))
+    _run(boot, _accept(boot, listener, ("data", "control"), os.getppid()))
 
 
 def _lifeline() -> socket.socket | None:
@@ -65,9 +65,9 @@ def _lifeline() -> socket.socket | None:
     return lifeline
 
 
-def run_forked(boot: dict[str, Any], listener: socket.socket) -> None:
-    """Runs a worker in a process that was just forked for it."""
-    channels = _accept(boot, listener, ("data", "control", "stdout", "stderr", "lifeline"))
+def run_forked(boot: dict[str, Any], listener: socket.socket, server: int) -> None:
+    """Runs a worker in a process that was just forked for it by the process `server`."""
+    channels = _accept(boot, listener, ("data", "control", "stdout", "stderr", "lifeline"), server)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         os.dup2(channels[name].fileno(), descriptor)
         channels[name].close_descriptor()
@@ -109,10 +109,9 @@ def listen(boot: dict[str, Any]) -> socket.socket:
     return listener
 
 
-def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...]) -> dict[str, Channel]:
+def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...], parent: int) -> dict[str, Channel]:
     """Waits until the host has opened every channel; strangers are turned away."""
     deadline = time.monotonic() + boot["start_timeout_seconds"]
-    parent = os.getppid()
     channels: dict[str, Channel] = {}
     try:
         while len(channels) < len(wanted):
@@ -128,10 +127,12 @@ def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ..
         raise SystemExit(f"snakepit: the host did not connect within {boot['start_timeout_seconds']} s") from None
     finally:
         listener.close()
-        try:
-            os.unlink(boot["socket"])
-        except FileNotFoundError:
-            pass  # the host has removed the directory
+        # once the parent is gone, the name may be another worker's
+        if os.getppid() == parent:
+            try:
+                os.unlink(boot["socket"])
+            except FileNotFoundError:
+                pass  # the host has removed the directory
     return channels
 
 

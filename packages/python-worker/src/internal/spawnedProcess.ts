@@ -54,8 +54,12 @@ export const spawnPython = (
     const boot = child.stdio[3] as Duplex // asked for as a pipe above, which Node makes duplex
     boot.on("error", () => {}) // the process is ending; `ended` tells
     const pid = child.pid ?? 0 // set, since the process has spawned
+    const kill = (signal: NodeJS.Signals) => {
+      // once it has ended, the number may be another group's
+      if (child.exitCode === null && child.signalCode === null) killGroup(pid, signal)
+    }
     return {
-      process: { pid, stderr, kill: (signal) => killGroup(pid, signal), ended },
+      process: { pid, stderr, kill, ended },
       boot
     }
   })
@@ -92,7 +96,11 @@ const watch = (child: ChildProcess): Promise<Worker.WorkerEnd> =>
       // what it started must not hold its pipes, or its sockets, open
       killGroup(child.pid, "SIGKILL")
       const end = { crash: classify(exitCode, signal), exitCode, signal }
-      const timer = setTimeout(() => resolve(end), pipeGraceMillis)
+      // a process that left the group may hold them open: that is not to hold up anything here
+      const timer = setTimeout(() => {
+        for (const stream of child.stdio) stream?.destroy()
+        resolve(end)
+      }, pipeGraceMillis)
       child.once("close", () => {
         clearTimeout(timer)
         resolve(end)
