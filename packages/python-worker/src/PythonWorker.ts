@@ -13,6 +13,7 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Environment from "./Environment.ts"
@@ -42,7 +43,8 @@ interface Kit {
 export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
   WorkerSpawner,
   Effect.gen(function* () {
-    const directory = yield* RuntimeDirectory.make()
+    // what is wrong with it is told by the first worker that needs it
+    const directory = yield* Effect.result(RuntimeDirectory.make())
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
@@ -54,7 +56,8 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
             kit = yield* Effect.cached(prepare(wanted, scope))
             kits.set(wanted.pool, kit)
           }
-          return yield* start(wanted, yield* kit, directory, adapters)
+          if (Result.isFailure(directory)) return yield* startError(wanted, directory.failure, [])
+          return yield* start(wanted, yield* kit, directory.success, adapters)
         }).pipe(
           Effect.withSpan(
             "snakepit.worker.start",

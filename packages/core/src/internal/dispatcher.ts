@@ -518,7 +518,9 @@ export class Dispatcher {
     if (ticket.answered || !crash.mayHaveExecuted) return exit
     const trouble = (ticket.trouble ??= { last: crash, marks: [], retries: 0, wait: undefined, waiting: undefined })
     trouble.last = crash
-    if (member.suspects === 1 && this.options.crashBarrier.markOn.includes(crash.crash)) {
+    // an end that nobody saw, since the fork server was gone too, is held against no call
+    const isUnseen = crash.crash === "exit" && crash.exitCode === null && crash.signal === null
+    if (!isUnseen && member.suspects === 1 && this.options.crashBarrier.markOn.includes(crash.crash)) {
       trouble.marks.push({ worker: crash.worker, crash: crash.crash, at: Date.now() })
       const crashes = this.poison.mark(ticket.call, trouble.marks)
       if (crashes.length >= this.options.crashBarrier.poisonAfter) {

@@ -1,5 +1,6 @@
 /** Workers that are spawned: each a new interpreter that imports what it needs. Partner of `snakepit_worker/__main__.py`. */
 import { type ChildProcess, spawn } from "node:child_process"
+import * as fs from "node:fs"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -30,7 +31,11 @@ export const spawnPython = (
           // a process group of its own, so that what the worker starts ends with it
           detached: true
         })
-        started.once("error", (error) => resume(Effect.fail(`${python} could not be started: ${error.message}`)))
+        started.once("error", (error) => {
+          // the system says of a missing folder what it says of a missing program
+          const where = cwd === undefined || fs.existsSync(cwd) ? "" : ` in ${cwd}, which does not exist`
+          resume(Effect.fail(`${python} could not be started${where}: ${error.message}`))
+        })
         started.once("spawn", () => resume(Effect.succeed({ child: started, ended: watch(started) })))
       }),
       // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
