@@ -11,7 +11,7 @@ import type { CrashClass, SnakepitError } from "./SnakepitError.ts"
 
 /** How a worker ended. */
 export interface WorkerEnd {
-  /** `undefined`: it was asked to. */
+  /** `undefined`: it was asked to, or was ended because a call did not stop. */
   readonly crash: CrashClass | undefined
   readonly exitCode: number | null
   readonly signal: string | null

@@ -142,7 +142,7 @@ describe("the service", () => {
       const [worker] = workers
       assert(worker !== undefined)
       // the call cannot be stopped, so its process is killed
-      vi.spyOn(worker, "interrupt").mockImplementation(() => queueMicrotask(() => worker.crash("killed", null)))
+      vi.spyOn(worker, "interrupt").mockImplementation(() => queueMicrotask(() => worker.crash("killed", null, true)))
       assert.propertyVal(yield* Effect.flip(Snakepit.call("f", { timeout: 5 })), "_tag", "CallTimeout")
       while (workers.length === 1) yield* Effect.yieldNow
       assert.isFalse(worker.isOpen)

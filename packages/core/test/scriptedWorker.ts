@@ -47,8 +47,11 @@ export class ScriptedWorker implements Worker {
     observer?.onExit(exit, undefined)
   }
 
-  /** Ends the process: as many calls as run at the same time may have begun, the others come back. */
-  crash(crash: CrashClass = "segfault", exitCode: number | null = 139): void {
+  /**
+   * Ends the process: as many calls as run at the same time may have begun, the others come back. When that is `meant`, it is no
+   * crash.
+   */
+  crash(crash: CrashClass = "segfault", exitCode: number | null = 139, meant = false): void {
     if (!this.isOpen) return
     this.isOpen = false
     const calls = [...this.calls]
@@ -75,7 +78,7 @@ export class ScriptedWorker implements Worker {
         observer.onDropped()
       }
     }
-    Deferred.doneUnsafe(this.end, Exit.succeed({ crash, exitCode, signal: null }))
+    Deferred.doneUnsafe(this.end, Exit.succeed({ crash: meant ? undefined : crash, exitCode, signal: null }))
   }
 
   close(): void {
