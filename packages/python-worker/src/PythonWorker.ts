@@ -13,7 +13,6 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import * as Result from "effect/Result"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Environment from "./Environment.ts"
@@ -40,11 +39,19 @@ interface Kit {
 }
 
 /** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
-export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
+export const layer: Layer.Layer<WorkerSpawner> = Layer.suspend(() =>
+  layerIn.pipe(Layer.provide(RuntimeDirectory.layer))
+)
+
+/**
+ * The spawner, with its sockets in a directory that others use too.
+ *
+ * @internal
+ */
+export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.RuntimeDirectory> = Layer.effect(
   WorkerSpawner,
   Effect.gen(function* () {
-    // what is wrong with it is told by the first worker that needs it
-    const directory = yield* Effect.result(RuntimeDirectory.make())
+    const directory = yield* RuntimeDirectory.RuntimeDirectory
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
@@ -56,8 +63,7 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
             kit = yield* Effect.cached(prepare(wanted, scope))
             kits.set(wanted.pool, kit)
           }
-          if (Result.isFailure(directory)) return yield* startError(wanted, directory.failure, [])
-          return yield* start(wanted, yield* kit, directory.success, adapters)
+          return yield* start(wanted, yield* kit, directory, adapters)
         }).pipe(
           Effect.withSpan(
             "snakepit.worker.start",

@@ -10,7 +10,10 @@
  * ```
  */
 import { Snakepit, type SnakepitError } from "@snakepit/core"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Instances from "./Instances.ts"
+import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import * as PythonWorker from "./PythonWorker.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
@@ -21,6 +24,8 @@ export type Config = Snakepit.Config<PythonWorkerConfig.PythonPool>
 export const layer = (
   config: Config = {}
 ): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
-  Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve }).pipe(
-    Layer.provide(PythonWorker.layer)
+  Layer.effectDiscard(Effect.flatMap(RuntimeDirectory.RuntimeDirectory, Instances.serve)).pipe(
+    Layer.provideMerge(Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve })),
+    Layer.provide(PythonWorker.layerIn),
+    Layer.provide(RuntimeDirectory.layer)
   )
