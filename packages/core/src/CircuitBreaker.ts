@@ -127,7 +127,8 @@ export const makeResolved = (
         error._tag === "Some" && typeof error.value === "object" && error.value !== null
           ? Reflect.get(error.value, "_tag")
           : undefined
-      return typeof tag === "string" && options.failureTags.includes(tag) ? Effects.failure() : Effects.success
+      const outcome = outcomeOfTag(options, tag)
+      return outcome === "Failure" ? Effects.failure() : outcome === "Ignored" ? Effects.ignored : Effects.success
     }
 
     const refuse = (error: Effects.CircuitBreakerError): CircuitOpen =>
@@ -151,3 +152,10 @@ export const makeResolved = (
       state: Effect.map(Clock.currentTimeMillis, (now) => store.standing(now))
     }
   })
+
+/** What an effect that ended with an error of this tag, or with none, says about what it calls. */
+export const outcomeOfTag = (options: CircuitBreakerOptions, tag: unknown): "Success" | "Failure" | "Ignored" => {
+  // another breaker kept it from being tried
+  if (tag === "CircuitOpen") return "Ignored"
+  return typeof tag === "string" && options.failureTags.includes(tag) ? "Failure" : "Success"
+}
