@@ -31,6 +31,11 @@ export interface PythonPool extends PoolConfig.PoolInput {
    * threads when imported, or open a GPU, are refused. Defaults to none.
    */
   readonly preload?: ReadonlyArray<string> | undefined
+  /**
+   * With `start: "spawn"`: interpreters that wait, started, to become the next worker, so that a crash costs no start-up of
+   * Python. Each takes the memory of an idle worker. Defaults to 0.
+   */
+  readonly spares?: number | undefined
   /** How long a worker may take from spawn to handshake. Defaults to 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /** How long a worker may take to leave when asked to, before it is killed. Defaults to 2 seconds. */
@@ -52,9 +57,11 @@ export interface PythonPool extends PoolConfig.PoolInput {
    */
   readonly heartbeatMisses?: number | undefined
   /**
-   * Bytes that one worker may allocate beyond what it starts with: past them Python raises `MemoryError`. The limit is on address
-   * space (`RLIMIT_AS`), so memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do
-   * not start under it. Linux only. Defaults to none.
+   * Bytes that one worker may use beyond what it starts with. Where cgroup v2 is delegated to this process, each worker gets a group
+   * with this `memory.max`: it counts memory in use, of what the worker starts too, and past it the kernel kills them, and their
+   * calls fail with `WorkerCrash` of class `oom`. Elsewhere the limit is on address space (`RLIMIT_AS`): past it Python raises
+   * `MemoryError`, memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do not
+   * start under it. Linux only. Defaults to none.
    */
   readonly memoryLimit?: number | undefined
   /**
@@ -80,6 +87,7 @@ export const keys = [
   "env",
   "start",
   "preload",
+  "spares",
   "startTimeout",
   "stopTimeout",
   "maxFrameBytes",
@@ -104,6 +112,7 @@ export interface PythonOptions {
   readonly env: Readonly<Record<string, string>>
   readonly start: "fork" | "spawn"
   readonly preload: ReadonlyArray<string>
+  readonly spares: number
   readonly startTimeout: number
   readonly stopTimeout: number
   readonly maxFrameBytes: number
@@ -135,6 +144,9 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     const native = process.platform === "linux" ? "fork" : "spawn"
     const start = oneOf("start", given["start"], native, ["fork", "spawn"])
     if (start === "fork" && native !== "fork") refuse("start", start, '"spawn", since this is not Linux')
+    if (start === "fork" && Number(given["spares"] ?? 0) > 0) {
+      refuse("spares", given["spares"], '0, since `start` is "fork": a fork server needs no spares')
+    }
     const resolved: PythonOptions = {
       python: text("python", given["python"]),
       requirements: texts("requirements", undefined),
@@ -143,6 +155,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       env: variables(reader, given["env"]),
       start,
       preload: texts("preload", []),
+      spares: integer("spares", given["spares"], 0, 0),
       startTimeout: millis("startTimeout", given["startTimeout"], 30_000),
       stopTimeout: millis("stopTimeout", given["stopTimeout"], 2_000),
       maxFrameBytes: integer("maxFrameBytes", given["maxFrameBytes"], 1_073_741_824, 1024, largestFrame),

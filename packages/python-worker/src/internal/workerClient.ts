@@ -80,6 +80,7 @@ export class WorkerClient implements Worker.Worker {
   private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
   private readonly ready: (exit: Exit.Exit<unknown, string>) => void
   private greeted = 0
+  private isReady = false
   private fault: string | undefined
   private unresponsive = false
   /** Kills a process that is beyond repair, unless it ends by itself. */
@@ -242,7 +243,6 @@ export class WorkerClient implements Worker.Worker {
 
   /** The worker hangs: its stacks are asked for, by a signal that needs no interpreter lock, and it is killed. */
   private onSilent(millis: number): void {
-    if (this.greeted < 2) return
     const { kill, pid } = this.options.process
     this.isOpen = false
     this.unresponsive = true
@@ -369,8 +369,13 @@ export class WorkerClient implements Worker.Worker {
     if (field(exit, "_tag") !== "Success") throw new Error(`the worker refused the handshake: ${JSON.stringify(exit)}`)
     this.greeted++
     if (this.greeted < 2) return
-    this.watch()
-    this.ready(Exit.succeed(field(exit, "value")))
+    const version = field(exit, "value")
+    // the handshake is read by the main thread: that the other one answers too is not known before it has
+    this.sendPing(() => {
+      this.isReady = true
+      this.watch()
+      this.ready(Exit.succeed(version))
+    })
   }
 
   private onRequest(message: unknown): void {
@@ -437,7 +442,7 @@ export class WorkerClient implements Worker.Worker {
 
   /** A channel ended or carried nonsense: nothing more can come, so the process has to end, and its end settles the calls. */
   private broken(reason: string, violation: boolean): void {
-    if (this.greeted < 2) this.ready(Exit.fail(reason))
+    if (!this.isReady) this.ready(Exit.fail(reason))
     if (!this.isOpen) return
     this.isOpen = false
     this.fault = reason
