@@ -3,6 +3,7 @@
  * Python's own start-up. For pools whose workers are spawned; a fork server makes them needless.
  */
 import type { Duplex } from "node:stream"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
@@ -70,7 +71,8 @@ export const launch = (interpreter: Interpreter, count: number, scope: Scope.Sco
       const spawned = spare ?? (yield* spawnPython(interpreter, workerModule, onLine))
       spare?.attach(onLine)
       const worker = yield* bootWorker(spawned, boot)
-      yield* Effect.forkIn(refill, scope)
+      // with nothing of this worker's: the process of a spare would keep it, and so each worker the one before
+      yield* Effect.updateContext(Effect.forkIn(refill, scope), () => Context.empty())
       return worker
     })
 }
