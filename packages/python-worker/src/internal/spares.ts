@@ -72,7 +72,7 @@ export const launch = (interpreter: Interpreter, count: number, scope: Scope.Sco
       spare?.attach(onLine)
       const worker = yield* bootWorker(spawned, boot)
       // with nothing of this worker's: the process of a spare would keep it, and so each worker the one before
-      yield* Effect.updateContext(Effect.forkIn(refill, scope), () => Context.empty())
+      yield* Effect.updateContext(Effect.forkIn(refill, scope), (_worker: Context.Context<never>) => Context.empty())
       return worker
     })
 }
