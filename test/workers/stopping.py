@@ -2,12 +2,14 @@
 
 import asyncio
 import ctypes
+import importlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 from meeting import touch
 
@@ -31,6 +33,30 @@ def spins(folder):
             pass
     finally:
         touch(f"{folder}/ended", "finally")
+
+
+def imports(folder):
+    """Is stopped while it imports a package, and would run on after it."""
+    package = Path(folder) / "slow_package"
+    package.mkdir()
+    (package / "part.py").write_text("value = 1\n")
+    (package / "__init__.py").write_text(
+        # like asyncio: names a submodule that only its first import makes known
+        f"from .part import *\nassert part\nfrom meeting import touch\ntouch({f'{folder}/began'!r})\n"
+        "import time\nend = time.monotonic() + 0.3\nwhile time.monotonic() < end:\n    time.sleep(0.001)\n"
+    )
+    sys.path.append(folder)
+    try:
+        importlib.import_module("slow_package")
+        while True:
+            time.sleep(0.001)
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def uses_import():
+    """What the package holds that `imports` was importing."""
+    return importlib.import_module("slow_package").value
 
 
 def swallows(folder):

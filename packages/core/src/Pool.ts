@@ -105,11 +105,12 @@ export const make = (
 ): Effect.Effect<Pool, WorkerStartError, Scope.Scope | WorkerSpawner> =>
   Effect.gen(function* () {
     const spawner = yield* WorkerSpawner
-    const dispatcher = new Dispatcher(options, deadlines)
+    const clock = yield* Clock.Clock
+    const now = () => clock.currentTimeMillisUnsafe()
+    const dispatcher = new Dispatcher(options, deadlines, now)
     const barrier = options.crashBarrier
     const crashes = new CrashHistory()
     const changes = yield* PubSub.sliding<void>(1)
-    const device = options.backend["device"]
     const breaker =
       options.circuitBreaker === undefined
         ? undefined
@@ -123,12 +124,26 @@ export const make = (
     const recycling = yield* Semaphore.make(1)
     const restarts = new Restarts(options.maxRestarts, options.restartWindow)
 
+    const health = Effect.gen(function* () {
+      const at = now()
+      return Health.judge({
+        pool: options.name,
+        workers: dispatcher.members.filter((member) => member.isOpen).length,
+        size: options.size,
+        isClosed: dispatcher.isClosed,
+        crashes: crashes.find({ since: at - Health.crashWindowMillis }, at),
+        restartsTooOften: restarts.tooMany,
+        circuit: breaker === undefined ? undefined : yield* breaker.state,
+        devices: dispatcher.devices.standing
+      })
+    })
+
     // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
       Effect.gen(function* () {
         const name = `${options.name}-${spawned++}`
         const worker = yield* Effect.catchDefect(
-          spawner.spawn({ pool: options.name, worker: name, options }),
+          spawner.spawn({ pool: options.name, worker: name, options, avoidDevices: dispatcher.devices.suspects }),
           // whatever goes wrong, this slot tries again: a defect must not end its supervision
           (defect) =>
             Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
@@ -149,16 +164,27 @@ export const make = (
         // a logger that throws must not end the supervision of this slot
         yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
         restarts.crashed()
+        const at = now()
+        if (end.crash === "gpu" && worker.device !== undefined && barrier.enabled && barrier.taintDeviceOnGpuFatal) {
+          dispatcher.devices.taint(worker.device, at + barrier.taintDuration)
+        }
+        const alertsBefore = new Set((yield* health).alerts.map(({ alert }) => alert))
         crashes.add({
           pool: options.name,
           worker: worker.id,
+          device: worker.device,
           crash: end.crash,
           exitCode: end.exitCode,
           signal: end.signal,
           inFlight: member.crash?.inFlight ?? [],
           stderr: member.crash?.stderr ?? [],
-          at: yield* Clock.currentTimeMillis
+          at
         })
+        PubSub.publishUnsafe(changes, undefined)
+        for (const alert of (yield* health).alerts) {
+          if (!alertsBefore.has(alert.alert))
+            yield* Effect.ignoreCause(Effect.logWarning(Health.describe(options.name, alert)))
+        }
         if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN))
           return outcome
         yield* Effect.ignoreCause(
@@ -209,8 +235,11 @@ export const make = (
         }
         if (delay > 0) yield* Effect.sleep(delay)
         const outcome = yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
-          dispatcher.outage = error
-          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+          // one start may fail for reasons of the moment; callers that wait are not to pay for it
+          if (failures > 0) {
+            dispatcher.outage = error
+            if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+          }
           return Effect.as(Effect.ignoreCause(Effect.logError(error.message)), "failed" as const)
         })
         return outcome
@@ -360,24 +389,6 @@ export const make = (
       ...given.attributes
     })
 
-    const health = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const fatal =
-        barrier.enabled && barrier.taintDeviceOnGpuFatal && typeof device === "string"
-          ? crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now).at(-1)
-          : undefined
-      return Health.judge({
-        pool: options.name,
-        workers: dispatcher.members.filter((member) => member.isOpen).length,
-        size: options.size,
-        isClosed: dispatcher.isClosed,
-        crashes: crashes.find({ since: now - Health.crashWindowMillis }, now),
-        restartsTooOften: restarts.tooMany,
-        circuit: breaker === undefined ? undefined : yield* breaker.state,
-        devices: fatal === undefined ? [] : [{ device: String(device), until: fatal.at + barrier.taintDuration }]
-      })
-    })
-
     return {
       options,
       run,
@@ -387,7 +398,7 @@ export const make = (
       stats: Effect.sync(() => statsOf(dispatcher, sessions)),
       health,
       changes: Stream.fromPubSub(changes),
-      crashes: (filter = {}) => Effect.map(Clock.currentTimeMillis, (now) => crashes.find(filter, now))
+      crashes: (filter = {}) => Effect.sync(() => crashes.find(filter, now()))
     }
   })
 

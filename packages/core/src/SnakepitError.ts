@@ -151,13 +151,16 @@ export class PoisonCall extends Schema.TaggedError<PoisonCall>("@snakepit/core/P
 /** The circuit is open: too many calls failed, and this one was not tried. */
 export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("@snakepit/core/CircuitOpen")("CircuitOpen", {
   pool: Schema.String,
+  /** The device whose circuit it is; absent when it is the pool's. */
+  device: Schema.optional(Schema.String),
   /** When the next call may be let through; 0 while probes are running. */
   retryAfterMillis: Schema.Number
 }) {
   override get message() {
     const when =
       this.retryAfterMillis > 0 ? `in ${Math.ceil(this.retryAfterMillis)} ms` : "when the probes that run have ended"
-    return `the circuit of "${this.pool}" is open: its last calls failed. The next one is let through ${when}`
+    const whose = this.device === undefined ? `"${this.pool}"` : `device ${this.device} in "${this.pool}"`
+    return `the circuit of ${whose} is open: its last calls failed. The next one is let through ${when}`
   }
 }
 

@@ -34,6 +34,8 @@ export interface CallObserver {
 export interface Worker {
   readonly id: string
   readonly pid: number | undefined
+  /** The device that its calls run on, like `cuda:0`. Taints, circuits and health of devices go by it. */
+  readonly device?: string | undefined
   /** How many calls run at the same time, those on the event loop aside. */
   readonly concurrency: number
   /** False from the moment it can take no more calls. */

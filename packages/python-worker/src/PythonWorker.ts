@@ -3,7 +3,7 @@
  *
  * A worker is forked from the pool's fork server, or spawned, into a process group of its own; it is told over a private
  * descriptor where to listen and which token to expect, and counts as ready when both its channels have answered the
- * handshake. Closing its scope lets it finish and leave, and kills what is left of its group.
+ * handshake and the first ping. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
 import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
@@ -18,10 +18,12 @@ import * as Semaphore from "effect/Semaphore"
 import * as Environment from "./Environment.ts"
 import type { EnvironmentError, PythonNotFound } from "./EnvironmentError.ts"
 import * as ForkServer from "./internal/forkServer.ts"
+import * as MemoryGroups from "./internal/memoryGroups.ts"
 import * as Launch from "./internal/launch.ts"
 import type { Boot, OnLine, WorkerProcess } from "./internal/process.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
-import { describeEnd, spawnWorker } from "./internal/spawnedProcess.ts"
+import * as Spares from "./internal/spares.ts"
+import { describeEnd } from "./internal/spawnedProcess.ts"
 import { Tail } from "./internal/stdio.ts"
 import { WorkerClient } from "./internal/workerClient.ts"
 import * as Interpreter from "./Interpreter.ts"
@@ -34,6 +36,8 @@ type Adapters = ConstructorParameters<typeof Encoder>[0]["adapters"]
 interface Kit {
   readonly options: PythonWorkerConfig.PythonOptions
   readonly launch: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+  /** Where groups with a memory ceiling are made; absent without a limit, or where it is one on address space. */
+  readonly memoryGroups: MemoryGroups.MemoryGroups | undefined
   /** What the fork server, where there is one, printed last to stderr: why it did not come up. */
   readonly lastWords: () => ReadonlyArray<string>
 }
@@ -85,13 +89,26 @@ const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, S
         : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
     const dependencies = yield* Environment.workerDependencies(found, { progress })
     const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
-    if (options.start === "fork") return { options, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
-    return { options, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
+    const memoryGroups = options.memoryLimit === undefined ? undefined : yield* findMemoryGroups(wanted.pool)
+    const common = { options, memoryGroups }
+    if (options.start === "fork") return { ...common, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
+    return { ...common, launch: Spares.launch(interpreter, options.spares, scope), lastWords: () => [] }
   }).pipe(
     Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
       startError(wanted, error.message, [])
     )
   )
+
+const findMemoryGroups = (pool: string): Effect.Effect<MemoryGroups.MemoryGroups | undefined> =>
+  Effect.suspend(() => {
+    const reasons: Array<string> = []
+    const found = MemoryGroups.find((reason) => reasons.push(reason))
+    if (found !== undefined) return Effect.succeed(found)
+    return Effect.as(
+      Effect.logDebug(`memoryLimit of pool "${pool}" is one on address space, not on memory: ${reasons.join("; ")}`),
+      undefined
+    )
+  })
 
 /** Forks workers from the pool's fork server, which is started when it is needed and not there. */
 const forkLaunch = (
@@ -153,7 +170,7 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
 
 const start = (
   wanted: SpawnOptions,
-  { lastWords, launch, options }: Kit,
+  { lastWords, launch, memoryGroups, options }: Kit,
   directory: string,
   adapters: Adapters
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
@@ -174,11 +191,16 @@ const start = (
       threads: wanted.options.threads,
       max_frame_bytes: options.maxFrameBytes,
       allow_private: wanted.options.allowPrivate,
-      memory_limit_bytes: options.memoryLimit ?? null,
+      memory_limit_bytes: memoryGroups === undefined ? (options.memoryLimit ?? null) : null,
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
       start_timeout_seconds: options.startTimeout / 1000
     }
     const client = yield* launch(boot, onLine).pipe(
+      Effect.tap(({ pid }) =>
+        memoryGroups === undefined || options.memoryLimit === undefined
+          ? Effect.void
+          : MemoryGroups.enter(memoryGroups, wanted.worker, pid, options.memoryLimit)
+      ),
       Effect.flatMap((process) => connect(wanted, options, boot, process, adapters)),
       Effect.timeoutOrElse({
         duration: options.startTimeout,

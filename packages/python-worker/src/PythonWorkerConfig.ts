@@ -2,8 +2,8 @@
  * Options of pools whose workers are Python processes: documented fields, defaults, one validation. The general options
  * (size, profile, queue) are those of `PoolConfig` in `@snakepit/core`.
  */
-import { type PoolConfig, SnakepitError } from "@snakepit/core"
-import * as Duration from "effect/Duration"
+import { PoolConfig, type SnakepitError } from "@snakepit/core"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
 /** Options of one pool of Python processes, as users write them. */
@@ -31,6 +31,11 @@ export interface PythonPool extends PoolConfig.PoolInput {
    * threads when imported, or open a GPU, are refused. Defaults to none.
    */
   readonly preload?: ReadonlyArray<string> | undefined
+  /**
+   * With `start: "spawn"`: interpreters that wait, started, to become the next worker, so that a crash costs no start-up of
+   * Python. Each takes the memory of an idle worker. Defaults to 0.
+   */
+  readonly spares?: number | undefined
   /** How long a worker may take from spawn to handshake. Defaults to 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /** How long a worker may take to leave when asked to, before it is killed. Defaults to 2 seconds. */
@@ -52,9 +57,11 @@ export interface PythonPool extends PoolConfig.PoolInput {
    */
   readonly heartbeatMisses?: number | undefined
   /**
-   * Bytes that one worker may allocate beyond what it starts with: past them Python raises `MemoryError`. The limit is on address
-   * space (`RLIMIT_AS`), so memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do
-   * not start under it. Linux only. Defaults to none.
+   * Bytes that one worker may use beyond what it starts with. Where cgroup v2 is delegated to this process, each worker gets a group
+   * with this `memory.max`: it counts memory in use, of what the worker starts too, and past it the kernel kills them, and their
+   * calls fail with `WorkerCrash` of class `oom`. Elsewhere the limit is on address space (`RLIMIT_AS`): past it Python raises
+   * `MemoryError`, memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do not
+   * start under it. Linux only. Defaults to none.
    */
   readonly memoryLimit?: number | undefined
   /**
@@ -80,6 +87,7 @@ export const keys = [
   "env",
   "start",
   "preload",
+  "spares",
   "startTimeout",
   "stopTimeout",
   "maxFrameBytes",
@@ -104,6 +112,7 @@ export interface PythonOptions {
   readonly env: Readonly<Record<string, string>>
   readonly start: "fork" | "spawn"
   readonly preload: ReadonlyArray<string>
+  readonly spares: number
   readonly startTimeout: number
   readonly stopTimeout: number
   readonly maxFrameBytes: number
@@ -126,88 +135,49 @@ const largestFrame = 4_294_967_295
 export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOptions, SnakepitError.ConfigError> =>
   Effect.suspend(() => {
     const given = options.backend
-    let failure: SnakepitError.ConfigError | undefined
-    const refuse = (key: string, expected: string): undefined => {
-      failure ??= new SnakepitError.ConfigError({
-        key: `pools.${options.name}.${key}`,
-        actual: `${JSON.stringify(given[key]) ?? String(given[key])} (${typeof given[key]})`,
-        expected
-      })
-      return undefined
+    const reader = new PoolConfig.OptionReader(options.name)
+    const { integer, list, millis, oneOf, refuse, text } = reader
+    const texts = <A>(key: string, fallback: A): ReadonlyArray<string> | A =>
+      list(key, given[key], fallback, (item) => typeof item === "string", "an array of strings")
+    const heartbeatInterval = millis("heartbeatInterval", given["heartbeatInterval"], 2_000)
+    if (heartbeatInterval < 1) refuse("heartbeatInterval", given["heartbeatInterval"], "a duration of at least 1 ms")
+    const native = process.platform === "linux" ? "fork" : "spawn"
+    const start = oneOf("start", given["start"], native, ["fork", "spawn"])
+    if (start === "fork" && native !== "fork") refuse("start", start, '"spawn", since this is not Linux')
+    if (start === "fork" && Number(given["spares"] ?? 0) > 0) {
+      refuse("spares", given["spares"], '0, since `start` is "fork": a fork server needs no spares')
     }
-    const text = (key: string): string | undefined => {
-      const value = given[key]
-      if (value === undefined || (typeof value === "string" && value.length > 0)) return value
-      return refuse(key, "a string that is not empty")
-    }
-    const texts = (key: string): ReadonlyArray<string> | undefined => {
-      const value = given[key]
-      if (value === undefined) return undefined
-      if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value
-      return refuse(key, "an array of strings")
-    }
-    const millis = (key: string, fallback: number): number => {
-      const value = given[key]
-      if (value === undefined) return fallback
-      // `fromInput` answers none for whatever is no duration, whatever its type
-      const duration = Duration.fromInput(value as Duration.Input)
-      if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
-        return Duration.toMillis(duration.value)
-      }
-      refuse(key, 'a finite duration that is not negative, like "2 seconds" or 500 (milliseconds)')
-      return fallback
-    }
-    const variables = (): Readonly<Record<string, string>> => {
-      const value = given["env"]
-      if (value === undefined) return {}
-      if (typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "string")) {
-        return { ...value }
-      }
-      refuse("env", "an object of strings")
-      return {}
-    }
-    const count = (key: string, minimum: number): number | undefined => {
-      const value = given[key]
-      if (value === undefined) return undefined
-      if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
-      return refuse(key, `an integer of at least ${minimum}`)
-    }
-    const heartbeatInterval = millis("heartbeatInterval", 2_000)
-    if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
-    const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
-    if (
-      typeof maxFrameBytes !== "number" ||
-      !Number.isSafeInteger(maxFrameBytes) ||
-      maxFrameBytes < 1024 ||
-      maxFrameBytes > largestFrame
-    )
-      refuse("maxFrameBytes", `an integer from 1024 to ${largestFrame}`)
-    const progress = given["progress"] ?? "terminal"
-    if (progress !== "terminal" && progress !== "silent") refuse("progress", '"terminal" or "silent"')
-    const start = given["start"] ?? (process.platform === "linux" ? "fork" : "spawn")
-    if (start !== "fork" && start !== "spawn") refuse("start", '"fork" or "spawn"')
-    if (start === "fork" && process.platform !== "linux") refuse("start", '"spawn", since this is not Linux')
     const resolved: PythonOptions = {
-      python: text("python"),
-      requirements: texts("requirements"),
-      pythonPath: texts("pythonPath") ?? [],
-      cwd: text("cwd"),
-      env: variables(),
-      start: start === "fork" ? "fork" : "spawn",
-      preload: texts("preload") ?? [],
-      startTimeout: millis("startTimeout", 30_000),
-      stopTimeout: millis("stopTimeout", 2_000),
-      maxFrameBytes: Number(maxFrameBytes),
-      cancelGrace: millis("cancelGrace", 50),
-      killGrace: millis("killGrace", 2_000),
+      python: text("python", given["python"]),
+      requirements: texts("requirements", undefined),
+      pythonPath: texts("pythonPath", []),
+      cwd: text("cwd", given["cwd"]),
+      env: variables(reader, given["env"]),
+      start,
+      preload: texts("preload", []),
+      spares: integer("spares", given["spares"], 0, 0),
+      startTimeout: millis("startTimeout", given["startTimeout"], 30_000),
+      stopTimeout: millis("stopTimeout", given["stopTimeout"], 2_000),
+      maxFrameBytes: integer("maxFrameBytes", given["maxFrameBytes"], 1_073_741_824, 1024, largestFrame),
+      cancelGrace: millis("cancelGrace", given["cancelGrace"], 50),
+      killGrace: millis("killGrace", given["killGrace"], 2_000),
       heartbeatInterval,
-      heartbeatTimeout: millis("heartbeatTimeout", 10_000),
-      heartbeatMisses: count("heartbeatMisses", 1) ?? 3,
-      memoryLimit: count("memoryLimit", 16 * 1024 * 1024),
-      maxAge: given["maxAge"] === undefined ? undefined : millis("maxAge", 0),
-      maxCalls: count("maxCalls", 1),
-      maxMemory: count("maxMemory", 1),
-      progress: progress === "silent" ? "silent" : "terminal"
+      heartbeatTimeout: millis("heartbeatTimeout", given["heartbeatTimeout"], 10_000),
+      heartbeatMisses: integer("heartbeatMisses", given["heartbeatMisses"], 3, 1),
+      memoryLimit: integer("memoryLimit", given["memoryLimit"], undefined, 16 * 1024 * 1024),
+      maxAge: millis("maxAge", given["maxAge"], undefined),
+      maxCalls: integer("maxCalls", given["maxCalls"], undefined, 1),
+      maxMemory: integer("maxMemory", given["maxMemory"], undefined, 1),
+      progress: oneOf("progress", given["progress"], "terminal", ["terminal", "silent"])
     }
-    return failure === undefined ? Effect.succeed(resolved) : Effect.fail(failure)
+    return reader.result(resolved)
   })
+
+const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Record<string, string>> => {
+  if (value === undefined) return {}
+  if (typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "string")) {
+    return { ...value }
+  }
+  reader.refuse("env", value, "an object of strings")
+  return {}
+}

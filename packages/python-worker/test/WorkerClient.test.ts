@@ -85,6 +85,10 @@ const connected = (concurrency = 1) =>
           .createServer((connection) => {
             const wire = new Wire(connection)
             wire.listen((message) => {
+              if (message._tag === "Ping") {
+                wire.send({ _tag: "Pong" })
+                return true
+              }
               if (message["id"] !== 0) return false
               // the handshake's payload names the channel
               wires[(message["payload"] as { readonly channel: string }).channel] = wire
@@ -379,12 +383,7 @@ describe("WorkerClient", () => {
 
   it.live("answers pings in order", () =>
     Effect.gen(function* () {
-      const { client, control } = yield* connected()
-      control.listen((message) => {
-        if (message._tag !== "Ping") return false
-        control.send({ _tag: "Pong" })
-        return true
-      })
+      const { client } = yield* connected()
       yield* Effect.all([client.ping, client.ping, client.ping], { concurrency: "unbounded" })
     })
   )

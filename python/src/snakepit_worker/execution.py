@@ -266,12 +266,7 @@ class Execution:
         self, running: Running, work: Callable[[Running, Any], Coroutine[Any, Any, object]], value: Any
     ) -> bytes | None:
         """Hands the call over to the event loop."""
-        with self._loop_lock:
-            if self._loop is None:
-                from .event_loop import EventLoop
-
-                self._loop = EventLoop()
-                self._callbacks.loop_thread = self._loop.thread
+        loop = self.start_loop()
         notice = {
             "_tag": "Request",
             "id": 0,
@@ -282,8 +277,18 @@ class Execution:
         }
         self.gate.move(running)
         self._outbox.send(packb(notice))
-        self._loop.start(self._finish(running, work, value))
+        loop.start(self._finish(running, work, value))
         return None
+
+    def start_loop(self) -> EventLoop:
+        """The event loop, which is started by the first call that needs it, or while there is memory for its thread."""
+        with self._loop_lock:
+            if self._loop is None:
+                from .event_loop import EventLoop
+
+                self._loop = EventLoop()
+                self._callbacks.loop_thread = self._loop.thread
+            return self._loop
 
     async def _finish(
         self, running: Running, work: Callable[[Running, Any], Coroutine[Any, Any, object]], value: Any
@@ -349,23 +354,33 @@ class Execution:
             return False
         self._wake(running)
         if running is self.gate.on_main and running.stopping:
-            threading.Thread(target=self._signal, args=(running,), name="snakepit-stop", daemon=True).start()
+            try:
+                threading.Thread(target=self._signal, args=(running,), name="snakepit-stop", daemon=True).start()
+            except RuntimeError:
+                # no memory for a thread: one signal now, and another when the host asks again
+                self._strike(running)
         return True
 
     def _signal(self, running: Running) -> None:
         """Signals the main thread until its call is struck: a signal that comes just before a system call begins is
         noted, but the system call is not interrupted.
         """
-        import signal
-
         seconds = 0.01
-        # not to a handler of the target's
-        while signal.getsignal(signal.SIGUSR1) == self.gate.on_stop:
-            if self.gate.on_main is not running or not running.stopping:
-                return
-            signal.pthread_kill(running.thread, signal.SIGUSR1)
+        while self._strike(running):
             threading.Event().wait(seconds)
             seconds = min(2 * seconds, 1.0)
+
+    def _strike(self, running: Running) -> bool:
+        """Signals the main thread if its call is still to be struck; answers whether it was."""
+        import signal
+
+        # not to a handler of the target's
+        if signal.getsignal(signal.SIGUSR1) != self.gate.on_stop:
+            return False
+        if self.gate.on_main is not running or not running.stopping:
+            return False
+        signal.pthread_kill(running.thread, signal.SIGUSR1)
+        return True
 
     def _wake(self, running: Running) -> None:
         """Cancels the task of a call on the event loop; any other sees that it was cancelled when it waits for acks."""

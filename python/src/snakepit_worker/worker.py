@@ -78,14 +78,14 @@ def run_forked(boot: dict[str, Any], listener: socket.socket, server: int) -> No
 def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     import faulthandler
 
-    if boot.get("memory_limit_bytes") is not None:
-        limit_memory(boot["memory_limit_bytes"])
     if sys.stderr is not None:
         faulthandler.enable()
         # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock
         faulthandler.register(signal.SIGUSR2, all_threads=True)
     worker = Worker(boot, channels["data"], channels["control"], end_with_host)
     worker.install()
+    if boot.get("memory_limit_bytes") is not None:
+        worker.limit_memory(boot["memory_limit_bytes"])
     raise SystemExit(worker.serve())
 
 
@@ -216,6 +216,11 @@ class Worker:
         signal.signal(signal.SIGUSR1, self._gate.on_stop)
         signal.signal(signal.SIGINT, self._gate.on_interrupt)
         os.register_at_fork(after_in_child=self._after_fork)
+
+    def limit_memory(self, limit: int) -> None:
+        """Sets a ceiling, and before it starts the thread that could not be started any more once a call has used it up."""
+        self._execution.start_loop()
+        limit_memory(limit)
 
     def serve(self) -> int:
         """Runs requests until the host says goodbye or breaks the connection; answers the exit code."""

@@ -37,6 +37,7 @@ import {
 import type { CallObserver, Worker } from "../Worker.ts"
 import { Chain, type Link } from "./chain.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
+import { type Admission, Devices } from "./devices.ts"
 import { Poison } from "./poison.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
@@ -86,6 +87,8 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
   /** Its fingerprint, when calls of its target have killed workers. */
   suspect: string | undefined = undefined
   deadline: Deadline | undefined = undefined
+  /** It was let through to the device of its worker, which has to be told how it ended. */
+  admission: Admission | undefined = undefined
 
   constructor(dispatcher: Dispatcher, call: Call, timeoutMillis: number | undefined) {
     this.dispatcher = dispatcher
@@ -204,6 +207,7 @@ export class Dispatcher {
   readonly options: PoolOptions
   readonly deadlines: Deadlines
   readonly members: Array<Member> = []
+  readonly devices: Devices
   readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0, retries: 0, moved: 0 }
   /** Calls of no session that wait for a worker. */
   private readonly waiting = new Chain<Ticket>()
@@ -219,9 +223,10 @@ export class Dispatcher {
   /** Why there is no worker, when none could be started: callers fail with it at once. */
   outage: SnakepitError | undefined
 
-  constructor(options: PoolOptions, deadlines: Deadlines) {
+  constructor(options: PoolOptions, deadlines: Deadlines, now: () => number = Date.now) {
     this.options = options
     this.deadlines = deadlines
+    this.devices = new Devices(options.name, options.circuitBreaker, now)
     this.poison = new Poison(options.crashBarrier.poisonAfter)
   }
 
@@ -268,6 +273,7 @@ export class Dispatcher {
     ticket.answered = true
     if (ticket.deadline !== undefined) this.deadlines.cancel(ticket.deadline)
     ticket.onAbandoned()
+    this.report(ticket, undefined, true)
     this.stop(ticket)
   }
 
@@ -278,6 +284,7 @@ export class Dispatcher {
     this.counters.errors++
     if (ticket.member !== undefined) ticket.member.errors++
     const mayHaveExecuted = ticket.state !== "waiting" || ticket.trouble !== undefined
+    this.report(ticket, "CallTimeout", false)
     this.stop(ticket)
     ticket.answer(
       Exit.fail(
@@ -324,6 +331,8 @@ export class Dispatcher {
     const pinned = ticket.pinned
     if (pinned !== undefined) {
       if (!pinned.isOpen) return this.refuse(ticket, lost(ticket, "its worker ended"))
+      const open = this.devices.circuitOf(pinned.worker.device)
+      if (open !== undefined) return this.refuse(ticket, open)
       if (pinned.hasFreeSlot) return this.send(pinned, ticket, now)
       if (this.options.affinity === "strictFailFast") {
         return this.refuse(ticket, new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id }))
@@ -331,20 +340,22 @@ export class Dispatcher {
       return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
     const member = this.choose(now)
-    return member === undefined ? this.wait(ticket, now) : this.send(member, ticket, now)
+    if (member !== undefined) return this.send(member, ticket, now)
+    const outage = this.devices.outage
+    return outage === undefined ? this.wait(ticket, now) : this.refuse(ticket, outage)
   }
 
   /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
   private choose(now: number): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
-      if (member.retiring) continue
+      if (member.retiring || this.devices.refuses(member.worker.device)) continue
       if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
     }
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
     for (const member of this.members) {
-      if (member.retiring) continue
+      if (member.retiring || this.devices.refuses(member.worker.device)) continue
       if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
         best = member
     }
@@ -366,6 +377,7 @@ export class Dispatcher {
     ticket.number = number
     ticket.state = "sent"
     ticket.sentAt = now
+    ticket.admission = this.devices.admit(member.worker.device)
     member.inFlight.add(ticket)
     member.requests++
     if (member.load > member.worker.concurrency) this.armRescue()
@@ -410,7 +422,7 @@ export class Dispatcher {
     const now = performance.now()
     while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
-      const any = member.retiring ? undefined : this.waiting.head
+      const any = member.retiring || this.devices.refuses(member.worker.device) ? undefined : this.waiting.head
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
@@ -427,6 +439,7 @@ export class Dispatcher {
     this.outage = undefined
     const member = new Member(worker, this.options)
     this.members.push(member)
+    this.devices.add(worker.device)
     this.feed(member)
     this.rescue()
     this.announce()
@@ -437,8 +450,27 @@ export class Dispatcher {
   remove(member: Member): void {
     this.dismiss(member, "its worker ended")
     const index = this.members.indexOf(member)
-    if (index >= 0) this.members.splice(index, 1)
+    if (index >= 0) {
+      this.members.splice(index, 1)
+      this.devices.remove(member.worker.device)
+      // where no other device is left, a tainted one has to do
+      if (this.waiting.size > 0) for (const other of this.members) this.feed(other)
+    }
     this.checkIdle()
+  }
+
+  /** Tells the device of a call how it ended; when that opens its circuit and no other is left, nothing that waits can be served. */
+  private report(ticket: Ticket, tag: string | undefined, ignored: boolean): void {
+    const admission = ticket.admission
+    if (admission === undefined) return
+    ticket.admission = undefined
+    if (!this.devices.settle(admission, tag, ignored)) return
+    const outage = this.devices.outage
+    if (outage === undefined) return
+    for (const waiting of this.waiting) {
+      this.unqueue(waiting)
+      this.refuse(waiting, outage)
+    }
   }
 
   /** Gives a worker no more calls, of its sessions neither; those it has go on. */
@@ -468,6 +500,10 @@ export class Dispatcher {
       member.lastReplyAt = now
     }
     ticket.state = "settled"
+    if (ticket.admission !== undefined) {
+      const error = Exit.isFailure(exit) ? Cause.findErrorOption(exit.cause) : undefined
+      this.report(ticket, error?._tag === "Some" ? error.value._tag : undefined, false)
+    }
     const outcome = Exit.isFailure(exit) ? this.failed(member, ticket, exit, wasParked) : exit
     if (ticket.suspect !== undefined && outcome === exit && member.crash === undefined)
       this.poison.forget(ticket.suspect)
@@ -593,6 +629,7 @@ export class Dispatcher {
     if (member === undefined || !member.inFlight.delete(ticket)) return
     ticket.member = undefined
     ticket.recalling = false
+    this.report(ticket, undefined, true)
     if (ticket.answered) {
       ticket.state = "settled"
       if (this.queued > 0) this.feed(member)

@@ -69,20 +69,18 @@ export const spawnPython = (
     }
   })
 
-/** Spawns one worker, and answers it once it listens. */
-export const spawnWorker = (
-  interpreter: Interpreter,
-  boot: Boot,
-  onLine: OnLine
-): Effect.Effect<WorkerProcess, string, Scope.Scope> =>
-  Effect.gen(function* () {
-    const spawned = yield* spawnPython(interpreter, "snakepit_worker.__main__", onLine)
+/** What an interpreter runs that is to be a worker. */
+export const workerModule = "snakepit_worker.__main__"
+
+/** Tells an interpreter which worker it is, and answers it once it listens. */
+export const bootWorker = (
+  spawned: { readonly process: WorkerProcess; readonly boot: Duplex },
+  boot: Boot
+): Effect.Effect<WorkerProcess, string> =>
+  Effect.callback((resume) => {
+    spawned.boot.once("data", () => resume(Effect.succeed(spawned.process)))
+    spawned.process.ended.then((end) => resume(Effect.fail(describeEnd(end))))
     spawned.boot.write(`${JSON.stringify(boot)}\n`)
-    yield* Effect.callback<void, string>((resume) => {
-      spawned.boot.once("data", () => resume(Effect.void))
-      spawned.process.ended.then((end) => resume(Effect.fail(describeEnd(end))))
-    })
-    return spawned.process
   })
 
 /** How a process ended, in words. */

@@ -5,16 +5,16 @@
  * Guarantees:
  * - Every observer given to `start` hears `onExit` or `onDropped` exactly once, also when the process dies.
  * - The fiber that waits for a reply is resumed inside the event handler that read it.
- * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `ladder`.
+ * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `cancellations.ts`.
  */
 import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
-import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
 import type { CallbackFunction, Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import { Callbacks } from "./callbacks.ts"
+import { Cancellations, type Ladder } from "./cancellations.ts"
 import { Channel, closedReason } from "./channel.ts"
 import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
@@ -24,16 +24,6 @@ import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
 import { threadStates } from "./threadStates.ts"
-
-/** How long each rung of the cancellation ladder is given, in milliseconds. */
-export interface Ladder {
-  /** After the worker was told: time for code that asks `snakepit_worker.cancelled()`. */
-  readonly cooperative: number
-  /** After `CallCancelled` was raised in the running code. */
-  readonly raised: number
-  /** After SIGTERM. */
-  readonly terminated: number
-}
 
 /** When a worker that works is worn all the same. */
 export interface WearLimits {
@@ -60,11 +50,6 @@ export interface ClientOptions {
   readonly process: WorkerProcess
 }
 
-interface Callback {
-  readonly run: (args: ReadonlyArray<unknown>, kwargs: Readonly<Record<string, unknown>>) => unknown
-  readonly context: Context.Context<never>
-}
-
 // An `Exit` with a success, as Python packs it: these bytes, the number, `exitPrefix`, the value. Comparing them saves
 // decoding the envelope of nearly every reply; any other spelling of the same message takes the general way.
 const headPrefix = Buffer.from("\x83\xa4_tag\xa4Exit\xa9requestId", "latin1")
@@ -85,19 +70,18 @@ export class WorkerClient implements Worker.Worker {
   private readonly inFlight = new InFlight<Worker.CallObserver>()
   private readonly parkedCalls = new Set<number>()
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
-  private readonly callbacks = new Map<number, Callback>()
-  /** Callbacks by the call or session that they live as long as. */
-  private readonly callbackOwners = new Map<number | string, Array<number>>()
-  private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
-  private readonly tools = new Map<string, Worker.ToolRegistration>()
+  private readonly callbacks = new Callbacks({
+    contextOf: (call) => this.inFlight.get(call)?.call.context,
+    send: (request, exit) => this.sendControl({ _tag: "Exit", requestId: request, exit })
+  })
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
   /** Streams that sent what does not decode: what they fail with once they have stopped. */
   private readonly spoiled = new Map<number, Exit.Exit<unknown, SnakepitError.SnakepitError>>()
-  private readonly ladders = new Map<number, ReturnType<typeof setTimeout>>()
+  private readonly cancellations: Cancellations
   private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
   private readonly ready: (exit: Exit.Exit<unknown, string>) => void
-  private lastCallback = 0
   private greeted = 0
+  private isReady = false
   private fault: string | undefined
   private unresponsive = false
   /** Kills a process that is beyond repair, unless it ends by itself. */
@@ -119,6 +103,10 @@ export class WorkerClient implements Worker.Worker {
     this.id = options.worker
     this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
+    this.cancellations = new Cancellations(options.ladder, {
+      raise: (call) => this.requestControl("snakepit.raise", { request_id: call }),
+      terminate: () => this.terminate()
+    })
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
     const connect = (onFrame: (bytes: Buffer, start: number, end: number) => void) =>
@@ -162,13 +150,13 @@ export class WorkerClient implements Worker.Worker {
       this.requests.write(encoder, number, call, this.encodeHooks)
     } catch (error) {
       encoder.rollback(mark)
-      this.dropCallbacks(number)
+      this.callbacks.endCall(number)
       throw error
     }
     const length = encoder.end(mark)
     if (length > this.options.maxFrameBytes) {
       encoder.rollback(mark)
-      this.dropCallbacks(number)
+      this.callbacks.endCall(number)
       throw this.tooLarge("args", length)
     }
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
@@ -179,19 +167,10 @@ export class WorkerClient implements Worker.Worker {
   }
 
   interrupt(call: number): void {
-    if (this.inFlight.get(call) === undefined || this.ladders.has(call)) return
+    if (this.inFlight.get(call) === undefined || this.cancellations.has(call)) return
     this.sendControl({ _tag: "Interrupt", requestId: call })
-    this.interruptCallbacks(call)
-    const { cooperative, raised } = this.options.ladder
-    const rung = (delay: number, climb: () => void) => this.ladders.set(call, setTimeout(climb, delay))
-    // Raised again and again: code that swallows it once may let it pass the next time, and the worker leaves it out while
-    // it sends a frame, which must not be cut in two.
-    const raise = (left: number) => {
-      this.requestControl("snakepit.raise", { request_id: call })
-      if (left > raiseAgainMillis) rung(raiseAgainMillis, () => raise(left - raiseAgainMillis))
-      else rung(left, () => this.terminate())
-    }
-    rung(cooperative, () => raise(raised))
+    this.callbacks.interrupt(call)
+    this.cancellations.begin(call)
   }
 
   /**
@@ -223,12 +202,11 @@ export class WorkerClient implements Worker.Worker {
     this.sendData("snakepit.release", refs === undefined ? { session_id: session } : { session_id: session, refs })
     if (refs !== undefined) return
     this.refMakers.delete(session)
-    this.dropCallbacks(session)
-    for (const name of [...this.tools.keys()]) if (name.startsWith(`${session} `)) this.tools.delete(name)
+    this.callbacks.endSession(session)
   }
 
   registerTools(tools: ReadonlyArray<Worker.ToolRegistration>, session?: string): void {
-    for (const tool of tools) this.tools.set(toolKey(session, tool.name), tool)
+    this.callbacks.addTools(tools, session)
     this.sendData("snakepit.tools", {
       ...(session === undefined ? {} : { session_id: session }),
       tools: tools.map(({ description, name, parameters }) => ({ name, description, parameters }))
@@ -274,7 +252,6 @@ export class WorkerClient implements Worker.Worker {
 
   /** The worker hangs: its stacks are asked for, by a signal that needs no interpreter lock, and it is killed. */
   private onSilent(millis: number): void {
-    if (this.greeted < 2) return
     const { kill, pid } = this.options.process
     this.isOpen = false
     this.unresponsive = true
@@ -401,8 +378,13 @@ export class WorkerClient implements Worker.Worker {
     if (field(exit, "_tag") !== "Success") throw new Error(`the worker refused the handshake: ${JSON.stringify(exit)}`)
     this.greeted++
     if (this.greeted < 2) return
-    this.watch()
-    this.ready(Exit.succeed(field(exit, "value")))
+    const version = field(exit, "value")
+    // the handshake is read by the main thread: that the other one answers too is not known before it has
+    this.sendPing(() => {
+      this.isReady = true
+      this.watch()
+      this.ready(Exit.succeed(version))
+    })
   }
 
   private onRequest(message: unknown): void {
@@ -416,31 +398,20 @@ export class WorkerClient implements Worker.Worker {
         return this.inFlight.get(call)?.onParked()
       }
       case "snakepit.callback":
-        return this.runCallback(number, payload, typeof call === "number" ? call : undefined)
+        return this.callbacks.run(number, payload, typeof call === "number" ? call : undefined)
       default:
         throw new Error(`expected snakepit.callback or snakepit.parked, got ${describe(field(message, "tag"))}`)
     }
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // Callbacks
+  // What the codec asks
   // -------------------------------------------------------------------------------------------------------------------
 
   private readonly encodeHooks: EncodeHooks = {
     callback: (fn: CallbackFunction) => {
       const call = this.encoding
-      const number = ++this.lastCallback
-      const owner = call?.session ?? this.encodingNumber
-      // Python may pass anything: the function's own parameter types are the caller's business
-      const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
-      this.callbacks.set(number, {
-        run: (args, kwargs) => (Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs)),
-        context: call?.context ?? Context.empty()
-      })
-      const owned = this.callbackOwners.get(owner)
-      if (owned === undefined) this.callbackOwners.set(owner, [number])
-      else owned.push(number)
-      return number
+      return this.callbacks.add(fn, call?.session ?? this.encodingNumber, call?.context ?? Context.empty())
     }
   }
 
@@ -449,81 +420,6 @@ export class WorkerClient implements Worker.Worker {
       const handle: Handle = { session, worker, id, type }
       return this.refMakers.get(session)?.(handle) ?? handle
     }
-  }
-
-  private runCallback(number: number, payload: unknown, call: number | undefined): void {
-    const callback = this.findCallback(payload)
-    const args = field(payload, "args")
-    const kwargs = field(payload, "kwargs")
-    if (callback === undefined) {
-      return this.answer(
-        number,
-        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended"))
-      )
-    }
-    const effect = Effect.suspend(() => {
-      const result = callback.run(
-        Array.isArray(args) ? args : [],
-        typeof kwargs === "object" && kwargs !== null ? { ...kwargs } : {}
-      )
-      if (Effect.isEffect(result)) return result as Effect.Effect<unknown, unknown> // needs at most what the caller provides
-      return result instanceof Promise ? Effect.promise(() => result) : Effect.succeed(result)
-    })
-    const fiber = Effect.runForkWith(callback.context)(effect)
-    if (call !== undefined) {
-      const running = this.callbackFibers.get(call) ?? new Set()
-      running.add(fiber)
-      this.callbackFibers.set(call, running)
-      fiber.addObserver(() => running.delete(fiber))
-    }
-    fiber.addObserver((exit) => this.answer(number, exit))
-  }
-
-  private findCallback(payload: unknown): Callback | undefined {
-    const number = field(payload, "callback")
-    if (typeof number === "number") return this.callbacks.get(number)
-    const name = field(payload, "tool")
-    const session = field(payload, "session_id")
-    if (typeof name !== "string") return undefined
-    const tool =
-      (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
-      this.tools.get(toolKey(undefined, name))
-    if (tool === undefined) return undefined
-    // a tool runs as part of the call that uses it; code on a thread that no call knows of has none
-    const call = field(payload, "request_id")
-    const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
-    return { run: tool.run, context: context ?? Context.empty() }
-  }
-
-  private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
-    const body =
-      exit._tag === "Success"
-        ? { _tag: "Success", value: exit.value }
-        : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
-    try {
-      this.sendControl({ _tag: "Exit", requestId: number, exit: body })
-    } catch (error) {
-      // the value cannot cross: the callback fails in Python with the reason, the call goes on
-      this.sendControl({
-        _tag: "Exit",
-        requestId: number,
-        exit: { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }
-      })
-    }
-  }
-
-  private dropCallbacks(owner: number | string): void {
-    const owned = this.callbackOwners.get(owner)
-    if (owned === undefined) return
-    this.callbackOwners.delete(owner)
-    for (const number of owned) this.callbacks.delete(number)
-  }
-
-  private interruptCallbacks(call: number): void {
-    const running = this.callbackFibers.get(call)
-    if (running === undefined) return
-    this.callbackFibers.delete(call)
-    for (const fiber of running) fiber.interruptUnsafe()
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -548,18 +444,14 @@ export class WorkerClient implements Worker.Worker {
     const observer = this.inFlight.take(number)
     if (observer === undefined) return undefined
     if (this.parkedCalls.size > 0) this.parkedCalls.delete(number)
-    if (this.callbackOwners.size > 0) this.dropCallbacks(number)
-    if (this.callbackFibers.size > 0) this.interruptCallbacks(number)
-    if (this.ladders.size > 0) {
-      clearTimeout(this.ladders.get(number))
-      this.ladders.delete(number)
-    }
+    this.callbacks.endCall(number)
+    this.cancellations.end(number)
     return observer
   }
 
   /** A channel ended or carried nonsense: nothing more can come, so the process has to end, and its end settles the calls. */
   private broken(reason: string, violation: boolean): void {
-    if (this.greeted < 2) this.ready(Exit.fail(reason))
+    if (!this.isReady) this.ready(Exit.fail(reason))
     if (!this.isOpen) return
     this.isOpen = false
     this.fault = reason
@@ -618,7 +510,7 @@ export class WorkerClient implements Worker.Worker {
         this.settle(number, Exit.fail(error(true)), undefined)
       } else this.drop(number)
     }
-    for (const number of [...this.callbackFibers.keys()]) this.interruptCallbacks(number)
+    this.callbacks.interruptAll()
     Deferred.doneUnsafe(this.end, Exit.succeed({ ...end, crash: this.leaving ? undefined : crash }))
   }
 
@@ -689,7 +581,7 @@ export class WorkerClient implements Worker.Worker {
     const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
     if (tag === "Request") {
       const callback = this.numberAfter("\xa2id", head, bytes, start, end)
-      if (callback !== undefined) return this.answer(callback, Exit.fail(error))
+      if (callback !== undefined) return this.callbacks.answer(callback, Exit.fail(error))
     }
     const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
     if (number === undefined || tag === undefined) throw error
@@ -735,10 +627,6 @@ const stackGraceMillis = 250
 /** Tag and number of a message stand within so many bytes of its beginning. */
 const headBytes = 64
 
-const raiseAgainMillis = 100
-
-const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
-
 const numberOf = (message: unknown, name: string): number => {
   const value = field(message, name)
   if (typeof value !== "number") throw new Error(`expected an integer as ${name}, got ${describe(value)}`)
@@ -756,25 +644,5 @@ class Undecodable {
 
   constructor(error: unknown) {
     this.error = error
-  }
-}
-
-const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
-  switch (reason._tag) {
-    case "Fail":
-      return { _tag: "Fail", error: describeError(reason.error) }
-    case "Die":
-      return { _tag: "Die", defect: String(reason.defect) }
-    case "Interrupt":
-      return { _tag: "Interrupt", fiberId: null }
-  }
-}
-
-const describeError = (error: unknown): unknown => {
-  const tag = field(error, "_tag")
-  const message = field(error, "message")
-  return {
-    _tag: typeof tag === "string" ? tag : error instanceof Error ? error.name : "Error",
-    message: typeof message === "string" ? message : String(error)
   }
 }
