@@ -7,22 +7,18 @@ import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
+import { environmentFlags, environmentOptions } from "./environmentFlags.ts"
 import { Json } from "./output.ts"
 import * as PythonJson from "./PythonJson.ts"
 
+/** Folders of Python modules. */
+const path = Flag.String("path").pipe(
+  Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
+  Flag.atLeast(0)
+)
+
 /** What a command needs to start a worker. */
-const worker = {
-  python: Flag.String("python").pipe(Flag.withDescription("Path or command of the interpreter"), Flag.optional),
-  path: Flag.String("path").pipe(
-    Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
-    Flag.atLeast(0)
-  ),
-  requirement: Flag.String("requirement").pipe(
-    Flag.withAlias("r"),
-    Flag.withDescription('Package that the function needs, like "numpy>=2"; may be repeated'),
-    Flag.atLeast(0)
-  )
-}
+const worker = { ...environmentFlags, path }
 
 const call = Command.make(
   "call",
@@ -80,9 +76,71 @@ const status = Command.make("status", {}, () =>
   )
 ).pipe(Command.withDescription("Shows the pools, workers and sessions of the programs that run on this machine"))
 
+const setup = Command.make("setup", environmentFlags, (input) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./commands/setup.ts")),
+    ({ run }) => run(input)
+  )
+).pipe(
+  Command.withDescription("Makes the Python environment: of the nearest project, or of what the flags say"),
+  Command.withExamples([
+    { command: "snakepit setup", description: "The project in this folder or above it" },
+    { command: "snakepit setup -r numpy --python 3.13", description: "Packages, on a Python that uv finds or installs" }
+  ])
+)
+
+const doctor = Command.make("doctor", environmentFlags, (input) =>
+  Effect.flatMap(
+    Effect.promise(() => import("./commands/doctor.ts")),
+    ({ run }) => run(input)
+  )
+).pipe(Command.withDescription("Checks what Snakepit needs, and says what helps; exit code 1 when something is wrong"))
+
+const hardware = Command.make("hardware", {}, () =>
+  Effect.flatMap(
+    Effect.promise(() => import("./commands/hardware.ts")),
+    ({ run }) => run
+  )
+).pipe(Command.withDescription("Shows processors, memory and accelerators, with the limits that hold here"))
+
+const packages = Argument.String("packages").pipe(Argument.variadic({ min: 1 }))
+
+const environment = () => Effect.promise(() => import("./commands/env.ts"))
+
+const env = Command.make("env").pipe(
+  Command.withDescription("Changes what is in a project's environment"),
+  Command.withSubcommands([
+    Command.make(
+      "init",
+      { folder: Argument.String("folder").pipe(Argument.withDefault(".")), ...environmentFlags },
+      (input) => Effect.flatMap(environment(), ({ init }) => init(input.folder, environmentOptions(input)))
+    ).pipe(Command.withDescription("Makes a project: pyproject.toml, locks, environment")),
+    Command.make("add", { packages, ...environmentFlags }, (input) =>
+      Effect.flatMap(environment(), ({ add }) => add(input.packages, input))
+    ).pipe(Command.withDescription("Adds packages to the project")),
+    Command.make("remove", { packages, ...environmentFlags }, (input) =>
+      Effect.flatMap(environment(), ({ remove }) => remove(input.packages, input))
+    ).pipe(Command.withDescription("Removes packages from the project")),
+    Command.make(
+      "lock",
+      {
+        upgrade: Flag.Boolean("upgrade").pipe(
+          Flag.withDescription("Take the newest versions, and not those locked before"),
+          Flag.withDefault(false)
+        ),
+        ...environmentFlags
+      },
+      (input) => Effect.flatMap(environment(), ({ lock }) => lock(input.upgrade, input))
+    ).pipe(Command.withDescription("Resolves the requirements anew and writes the lock files")),
+    Command.make("sync", environmentFlags, (input) => Effect.flatMap(environment(), ({ sync }) => sync(input))).pipe(
+      Command.withDescription("Makes the environment as it is locked")
+    )
+  ])
+)
+
 /** The whole command line. */
 export const snakepit = Command.make("snakepit").pipe(
   Command.withDescription("Python for TypeScript programs"),
-  Command.withSubcommands([call, repl, status]),
+  Command.withSubcommands([setup, doctor, call, repl, status, env, hardware]),
   Command.withGlobalFlags([Json])
 )

@@ -78,6 +78,8 @@ export interface Invocation {
 export interface Call extends Invocation {
   readonly idempotent: boolean
   readonly session: string | undefined
+  /** Only workers on this device may run it: `cuda:0`, or any of a kind: `cuda`. */
+  readonly device?: string | undefined
   /** Unix time in milliseconds. */
   readonly deadline: number | undefined
   readonly trace: TraceParent | undefined

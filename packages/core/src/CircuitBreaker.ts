@@ -88,10 +88,10 @@ export const read = (reader: OptionReader, input: CircuitBreakerInput): CircuitB
 /**
  * A breaker of its own, for any effect. `name` stands in {@link CircuitOpen}.
  *
- * **Example** (One device)
+ * **Example** (One model)
  *
  * ```ts
- * const breaker = yield* CircuitBreaker.make("cuda:0", { failures: 2, openDuration: "1 minute" })
+ * const breaker = yield* CircuitBreaker.make("model", { failures: 2, openDuration: "1 minute" })
  * const answer = yield* breaker.guard(Snakepit.call("model.predict", { args: [x] }))
  * ```
  */

@@ -42,7 +42,7 @@ export interface CrashBarrierInput {
    * sessions are lost. Defaults to none.
    */
   readonly taintOnErrorTypes?: ReadonlyArray<string> | undefined
-  /** Whether a fatal GPU error taints the pool's device for `taintDuration`. Defaults to true. */
+  /** Whether a fatal GPU error taints the worker's device for `taintDuration`: no worker is placed on it. Defaults to true. */
   readonly taintDeviceOnGpuFatal?: boolean | undefined
   /**
    * Crashes that count against the call that ran, towards `poisonAfter`. Defaults to all but `killed` and `protocol`, which come

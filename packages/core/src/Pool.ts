@@ -38,6 +38,8 @@ import { WorkerSpawner } from "./WorkerSpawner.ts"
 export interface WorkerStats {
   readonly worker: string
   readonly pid: number | undefined
+  /** The device that it was placed on. */
+  readonly device: string | undefined
   /** Calls it was given since it started, and how many of them failed. */
   readonly requests: number
   readonly errors: number
@@ -71,6 +73,8 @@ export interface PoolStats {
 
 /** What the pool is told about one call beside the invocation. */
 export interface RunOptions extends CallOptions {
+  /** Only workers on this device may run the call. A session has its own. */
+  readonly device?: string | undefined
   readonly session?: Placement | undefined
   readonly makeRef?: ((handle: Handle) => unknown) | undefined
 }
@@ -84,7 +88,10 @@ export interface Pool {
     decode: Decode<A, R>
   ) => Effect.Effect<A, SnakepitError, R>
   readonly stream: (invocation: Invocation, options: RunOptions) => Stream.Stream<unknown, SnakepitError>
-  readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SnakepitError>
+  readonly openSession: (
+    tools: ReadonlyArray<ToolRegistration>,
+    device?: string
+  ) => Effect.Effect<Placement, SnakepitError>
   readonly closeSession: (session: Placement) => Effect.Effect<void>
   readonly stats: Effect.Effect<PoolStats>
   readonly health: Effect.Effect<Health.PoolHealth>
@@ -283,6 +290,7 @@ export const make = (
       result: invocation.result,
       idempotent: given.idempotent === true,
       session: given.session?.id,
+      device: given.session === undefined ? given.device : undefined,
       deadline: timeoutMillis === undefined ? undefined : Date.now() + timeoutMillis,
       trace,
       context,
@@ -338,13 +346,19 @@ export const make = (
               RetryPolicy.Idempotent,
               given.idempotent === true
             )
-      return breaker === undefined ? call : breaker.guard(call)
+      const guarding = circuit()
+      return guarding === undefined ? call : guarding.guard(call)
     }
 
-    const stream: Pool["stream"] = (invocation, given) =>
-      breaker === undefined
+    // where workers run on devices, each device has its own: one that fails must not close the others
+    const circuit = () => (dispatcher.devices.names.length === 0 ? breaker : undefined)
+
+    const stream: Pool["stream"] = (invocation, given) => {
+      const guarding = circuit()
+      return guarding === undefined
         ? streamOnce(invocation, given)
-        : Stream.unwrap(Effect.as(breaker.check, streamOnce(invocation, given)))
+        : Stream.unwrap(Effect.as(guarding.check, streamOnce(invocation, given)))
+    }
 
     const streamOnce: Pool["stream"] = (invocation, given) =>
       Stream.fromPull(
@@ -386,6 +400,7 @@ export const make = (
       "snakepit.call_type": invocation.callType,
       "snakepit.pool": options.name,
       ...(given.session === undefined ? {} : { "snakepit.session": given.session.id }),
+      ...(given.device === undefined ? {} : { "snakepit.device": given.device }),
       ...given.attributes
     })
 
@@ -393,7 +408,7 @@ export const make = (
       options,
       run,
       stream,
-      openSession: (tools) => Effect.suspend(() => sessions.open(tools)),
+      openSession: (tools, device) => Effect.suspend(() => sessions.open(tools, device)),
       closeSession: (session) => Effect.sync(() => sessions.close(session)),
       stats: Effect.sync(() => statsOf(dispatcher, sessions)),
       health,
@@ -486,6 +501,7 @@ const statsOf = (dispatcher: Dispatcher, sessions: Sessions): PoolStats => {
   const workers = dispatcher.members.map((member): WorkerStats => ({
     worker: member.worker.id,
     pid: member.worker.pid,
+    device: member.worker.device,
     requests: member.requests,
     errors: member.errors,
     inFlight: member.inFlight.size,

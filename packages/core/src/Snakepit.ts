@@ -35,6 +35,11 @@ export class Snakepit extends Context.Service<
 export interface PoolOption {
   /** Name of the pool. Defaults to `default`. */
   readonly pool?: string | undefined
+  /**
+   * Only workers on this device: `cuda:0`, or any of a kind: `cuda`. The pool's workers have to be placed on devices. Defaults to
+   * any worker.
+   */
+  readonly device?: string | undefined
 }
 
 /**
@@ -132,7 +137,7 @@ export const session = (
       attributes: { "snakepit.pool": pool.options.name }
     })
     const tools = (options.tools ?? []).map((tool) => tool.registration)
-    const placement = yield* Effect.acquireRelease(pool.openSession(tools), pool.closeSession)
+    const placement = yield* Effect.acquireRelease(pool.openSession(tools, options.device), pool.closeSession)
     span.attribute("snakepit.session", placement.id)
     span.attribute("snakepit.worker", placement.member.worker.id)
     return new Session(pool, placement)

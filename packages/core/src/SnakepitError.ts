@@ -252,6 +252,25 @@ export class PoolNotFound extends Schema.TaggedError<PoolNotFound>("@snakepit/co
   }
 }
 
+/** A call asked for a device that no worker of the pool was placed on. It has not run. */
+export class DeviceNotInPool extends Schema.TaggedError<DeviceNotInPool>("@snakepit/core/DeviceNotInPool")(
+  "DeviceNotInPool",
+  {
+    pool: Schema.String,
+    device: Schema.String,
+    /** The devices that its workers were placed on so far. */
+    devices: Schema.Array(Schema.String)
+  }
+) {
+  override get message() {
+    const known =
+      this.devices.length === 0
+        ? "its workers are placed on none (option `devices`)"
+        : `known are ${this.devices.join(", ")}`
+    return `pool "${this.pool}" has no worker on device "${this.device}": ${known}`
+  }
+}
+
 /** The session, or the ref, does not exist any more: its worker ended, or it was released, or it expired. */
 export class SessionLost extends Schema.TaggedError<SessionLost>("@snakepit/core/SessionLost")("SessionLost", {
   session: Schema.String,
@@ -299,6 +318,7 @@ export const RuntimeFailure = Schema.Union([
   PoolClosed,
   PoolUnhealthy,
   PoolNotFound,
+  DeviceNotInPool,
   SessionLost,
   SessionBusy,
   SessionLimit

@@ -7,6 +7,8 @@
  * - Values cross as they would to Python: copied, and refused where no row of the value table fits them. In a session, an object
  *   with methods stays behind and a ref to it is answered. Tensors and tables are passed on as they are; for tables, provide
  *   their adapter (`ValueAdapter.layer(Table.adapter)`).
+ * - Workers stand on the `devices` of the pool's configuration in turn, whatever the machine has: a kind stands for its first
+ *   device, `auto` for `cpu`.
  * - Success needs no timers, so `TestClock` works. Deadlines (`timeout`, `callTimeout`) and `queueTimeout` are real time, as
  *   in the real pool; a crashed worker is replaced after 100 ms of the test's clock.
  */
@@ -17,7 +19,7 @@ import { TestTargets } from "./internal/testTargets.ts"
 import type { PythonError } from "./PythonError.ts"
 import type { CrashClass } from "./SnakepitError.ts"
 import { ValueAdapters } from "./ValueAdapter.ts"
-import { WorkerSpawner } from "./WorkerSpawner.ts"
+import { type SpawnOptions, WorkerSpawner } from "./WorkerSpawner.ts"
 
 /** What a fake is told about its call beside the arguments. */
 export interface TestContext {
@@ -58,12 +60,26 @@ export const layer = (targets: Targets): Layer.Layer<WorkerSpawner> =>
     WorkerSpawner,
     Effect.map(ValueAdapters, (adapters) => {
       const known = new TestTargets(targets)
+      const place = placement()
       return WorkerSpawner.of({
         spawn: (wanted) =>
           Effect.acquireRelease(
-            Effect.sync(() => new InMemoryWorker(wanted, known, adapters)),
+            Effect.sync(() => new InMemoryWorker(wanted, known, adapters, place(wanted))),
             (worker) => worker.close
           )
       })
     })
   )
+
+/** Answers the device of each next worker of a pool. */
+const placement = (): ((wanted: SpawnOptions) => string | undefined) => {
+  const placed = new Map<string, number>()
+  return ({ options, pool }) => {
+    const devices = [options.backend["devices"]].flat().filter((device) => typeof device === "string")
+    const count = placed.get(pool) ?? 0
+    placed.set(pool, count + 1)
+    const device = devices[count % devices.length]
+    if (device === "auto") return "cpu"
+    return device === "cuda" || device === "rocm" ? `${device}:0` : device
+  }
+}

@@ -129,4 +129,34 @@ describe("the option of a pool", () => {
       assert.strictEqual(error.key, "pools.ml.circuitBreaker.failures")
     })
   )
+
+  it.effect("calls for a device have a circuit of their own", () => {
+    const layer = Snakepit.layerTest(
+      { f: () => Effect.fail(PythonError.of("RuntimeError", "bad")), g: () => 1 },
+      {
+        pools: {
+          default: {
+            size: 2,
+            circuitBreaker: { failures: 1, failureTags: ["RuntimeError"] },
+            ...{ devices: ["cuda:0", "cuda:1"] }
+          }
+        }
+      }
+    )
+    return Effect.gen(function* () {
+      yield* Effect.flip(Snakepit.call("f", { device: "cuda:0" }))
+      const refused = yield* Effect.flip(Snakepit.call("g", { device: "cuda:0" }))
+      assert.deepInclude(refused, { _tag: "CircuitOpen", pool: "default", device: "cuda:0" })
+      assert.strictEqual(yield* Snakepit.call("g", { device: "cuda:1" }), 1)
+      assert.strictEqual(yield* Snakepit.call("g"), 1)
+      const [health] = (yield* Snakepit.health).pools
+      assert.deepStrictEqual(
+        health?.devices.map(({ circuit, device }) => [device, circuit]),
+        [
+          ["cuda:0", "open"],
+          ["cuda:1", "closed"]
+        ]
+      )
+    }).pipe(Effect.provide(layer))
+  })
 })

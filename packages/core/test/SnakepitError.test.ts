@@ -71,6 +71,10 @@ const samples: ReadonlyArray<readonly [SnakepitError.RuntimeFailure, ReadonlyArr
   [new SnakepitError.PoolClosed({ pool: "p" }), ['"p"', "closed"]],
   [new SnakepitError.PoolNotFound({ pool: "p", known: ["default", "gpu"] }), ['"p"', "default, gpu"]],
   [
+    new SnakepitError.DeviceNotInPool({ pool: "p", device: "cuda:3", devices: ["cuda:0", "cpu"] }),
+    ['"p"', '"cuda:3"', "cuda:0, cpu"]
+  ],
+  [
     new SnakepitError.SessionLost({ session: "s1", reason: "its worker ended", mayHaveExecuted: false }),
     ["s1", "its worker ended"]
   ],

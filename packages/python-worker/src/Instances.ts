@@ -11,6 +11,7 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import { orphans } from "./internal/orphans.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 
 /** One worker of a running pool. */
@@ -59,6 +60,23 @@ export interface Instance {
   /** Why there is no report. */
   readonly problem: string | undefined
 }
+
+/** What programs that were killed have left. */
+export interface Leftovers {
+  /** Runtime directories whose programs are gone. */
+  readonly directories: ReadonlyArray<string>
+  /** Process ids of workers whose programs are gone. */
+  readonly processes: ReadonlyArray<number>
+}
+
+/** What programs of this user that were killed have left on this machine. Processes are found on Linux only. */
+export const leftovers: Effect.Effect<Leftovers> = Effect.promise(async () => {
+  const [directories, running] = await Promise.all([RuntimeDirectory.abandoned(), RuntimeDirectory.running()])
+  return { directories, processes: orphans(new Set(running.map(({ pid }) => pid))) }
+})
+
+/** The folder in which the sockets of a new instance would stand; undefined when none can be written to. */
+export const root: Effect.Effect<string | undefined> = Effect.promise(() => RuntimeDirectory.usableRoot())
 
 const socketName = "status.sock"
 

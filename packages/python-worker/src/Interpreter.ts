@@ -10,8 +10,10 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Struct from "effect/Struct"
 import { PythonNotFound } from "./EnvironmentError.ts"
 import { cacheDirectory } from "./internal/cacheDirectory.ts"
+import * as Project from "./internal/environment/project.ts"
 import { isExecutable, which } from "./internal/executable.ts"
 import { run } from "./internal/subprocess.ts"
 
@@ -27,6 +29,8 @@ export const Interpreter = Schema.Struct({
   platform: Schema.String,
   /** What compiled packages have to be built for, like `cp313`, or `cp313t` for a free-threaded build. */
   abi: Schema.String,
+  /** SHA-256 of the executable that `path` leads to, in hexadecimal. */
+  sha256: Schema.String,
   /** The `ormsgpack` that this interpreter imports by itself, if any. */
   ormsgpack: Schema.NullOr(Schema.Struct({ version: Schema.String, file: Schema.String }))
 })
@@ -40,8 +44,9 @@ export const minimumVersion = "3.10"
 /** How to look for Python. */
 export interface FindOptions {
   /**
-   * Path or command of the interpreter. Nothing else is tried when it is given. Defaults to the active virtual or conda
-   * environment, then `python3` and `python` on the PATH.
+   * Path or command of the interpreter. Nothing else is tried when it is given. Defaults to the `.venv` of the nearest project
+   * (a `pyproject.toml` in the working directory or above it), then the active virtual or conda environment, then `python3` and
+   * `python` on the PATH.
    */
   readonly python?: string | undefined
 }
@@ -79,11 +84,21 @@ const candidates = (options: FindOptions): ReadonlyArray<Candidate> => {
     return [{ what: `the option python "${options.python}"`, file: which(options.python), missing }]
   }
   return [
+    ...projectEnvironment(),
     ...activeEnvironment("VIRTUAL_ENV"),
     ...activeEnvironment("CONDA_PREFIX"),
     { what: "python3", file: which("python3"), missing: "not on the PATH" },
     { what: "python", file: which("python"), missing: "not on the PATH" }
   ]
+}
+
+/** The environment that uv makes for the project one works in. A project without one says nothing of Python. */
+const projectEnvironment = (): ReadonlyArray<Candidate> => {
+  const project = Project.nearest()
+  const file = project === undefined ? undefined : path.join(project, ".venv", "bin", "python")
+  return file === undefined || !isExecutable(file)
+    ? []
+    : [{ what: "the .venv of the project", file, missing: `there is no ${file}` }]
 }
 
 const activeEnvironment = (variable: string): ReadonlyArray<Candidate> => {
@@ -137,8 +152,9 @@ const ask = (file: string): Effect.Effect<Interpreter | string> => {
       if (outcome.exitCode !== 0) return `it ended with exit code ${outcome.exitCode}: ${lastLine(outcome.tail)}`
       const answer = decodeAnswer(lastLine(outcome.stdout))
       if (Option.isSome(answer)) {
-        if (cache !== undefined) writeCache(cache, answer.value)
-        return answer.value
+        const interpreter = { ...answer.value, sha256: digest(answer.value.path) }
+        if (cache !== undefined) writeCache(cache, interpreter)
+        return interpreter
       }
       const version = Option.getOrUndefined(decodeVersion(lastLine(outcome.stdout)))?.version
       return version === undefined
@@ -153,8 +169,14 @@ const ask = (file: string): Effect.Effect<Interpreter | string> => {
   )
 }
 
-const decodeAnswer = Schema.decodeUnknownOption(Schema.fromJsonString(Interpreter))
+const decodeAnswer = Schema.decodeUnknownOption(Schema.fromJsonString(Interpreter.mapFields(Struct.omit(["sha256"]))))
+const decodeKnown = Schema.decodeUnknownOption(Schema.fromJsonString(Interpreter))
 const decodeVersion = Schema.decodeUnknownOption(Schema.fromJsonString(Schema.Struct({ version: Schema.String })))
+
+const digest = (file: string): string =>
+  createHash("sha256")
+    .update(fs.readFileSync(fs.realpathSync(file)))
+    .digest("hex")
 
 const lastLine = (text: string): string => text.trimEnd().split("\n").at(-1) ?? ""
 
@@ -193,7 +215,7 @@ const readCache = (cache: string): Interpreter | undefined => {
   } catch {
     return undefined
   }
-  const known = Option.getOrUndefined(decodeAnswer(text))
+  const known = Option.getOrUndefined(decodeKnown(text))
   // The package can have been removed since.
   return known !== undefined && (known.ormsgpack === null || fs.existsSync(known.ormsgpack.file)) ? known : undefined
 }

@@ -6,17 +6,21 @@
  * handshake and the first ping. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
 import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
+import { DevicePlacement, Hardware, type HardwareInfo } from "@snakepit/hardware"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import { identity } from "effect/Function"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import * as Environment from "./Environment.ts"
-import type { EnvironmentError, PythonNotFound } from "./EnvironmentError.ts"
+import type { EnvironmentError } from "./EnvironmentError.ts"
+import { EnvironmentProgress, terminal } from "./EnvironmentProgress.ts"
 import * as ForkServer from "./internal/forkServer.ts"
 import * as MemoryGroups from "./internal/memoryGroups.ts"
 import * as Launch from "./internal/launch.ts"
@@ -26,7 +30,6 @@ import * as Spares from "./internal/spares.ts"
 import { describeEnd } from "./internal/spawnedProcess.ts"
 import { Tail } from "./internal/stdio.ts"
 import { WorkerClient } from "./internal/workerClient.ts"
-import * as Interpreter from "./Interpreter.ts"
 import { Decoder, Encoder } from "./MessagePack.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
@@ -42,7 +45,10 @@ interface Kit {
   readonly lastWords: () => ReadonlyArray<string>
 }
 
-/** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
+/**
+ * The spawner. Interpreters and environments are prepared once for each pool, before its first worker. Devices are given out by
+ * the `DevicePlacement` that it is provided with, else by one over this machine's hardware.
+ */
 export const layer: Layer.Layer<WorkerSpawner> = Layer.suspend(() =>
   layerIn.pipe(Layer.provide(RuntimeDirectory.layer))
 )
@@ -57,6 +63,7 @@ export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.Runtime
   Effect.gen(function* () {
     const directory = yield* RuntimeDirectory.RuntimeDirectory
     const scope = yield* Effect.scope
+    const placement = yield* findPlacement
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
     return WorkerSpawner.of({
@@ -67,7 +74,9 @@ export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.Runtime
             kit = yield* Effect.cached(prepare(wanted, scope))
             kits.set(wanted.pool, kit)
           }
-          return yield* start(wanted, yield* kit, directory, adapters)
+          const prepared = yield* kit
+          const device = yield* place(wanted, prepared.options, placement)
+          return yield* start(wanted, prepared, device, directory, adapters)
         }).pipe(
           Effect.withSpan(
             "snakepit.worker.start",
@@ -79,24 +88,57 @@ export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.Runtime
   })
 )
 
+const findPlacement = Effect.flatMap(
+  Effect.serviceOption(DevicePlacement.DevicePlacement),
+  (given): Effect.Effect<DevicePlacement.DevicePlacement["Service"], never, Scope.Scope> =>
+    given._tag === "Some"
+      ? Effect.succeed(given.value)
+      : Effect.map(Layer.build(DevicePlacement.layer.pipe(Layer.provide(Hardware.layer))), (context) =>
+          Context.get(context, DevicePlacement.DevicePlacement)
+        )
+)
+
+/** The worker's device, for as long as it lives; none when the pool does not place its workers. */
+const place = (
+  wanted: SpawnOptions,
+  { devices, fallback, minFreeMemory }: PythonWorkerConfig.PythonOptions,
+  placement: DevicePlacement.DevicePlacement["Service"]
+): Effect.Effect<Placed | undefined, SnakepitError.WorkerStartError, Scope.Scope> => {
+  if (devices === undefined) return Effect.undefined
+  const { enabled, taintDeviceOnGpuFatal, taintDuration } = wanted.options.crashBarrier
+  return placement.acquire({ devices, fallback, minFreeMemory, avoid: wanted.avoidDevices }).pipe(
+    Effect.mapError((error) => startError(wanted, error.message, [])),
+    Effect.tap((device) => Effect.annotateCurrentSpan("snakepit.device", device.id)),
+    Effect.map((device) => ({
+      device,
+      taint: enabled && taintDeviceOnGpuFatal ? placement.taint(device.id, taintDuration) : Effect.void
+    }))
+  )
+}
+
+/** A worker's device. */
+interface Placed {
+  readonly device: HardwareInfo.Device
+  /** Keeps the device from being given out for a while. */
+  readonly taint: Effect.Effect<void>
+}
+
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
-    const { progress, python, requirements } = options
-    const found =
-      requirements === undefined
-        ? yield* Interpreter.find({ python })
-        : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
-    const dependencies = yield* Environment.workerDependencies(found, { progress })
+    const { environment, progress } = options
+    const { dependencies, found } = yield* Effect.gen(function* () {
+      const interpreter = yield* Environment.interpreterOf(environment)
+      const beside = yield* Environment.workerDependencies(interpreter, environment.uv)
+      return { found: interpreter, dependencies: beside }
+    }).pipe(progress === "terminal" ? Effect.provideService(EnvironmentProgress, terminal()) : identity)
     const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
     const memoryGroups = options.memoryLimit === undefined ? undefined : yield* findMemoryGroups(wanted.pool)
     const common = { options, memoryGroups }
     if (options.start === "fork") return { ...common, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
     return { ...common, launch: Spares.launch(interpreter, options.spares, scope), lastWords: () => [] }
   }).pipe(
-    Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
-      startError(wanted, error.message, [])
-    )
+    Effect.mapError((error: SnakepitError.ConfigError | EnvironmentError) => startError(wanted, error.message, []))
   )
 
 const findMemoryGroups = (pool: string): Effect.Effect<MemoryGroups.MemoryGroups | undefined> =>
@@ -171,6 +213,7 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
 const start = (
   wanted: SpawnOptions,
   { lastWords, launch, memoryGroups, options }: Kit,
+  placed: Placed | undefined,
   directory: string,
   adapters: Adapters
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
@@ -192,6 +235,7 @@ const start = (
       max_frame_bytes: options.maxFrameBytes,
       allow_private: wanted.options.allowPrivate,
       memory_limit_bytes: memoryGroups === undefined ? (options.memoryLimit ?? null) : null,
+      environment: placed?.device.environment ?? {},
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
       start_timeout_seconds: options.startTimeout / 1000
     }
@@ -201,13 +245,19 @@ const start = (
           ? Effect.void
           : MemoryGroups.enter(memoryGroups, wanted.worker, pid, options.memoryLimit)
       ),
-      Effect.flatMap((process) => connect(wanted, options, boot, process, adapters)),
+      Effect.flatMap((process) => connect(wanted, options, placed?.device.id, boot, process, adapters)),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
       }),
       Effect.mapError((reason) => startError(wanted, reason, [...lastWords(), ...stderr.all]))
     )
+    // before the worker's place is filled again, so that its successor is not put on the same device
+    if (placed !== undefined) {
+      yield* Effect.addFinalizer(() =>
+        Effect.flatMap(client.ended, (end) => (end.crash === "gpu" ? placed.taint : Effect.void))
+      )
+    }
     yield* Effect.addFinalizer(() => leave(client, options.stopTimeout))
     return client
   })
@@ -215,6 +265,7 @@ const start = (
 const connect = (
   wanted: SpawnOptions,
   options: PythonWorkerConfig.PythonOptions,
+  device: string | undefined,
   boot: Boot,
   process: WorkerProcess,
   adapters: Adapters
@@ -224,6 +275,7 @@ const connect = (
       {
         pool: wanted.pool,
         worker: wanted.worker,
+        device,
         concurrency: wanted.options.profile === "thread" ? wanted.options.threads : 1,
         maxFrameBytes: options.maxFrameBytes,
         socket: boot.socket,

@@ -3,18 +3,26 @@
  * (size, profile, queue) are those of `PoolConfig` in `@snakepit/core`.
  */
 import { PoolConfig, type SnakepitError } from "@snakepit/core"
+import { Selection } from "@snakepit/hardware"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
 
-/** Options of one pool of Python processes, as users write them. */
-export interface PythonPool extends PoolConfig.PoolInput {
+/**
+ * Options of one pool of Python processes, as users write them. Those of `EnvironmentOptions` say which Python the workers run
+ * on, with which packages: the environment is made before the first worker starts.
+ */
+export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
   /**
-   * Path or command of the interpreter. Defaults to the environment made for `requirements`, else the active virtual or
-   * conda environment, else `python3` on the PATH.
+   * Folder that holds the environments. Defaults to `.snakepit` beside the nearest `package.json`, in the working directory or above
+   * it.
    */
-  readonly python?: string | undefined
-  /** Packages the pool needs, in pip's notation. They are installed into an environment of their own before the first start. */
-  readonly requirements?: ReadonlyArray<string> | undefined
+  readonly environmentDirectory?: string | undefined
+  /**
+   * Whether workers inherit the `PYTHON*` variables of this process and see the user's own `site-packages`. Variables in `env` hold
+   * in any case. Defaults to `false`.
+   */
+  readonly inheritPython?: boolean | undefined
   /** Folders to import modules from, before those of the environment. Defaults to the working directory alone. */
   readonly pythonPath?: ReadonlyArray<string> | undefined
   /** Working directory of the workers. Defaults to that of this process. */
@@ -74,14 +82,31 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly maxCalls?: number | undefined
   /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
   readonly maxMemory?: number | undefined
+  /**
+   * Where workers are placed: `auto` (the best kind of device there is), a kind (`cuda`), a device (`cuda:0`), or a list of kinds
+   * and devices, over which they are spread alike: fewest workers first, then most free memory. A worker sees its device and no
+   * other, through `CUDA_VISIBLE_DEVICES` or `HIP_VISIBLE_DEVICES`. Defaults to no placement: nothing is detected, nothing hidden.
+   */
+  readonly devices?: Selection.Preference | ReadonlyArray<Selection.Preference> | undefined
+  /** Bytes of an accelerator's memory that have to be free for each worker placed on it; the CPU always fits. Defaults to 0. */
+  readonly minFreeMemory?: number | undefined
+  /** What to try, in order, when none of `devices` can be had. Defaults to none: the worker does not start. */
+  readonly fallback?: ReadonlyArray<Selection.Preference> | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
 
 /** The keys of {@link PythonPool} that are not general options. */
 export const keys = [
-  "python",
+  "pyproject",
   "requirements",
+  "python",
+  "managedPython",
+  "lock",
+  "drift",
+  "uv",
+  "environmentDirectory",
+  "inheritPython",
   "pythonPath",
   "cwd",
   "env",
@@ -100,13 +125,16 @@ export const keys = [
   "maxAge",
   "maxCalls",
   "maxMemory",
+  "devices",
+  "minFreeMemory",
+  "fallback",
   "progress"
 ] as const
 
 /** The options, complete. Durations are in milliseconds. */
 export interface PythonOptions {
-  readonly python: string | undefined
-  readonly requirements: ReadonlyArray<string> | undefined
+  readonly environment: EnvironmentOptions & { readonly directory: string | undefined }
+  readonly inheritPython: boolean
   readonly pythonPath: ReadonlyArray<string>
   readonly cwd: string | undefined
   readonly env: Readonly<Record<string, string>>
@@ -125,8 +153,14 @@ export interface PythonOptions {
   readonly maxAge: number | undefined
   readonly maxCalls: number | undefined
   readonly maxMemory: number | undefined
+  /** Absent when workers are not placed. */
+  readonly devices: ReadonlyArray<Selection.Preference> | undefined
+  readonly minFreeMemory: number
+  readonly fallback: ReadonlyArray<Selection.Preference>
   readonly progress: "terminal" | "silent"
 }
+
+const uvKeys: ReadonlyArray<string> = ["path", "offline", "pythonMirror", "pythonDownloads", "torchBackend"]
 
 /** A u32 length cannot say more, and neither can a Node Buffer. */
 const largestFrame = 4_294_967_295
@@ -136,9 +170,17 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
   Effect.suspend(() => {
     const given = options.backend
     const reader = new PoolConfig.OptionReader(options.name)
-    const { integer, list, millis, oneOf, refuse, text } = reader
+    const { boolean, integer, list, millis, oneOf, refuse, text } = reader
     const texts = <A>(key: string, fallback: A): ReadonlyArray<string> | A =>
       list(key, given[key], fallback, (item) => typeof item === "string", "an array of strings")
+    const preferences = <A>(key: string, fallback: A, least: number): ReadonlyArray<Selection.Preference> | A => {
+      const value = given[key]
+      const wanted = value === undefined || Array.isArray(value) ? value : [value]
+      const expected = 'devices: "auto", "cuda", "rocm", "mps", "cpu", "cuda:0", "cuda:0:1" or "rocm:0", one or a list'
+      const found = list(key, wanted, fallback, Selection.isPreference, expected)
+      if (Array.isArray(wanted) && wanted.length < least) refuse(key, value, expected)
+      return found
+    }
     const heartbeatInterval = millis("heartbeatInterval", given["heartbeatInterval"], 2_000)
     if (heartbeatInterval < 1) refuse("heartbeatInterval", given["heartbeatInterval"], "a duration of at least 1 ms")
     const native = process.platform === "linux" ? "fork" : "spawn"
@@ -147,9 +189,23 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     if (start === "fork" && Number(given["spares"] ?? 0) > 0) {
       refuse("spares", given["spares"], '0, since `start` is "fork": a fork server needs no spares')
     }
+    const pyproject = text("pyproject", given["pyproject"])
+    const requirements = texts("requirements", undefined)
+    if (pyproject !== undefined && requirements !== undefined) {
+      refuse("requirements", requirements, "none beside `pyproject`")
+    }
     const resolved: PythonOptions = {
-      python: text("python", given["python"]),
-      requirements: texts("requirements", undefined),
+      environment: {
+        pyproject,
+        requirements,
+        python: text("python", given["python"]),
+        managedPython: boolean("managedPython", given["managedPython"], false),
+        lock: text("lock", given["lock"]),
+        drift: oneOf("drift", given["drift"], "warn", ["warn", "fail"]),
+        uv: uvOptions(reader, given["uv"]),
+        directory: text("environmentDirectory", given["environmentDirectory"])
+      },
+      inheritPython: boolean("inheritPython", given["inheritPython"], false),
       pythonPath: texts("pythonPath", []),
       cwd: text("cwd", given["cwd"]),
       env: variables(reader, given["env"]),
@@ -168,10 +224,25 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       maxAge: millis("maxAge", given["maxAge"], undefined),
       maxCalls: integer("maxCalls", given["maxCalls"], undefined, 1),
       maxMemory: integer("maxMemory", given["maxMemory"], undefined, 1),
+      devices: preferences("devices", undefined, 1),
+      minFreeMemory: integer("minFreeMemory", given["minFreeMemory"], 0, 0),
+      fallback: preferences("fallback", [], 0),
       progress: oneOf("progress", given["progress"], "terminal", ["terminal", "silent"])
     }
     return reader.result(resolved)
   })
+
+const uvOptions = (reader: PoolConfig.OptionReader, value: unknown): UvOptions => {
+  if (value === undefined || !reader.object("uv", value, uvKeys)) return {}
+  const given = value as Readonly<Record<string, unknown>> // the reader has seen that it is an object
+  return {
+    path: reader.text("uv.path", given["path"]),
+    offline: reader.boolean("uv.offline", given["offline"], false),
+    pythonMirror: reader.text("uv.pythonMirror", given["pythonMirror"]),
+    pythonDownloads: reader.text("uv.pythonDownloads", given["pythonDownloads"]),
+    torchBackend: reader.text("uv.torchBackend", given["torchBackend"])
+  }
+}
 
 const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Record<string, string>> => {
   if (value === undefined) return {}

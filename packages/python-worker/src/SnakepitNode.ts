@@ -12,20 +12,42 @@
 import { Snakepit, type SnakepitError } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import type { EnvironmentOptions } from "./EnvironmentOptions.ts"
 import * as Instances from "./Instances.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import * as PythonWorker from "./PythonWorker.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
-/** The configuration: pools by name. */
-export type Config = Snakepit.Config<PythonWorkerConfig.PythonPool>
+/** The configuration: pools by name, and what they have in common. */
+export interface Config extends Snakepit.Config<PythonWorkerConfig.PythonPool> {
+  /** Python and packages of all pools that say nothing else. A pool's `pyproject` or `requirements` replaces either of these. */
+  readonly environment?: EnvironmentOptions | undefined
+}
 
 /** The service, its pools started. Closing it drains the pools and leaves no process, socket or file behind. */
 export const layer = (
   config: Config = {}
 ): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
   Layer.effectDiscard(Effect.flatMap(RuntimeDirectory.RuntimeDirectory, Instances.serve)).pipe(
-    Layer.provideMerge(Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve })),
+    Layer.provideMerge(
+      Snakepit.layer(withEnvironment(config), {
+        keys: PythonWorkerConfig.keys,
+        validate: PythonWorkerConfig.resolve
+      })
+    ),
     Layer.provide(PythonWorker.layerIn),
     Layer.provide(RuntimeDirectory.layer)
   )
+
+/** Each pool with the options of all; a value that is no object is left for the validation to refuse. */
+const withEnvironment = ({ environment, ...config }: Config): Snakepit.Config => {
+  if (environment === undefined || typeof environment !== "object") return config
+  const { pyproject, requirements, ...others } = environment
+  const complete = (pool: PythonWorkerConfig.PythonPool) => {
+    if (typeof pool !== "object" || pool === null) return pool
+    const source = pool.pyproject === undefined && pool.requirements === undefined ? { pyproject, requirements } : {}
+    return { ...others, ...source, ...pool }
+  }
+  const pools = Object.entries(config.pools ?? { default: {} })
+  return { ...config, pools: Object.fromEntries(pools.map(([name, pool]) => [name, complete(pool)])) }
+}

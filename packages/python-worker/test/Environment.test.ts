@@ -10,10 +10,7 @@ import * as Schedule from "effect/Schedule"
 import * as Environment from "../src/Environment.ts"
 import * as Interpreter from "../src/Interpreter.ts"
 import { folder, script, setEnvironment } from "./sandbox.ts"
-import { python, writeWheel } from "./wheel.ts"
-
-/** uv is one of the development requirements, so that both installers are tested everywhere. */
-const uv = path.join(path.dirname(python), "uv")
+import { python, uv, writeWheel } from "./wheel.ts"
 
 /** Packages come from this folder alone; the cache is the test's own. */
 const workplace = Effect.gen(function* () {
@@ -106,13 +103,13 @@ describe.each([
       const made = yield* workplace
       yield* setEnvironment(variables)
       const directory = path.join(made, "project", ".snakepit")
-      const options = { requirements: ["snakedemo==1.0", ""], directory, progress: "silent" } as const
-      const environment = yield* Environment.make(options)
+      const options = { requirements: ["snakedemo==1.0", ""], directory }
+      const environment = yield* Environment.sync(options)
       assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
       assert.strictEqual(fs.readFileSync(path.join(directory, ".gitignore"), "utf8"), "*\n")
 
       yield* setEnvironment({ UV: "/nowhere/uv" })
-      const again = yield* Environment.make({ ...options, requirements: [" snakedemo==1.0"] })
+      const again = yield* Environment.sync({ ...options, requirements: [" snakedemo==1.0"] })
       assert.deepStrictEqual(again, environment)
       assert.strictEqual(builds(directory).length, 1)
     }).pipe(Effect.scoped)
@@ -122,10 +119,10 @@ describe.each([
     Effect.gen(function* () {
       const made = yield* workplace
       yield* setEnvironment(variables)
-      const environment = yield* Environment.make({ requirements: [], directory: made, progress: "silent" })
+      const environment = yield* Environment.sync({ requirements: [], directory: made })
       const interpreter = yield* Interpreter.find({ python: environment.python })
       assert.isNull(interpreter.ormsgpack)
-      const beside = yield* Environment.workerDependencies(interpreter, { progress: "silent" })
+      const beside = yield* Environment.workerDependencies(interpreter)
       assert.isDefined(beside)
       assert.match(beside, /cache.snakepit.worker-[0-9a-f]{8}-cp3\d+t?-[^/]+.current$/)
       assert.strictEqual(importVersion(environment.python, "ormsgpack", beside), "1.12.0")
@@ -140,9 +137,8 @@ describe.each([
     Effect.gen(function* () {
       const made = yield* workplace
       yield* setEnvironment(variables)
-      const options = { requirements: ["no-such-package"], directory: made, progress: "silent" } as const
-      const error = yield* Effect.flip(Environment.make(options))
-      assert.strictEqual(error._tag, "EnvironmentError")
+      const options = { requirements: ["no-such-package"], directory: made }
+      const error = yield* Effect.flip(Environment.sync(options))
       assert.match(error.message, /Could not install Python packages with (pip|uv)/)
       assert.match(error.message, /no-such-package.*(not found|No matching distribution)|No matching.*no-such-package/s)
       assert.deepStrictEqual(builds(made), [])
@@ -178,8 +174,8 @@ it.live("ends the installer with all its children, and leaves nothing, when it i
     const made = yield* workplace
     const installer = hangingInstaller(made)
     yield* setEnvironment({ UV: installer.uv })
-    const options = { requirements: ["snakedemo"], directory: made, progress: "silent" } as const
-    const fiber = yield* Effect.forkChild(Environment.make(options))
+    const options = { requirements: ["snakedemo"], directory: made }
+    const fiber = yield* Effect.forkChild(Environment.sync(options))
     yield* installer.started
     assert.isTrue(installer.groupLives())
     yield* Fiber.interrupt(fiber)
@@ -202,7 +198,7 @@ it.live("takes over from a process that was killed, and removes what it left", (
     process.kill(-Number(fs.readFileSync(path.join(made, "pid"), "utf8")), "SIGKILL")
 
     yield* setEnvironment({ UV: uv })
-    const environment = yield* Environment.make({ requirements: ["snakedemo"], directory: made, progress: "silent" })
+    const environment = yield* Environment.sync({ requirements: ["snakedemo"], directory: made })
     assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
     assert.strictEqual(builds(made).length, 1)
     assert.isFalse(fs.existsSync(path.join(environmentFolder(made), "lock")))
@@ -213,11 +209,11 @@ it.live("builds anew when the interpreter that an environment stands on is gone"
   Effect.gen(function* () {
     const made = yield* workplace
     yield* setEnvironment({ UV: uv })
-    const options = { requirements: ["snakedemo"], directory: made, progress: "silent" } as const
-    const environment = yield* Environment.make(options)
+    const options = { requirements: ["snakedemo"], directory: made }
+    const environment = yield* Environment.sync(options)
     fs.rmSync(environment.python)
     fs.symlinkSync("/nowhere/python", environment.python)
-    assert.strictEqual(importVersion((yield* Environment.make(options)).python, "snakedemo"), "1.0")
+    assert.strictEqual(importVersion((yield* Environment.sync(options)).python, "snakedemo"), "1.0")
     assert.strictEqual(builds(made).length, 1)
   }).pipe(Effect.scoped)
 )
@@ -226,8 +222,8 @@ it.live("makes another environment for other requirements", () =>
   Effect.gen(function* () {
     const made = yield* workplace
     yield* setEnvironment({ UV: uv })
-    const one = yield* Environment.make({ requirements: [], directory: made, progress: "silent" })
-    const other = yield* Environment.make({ requirements: ["snakedemo"], directory: made, progress: "silent" })
+    const one = yield* Environment.sync({ requirements: [], directory: made })
+    const other = yield* Environment.sync({ requirements: ["snakedemo"], directory: made })
     assert.notStrictEqual(one.key, other.key)
     assert.throws(() => importVersion(one.python, "snakedemo"))
   }).pipe(Effect.scoped)
@@ -237,12 +233,12 @@ it.live("refuses a UV that cannot be run, and a directory that cannot be used", 
   Effect.gen(function* () {
     const made = yield* workplace
     yield* setEnvironment({ UV: "/nowhere/uv" })
-    const noInstaller = yield* Effect.flip(Environment.make({ requirements: [], directory: made, progress: "silent" }))
-    assert.include(noInstaller.message, 'UV is "/nowhere/uv", which is not an executable file')
+    const noInstaller = yield* Effect.flip(Environment.sync({ requirements: [], directory: made }))
+    assert.include(noInstaller.message, 'the environment variable UV "/nowhere/uv": it is not an executable file')
 
     fs.writeFileSync(path.join(made, "file"), "")
     const directory = path.join(made, "file", "inside")
-    const noDirectory = yield* Effect.flip(Environment.make({ requirements: [], directory, progress: "silent" }))
-    assert.include(noDirectory.message, `Cannot use the directory ${directory}`)
+    const noDirectory = yield* Effect.flip(Environment.sync({ requirements: [], directory }))
+    assert.include(noDirectory.message, `Cannot use ${path.join(directory, "environments")}`)
   }).pipe(Effect.scoped)
 )

@@ -109,6 +109,7 @@ const connected = (concurrency = 1) =>
       {
         pool: "default",
         worker: "w-0",
+        device: undefined,
         concurrency,
         maxFrameBytes: 1 << 16,
         socket,

@@ -78,6 +78,8 @@ def run_forked(boot: dict[str, Any], listener: socket.socket, server: int) -> No
 def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     import faulthandler
 
+    # before any code of the user's runs: libraries look at these when they open a GPU
+    os.environ.update(boot.get("environment", {}))
     if sys.stderr is not None:
         faulthandler.enable()
         # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock

@@ -10,16 +10,14 @@ import { PassThrough } from "node:stream"
 import * as vm from "node:vm"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
-import * as Option from "effect/Option"
+import { environmentOptions, type EnvironmentFlags } from "../environmentFlags.ts"
 import { fail } from "../failure.ts"
 import { hasColors, pretty } from "../output.ts"
 import { Keywords, type Place, PythonProxy } from "../PythonProxy.ts"
 
 /** What the flags say. */
-export interface Input {
-  readonly python: Option.Option<string>
+export interface Input extends EnvironmentFlags {
   readonly path: ReadonlyArray<string>
-  readonly requirement: ReadonlyArray<string>
 }
 
 /** What Python prints is shown as it is. */
@@ -30,13 +28,12 @@ const plainLogger = Logger.layer([
 ])
 
 /** Starts one worker and reads until the end of the input. */
-export const run = ({ path, python, requirement }: Input) => {
+export const run = (input: Input) => {
   const pool = {
     size: 1,
     start: "spawn" as const,
-    pythonPath: [process.cwd(), ...path],
-    python: Option.getOrUndefined(python),
-    requirements: requirement.length > 0 ? requirement : undefined,
+    pythonPath: [process.cwd(), ...input.path],
+    ...environmentOptions(input),
     // whoever sits here may look at everything
     allowPrivate: true
   }

@@ -63,22 +63,27 @@ export class Devices {
     return [...this.known].flatMap(([name, device]) => (isTainted(device, now) || isOpen(device, now) ? [name] : []))
   }
 
-  /** Whether a call had better not go to this device now. */
-  refuses(name: string | undefined): boolean {
+  /** The devices that workers were placed on, also those whose worker is being replaced. */
+  get names(): ReadonlyArray<string> {
+    return [...this.known.keys()]
+  }
+
+  /** Whether a call had better not go to this device now. `wanted` is the device, or the kind of device, that the call asks for. */
+  refuses(name: string | undefined, wanted: string | undefined): boolean {
     if (this.isQuiet || name === undefined) return false
     const now = this.now()
     const device = this.get(name)
     if (!admits(device, now)) return true
-    return isTainted(device, now) && this.hasOther(now)
+    return isTainted(device, now) && this.hasOther(now, wanted)
   }
 
-  /** Why no call can be served: every device with workers has an open circuit. */
-  get outage(): CircuitOpen | undefined {
-    if (this.isQuiet || this.elsewhere > 0) return undefined
+  /** Why no call, or none that wants a device, can be served: every device with workers for it has an open circuit. */
+  outage(wanted: string | undefined): CircuitOpen | undefined {
+    if (this.isQuiet || (wanted === undefined && this.elsewhere > 0)) return undefined
     const now = this.now()
     let found: CircuitOpen | undefined
     for (const [name, device] of this.known) {
-      if (device.workers === 0) continue
+      if (device.workers === 0 || !isWithin(name, wanted)) continue
       if (admits(device, now)) return undefined
       const left = device.circuit?.remaining(now) ?? 0
       if (found === undefined || left < found.retryAfterMillis) found = this.error(name, left)
@@ -130,10 +135,10 @@ export class Devices {
     return all.filter((one) => one.workers > 0 || isSuspect(one))
   }
 
-  private hasOther(now: number): boolean {
-    if (this.elsewhere > 0) return true
-    for (const device of this.known.values()) {
-      if (device.workers > 0 && !isTainted(device, now) && admits(device, now)) return true
+  private hasOther(now: number, wanted: string | undefined): boolean {
+    if (this.elsewhere > 0 && wanted === undefined) return true
+    for (const [name, device] of this.known) {
+      if (device.workers > 0 && isWithin(name, wanted) && !isTainted(device, now) && admits(device, now)) return true
     }
     return false
   }
@@ -156,6 +161,10 @@ export class Devices {
     return device
   }
 }
+
+/** Whether a device is the wanted one, or one of the wanted kind, or a part of it; any is when none is wanted. */
+export const isWithin = (device: string | undefined, wanted: string | undefined): boolean =>
+  wanted === undefined || (device !== undefined && (device === wanted || device.startsWith(`${wanted}:`)))
 
 /** What is held against one device. */
 export interface DeviceStanding {

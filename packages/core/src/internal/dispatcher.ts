@@ -24,6 +24,7 @@ import type { PoolOptions } from "../PoolConfig.ts"
 import {
   CallTimeout,
   type CrashMark,
+  DeviceNotInPool,
   EncodeError,
   PoisonCall,
   PoolClosed,
@@ -37,7 +38,7 @@ import {
 import type { CallObserver, Worker } from "../Worker.ts"
 import { Chain, type Link } from "./chain.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
-import { type Admission, Devices } from "./devices.ts"
+import { type Admission, Devices, isWithin } from "./devices.ts"
 import { Poison } from "./poison.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
@@ -188,6 +189,11 @@ export class Member {
   get isOpen(): boolean {
     return !this.retired && this.worker.isOpen
   }
+
+  /** Whether it is on the wanted device; see {@link isWithin}. */
+  isOn(wanted: string | undefined): boolean {
+    return isWithin(this.worker.device, wanted)
+  }
 }
 
 /** Counters of a pool. */
@@ -211,7 +217,9 @@ export class Dispatcher {
   readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0, retries: 0, moved: 0 }
   /** Calls of no session that wait for a worker. */
   private readonly waiting = new Chain<Ticket>()
-  private waitingPinned = 0
+  /** Calls that wait for a certain worker, or for one on a certain device: apart, so that no other waits behind them. */
+  private waitingApart = 0
+  private readonly waitingPlaced = new Map<string, Chain<Ticket>>()
   private rescueTimer: ReturnType<typeof setTimeout> | undefined
   private queueTimer: ReturnType<typeof setTimeout> | undefined
   /** Calls that wait for their next try. */
@@ -235,7 +243,12 @@ export class Dispatcher {
   }
 
   get queued(): number {
-    return this.waiting.size + this.waitingPinned
+    return this.waiting.size + this.waitingApart
+  }
+
+  /** Every place where calls wait. */
+  private get rooms(): ReadonlyArray<Chain<Ticket>> {
+    return [this.waiting, ...this.waitingPlaced.values(), ...this.members.map((member) => member.waiting)]
   }
 
   get inFlight(): number {
@@ -307,14 +320,26 @@ export class Dispatcher {
   }
 
   /** Waits until a worker is up; fails at once when the pool is closed, or none can be started. */
-  readonly someMember: Effect.Effect<void, SnakepitError> = Effect.callback((resume) => {
-    if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
-    if (this.members.some((member) => member.isOpen && !member.retiring)) return resume(Effect.void)
-    if (this.outage !== undefined) return resume(Effect.fail(this.outage))
-    const wake = () => resume(this.someMember)
-    this.arrivals.add(wake)
-    return Effect.sync(() => this.arrivals.delete(wake))
-  })
+  readonly someMember = (device?: string): Effect.Effect<void, SnakepitError> =>
+    Effect.callback((resume) => {
+      if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
+      const missing = this.missing(device)
+      if (missing !== undefined) return resume(Effect.fail(missing))
+      if (this.members.some((member) => member.isOpen && !member.retiring && member.isOn(device))) {
+        return resume(Effect.void)
+      }
+      if (this.outage !== undefined) return resume(Effect.fail(this.outage))
+      const wake = () => resume(this.someMember(device))
+      this.arrivals.add(wake)
+      return Effect.sync(() => this.arrivals.delete(wake))
+    })
+
+  /** Why no worker of this pool will ever serve the device. */
+  private missing(device: string | undefined): DeviceNotInPool | undefined {
+    const devices = this.devices.names
+    if (device === undefined || devices.some((known) => isWithin(known, device))) return undefined
+    return new DeviceNotInPool({ pool: this.options.name, device, devices })
+  }
 
   /** Tells those who wait for a worker that something has changed. */
   private announce(): void {
@@ -339,27 +364,34 @@ export class Dispatcher {
       }
       return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
-    const member = this.choose(now)
+    const wanted = ticket.call.device
+    const member = this.choose(now, wanted)
     if (member !== undefined) return this.send(member, ticket, now)
-    const outage = this.devices.outage
-    return outage === undefined ? this.wait(ticket, now) : this.refuse(ticket, outage)
+    const missing = this.missing(wanted) ?? this.devices.outage(wanted)
+    return missing === undefined ? this.wait(ticket, now) : this.refuse(ticket, missing)
   }
 
   /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
-  private choose(now: number): Member | undefined {
+  private choose(now: number, device: string | undefined): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
-      if (member.retiring || this.devices.refuses(member.worker.device)) continue
+      if (!this.mayTake(member, device)) continue
       if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
     }
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
+    if (device !== undefined && (this.waitingPlaced.get(device)?.size ?? 0) > 0) return best
     for (const member of this.members) {
-      if (member.retiring || this.devices.refuses(member.worker.device)) continue
+      if (!this.mayTake(member, device)) continue
       if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
         best = member
     }
     return best
+  }
+
+  /** Whether a member may be given calls of no session that want a device, or none. */
+  private mayTake(member: Member, wanted: string | undefined): boolean {
+    return !member.retiring && member.isOn(wanted) && !this.devices.refuses(member.worker.device, wanted)
   }
 
   private send(member: Member, ticket: Ticket, now: number): void {
@@ -400,11 +432,9 @@ export class Dispatcher {
       )
     }
     ticket.state = "waiting"
-    if (ticket.pinned === undefined) this.waiting.add(ticket)
-    else {
-      ticket.pinned.waiting.add(ticket)
-      this.waitingPinned++
-    }
+    const room = this.room(ticket)
+    room.add(ticket)
+    if (room !== this.waiting) this.waitingApart++
     if (this.queueTimer === undefined) {
       // a call that came back from a worker has used up some of its time
       const left = ticket.submittedAt + this.options.queueTimeout - now
@@ -413,8 +443,32 @@ export class Dispatcher {
   }
 
   private unqueue(ticket: Ticket): void {
-    if (ticket.pinned === undefined) this.waiting.delete(ticket)
-    else if (ticket.pinned.waiting.delete(ticket)) this.waitingPinned--
+    const room = this.room(ticket)
+    if (room.delete(ticket) && room !== this.waiting) this.waitingApart--
+  }
+
+  /** Where a call waits. */
+  private room({ call: { device }, pinned }: Ticket): Chain<Ticket> {
+    if (pinned !== undefined) return pinned.waiting
+    if (device === undefined) return this.waiting
+    let room = this.waitingPlaced.get(device)
+    if (room === undefined) {
+      room = new Chain<Ticket>()
+      this.waitingPlaced.set(device, room)
+    }
+    return room
+  }
+
+  /** The call of no session that waits longest for this member. */
+  private longestWaiting(member: Member): Ticket | undefined {
+    let longest = this.mayTake(member, undefined) ? this.waiting.head : undefined
+    if (this.waitingApart === 0) return longest
+    for (const [device, room] of this.waitingPlaced) {
+      const head = room.head
+      if (head === undefined || !this.mayTake(member, device)) continue
+      if (longest === undefined || head.submittedAt < longest.submittedAt) longest = head
+    }
+    return longest
   }
 
   /** Gives a member with room the calls that waited longest, of its own sessions and of no session alike. */
@@ -422,7 +476,7 @@ export class Dispatcher {
     const now = performance.now()
     while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
-      const any = member.retiring || this.devices.refuses(member.worker.device) ? undefined : this.waiting.head
+      const any = this.longestWaiting(member)
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
@@ -454,7 +508,7 @@ export class Dispatcher {
       this.members.splice(index, 1)
       this.devices.remove(member.worker.device)
       // where no other device is left, a tainted one has to do
-      if (this.waiting.size > 0) for (const other of this.members) this.feed(other)
+      if (this.queued > 0) for (const other of this.members) this.feed(other)
     }
     this.checkIdle()
   }
@@ -465,11 +519,13 @@ export class Dispatcher {
     if (admission === undefined) return
     ticket.admission = undefined
     if (!this.devices.settle(admission, tag, ignored)) return
-    const outage = this.devices.outage
-    if (outage === undefined) return
-    for (const waiting of this.waiting) {
-      this.unqueue(waiting)
-      this.refuse(waiting, outage)
+    for (const [wanted, room] of [[undefined, this.waiting] as const, ...this.waitingPlaced]) {
+      const outage = this.devices.outage(wanted)
+      if (outage === undefined) continue
+      for (const waiting of room) {
+        this.unqueue(waiting)
+        this.refuse(waiting, outage)
+      }
     }
   }
 
@@ -686,7 +742,7 @@ export class Dispatcher {
     this.queueTimer = setTimeout(() => {
       this.queueTimer = undefined
       const horizon = performance.now() - this.options.queueTimeout
-      for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
+      for (const room of this.rooms) {
         for (const ticket of room) {
           // Each room is in order of arrival, but for calls that came back from a worker: those keep their first time.
           if (ticket.submittedAt > horizon) continue
@@ -709,7 +765,7 @@ export class Dispatcher {
   /** Fails the calls that wait, with the reason why no worker can serve them. */
   failWaiting(error: (ticket: Ticket) => SnakepitError): void {
     this.announce()
-    for (const room of [this.waiting, ...this.members.map((member) => member.waiting)]) {
+    for (const room of this.rooms) {
       for (const ticket of room) {
         this.unqueue(ticket)
         this.refuse(ticket, error(ticket))

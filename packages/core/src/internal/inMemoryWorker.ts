@@ -79,6 +79,7 @@ interface Run {
 export class InMemoryWorker implements Worker {
   readonly id: string
   readonly pid = undefined
+  readonly device: string | undefined
   readonly concurrency: number
   isOpen = true
   private readonly wanted: SpawnOptions
@@ -94,8 +95,14 @@ export class InMemoryWorker implements Worker {
   private lastRef = 0
   private scheduled = false
 
-  constructor(wanted: SpawnOptions, targets: TestTargets, adapters: ReadonlyArray<ValueAdapter>) {
+  constructor(
+    wanted: SpawnOptions,
+    targets: TestTargets,
+    adapters: ReadonlyArray<ValueAdapter>,
+    device: string | undefined
+  ) {
     this.id = wanted.worker
+    this.device = device
     this.wanted = wanted
     this.targets = targets
     this.adapters = adapters

@@ -18,6 +18,8 @@ export interface Placement {
   readonly members: Set<Member>
   lastUsed: number
   readonly tools: ReadonlyArray<ToolRegistration>
+  /** It stays on workers of this device. */
+  readonly device: string | undefined
   /** Why it serves no calls any more. */
   lost: string | undefined
 }
@@ -36,12 +38,12 @@ export class Sessions {
     return this.placements.size
   }
 
-  open(tools: ReadonlyArray<ToolRegistration>): Effect.Effect<Placement, SnakepitError> {
+  open(tools: ReadonlyArray<ToolRegistration>, device?: string): Effect.Effect<Placement, SnakepitError> {
     if (this.placements.size >= this.options.maxSessions) {
       return Effect.fail(new SessionLimit({ pool: this.options.name, limit: this.options.maxSessions }))
     }
-    const member = this.leastUsed()
-    if (member === undefined) return this.openLater(tools)
+    const member = this.leastUsed(device)
+    if (member === undefined) return this.openLater(tools, device)
     // Session ids are capabilities: whoever knows one reaches its objects, so they cannot be guessed.
     const placement: Placement = {
       id: crypto.randomUUID(),
@@ -49,6 +51,7 @@ export class Sessions {
       members: new Set(),
       lastUsed: Date.now(),
       tools,
+      device,
       lost: undefined
     }
     this.bind(placement, member)
@@ -57,15 +60,18 @@ export class Sessions {
   }
 
   /** No worker is up at this moment: waits for one as a call would. */
-  private openLater(tools: ReadonlyArray<ToolRegistration>): Effect.Effect<Placement, SnakepitError> {
+  private openLater(
+    tools: ReadonlyArray<ToolRegistration>,
+    device: string | undefined
+  ): Effect.Effect<Placement, SnakepitError> {
     const { name, queueTimeout } = this.options
-    return this.dispatcher.someMember.pipe(
+    return this.dispatcher.someMember(device).pipe(
       Effect.timeoutOrElse({
         duration: queueTimeout,
         orElse: () =>
           Effect.fail(new QueueTimeout({ pool: name, target: "opening a session", queueTimeoutMillis: queueTimeout }))
       }),
-      Effect.flatMap(() => this.open(tools))
+      Effect.flatMap(() => this.open(tools, device))
     )
   }
 
@@ -79,7 +85,7 @@ export class Sessions {
       return
     }
     if (this.options.affinity === "hint" && !placement.member.hasFreeSlot) {
-      const other = this.leastUsed()
+      const other = this.leastUsed(placement.device)
       if (other !== undefined && other.hasFreeSlot) {
         placement.member.sessions--
         this.bind(placement, other)
@@ -100,7 +106,7 @@ export class Sessions {
   lose(member: Member, reason = "its worker ended, and its objects with it"): void {
     for (const placement of [...this.placements.values()]) {
       if (placement.member !== member) continue
-      const other = this.options.affinity === "hint" ? this.leastUsed(member) : undefined
+      const other = this.options.affinity === "hint" ? this.leastUsed(placement.device, member) : undefined
       if (other === undefined) this.close(placement, reason)
       else this.bind(placement, other)
     }
@@ -136,10 +142,10 @@ export class Sessions {
     if (placement.tools.length > 0) member.worker.registerTools(placement.tools, placement.id)
   }
 
-  private leastUsed(except?: Member): Member | undefined {
+  private leastUsed(device: string | undefined, except?: Member): Member | undefined {
     let best: Member | undefined
     for (const member of this.dispatcher.members) {
-      if (!member.isOpen || member.retiring || member === except) continue
+      if (!member.isOpen || member.retiring || member === except || !member.isOn(device)) continue
       if (
         best === undefined ||
         member.sessions < best.sessions ||

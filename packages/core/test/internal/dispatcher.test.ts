@@ -49,6 +49,75 @@ describe("placement", () => {
     assert.deepStrictEqual(order, ["a", "b", "c", "d"])
   })
 
+  it("a call for a device goes to a worker on it, on any of its kind, or on a part of it", () => {
+    const harness = new Harness()
+    const [none, cpu, gpu, slice] = [
+      harness.add(9),
+      harness.add(9, "cpu"),
+      harness.add(9, "cuda:0"),
+      harness.add(9, "cuda:1:0")
+    ]
+    for (const device of ["cpu", "cuda:0", "cuda:1", "cuda:1:0"]) harness.submit(device, { device })
+    harness.submit("cuda", { device: "cuda" })
+    assert.deepStrictEqual(none.worker.targets, [])
+    assert.deepStrictEqual(cpu.worker.targets, ["cpu"])
+    assert.deepStrictEqual(gpu.worker.targets, ["cuda:0", "cuda"])
+    assert.deepStrictEqual(slice.worker.targets, ["cuda:1", "cuda:1:0"])
+  })
+
+  it("a call that waits for a device holds up no other, and is taken in its turn", () => {
+    const harness = new Harness()
+    const [gpu, cpu] = [harness.add(1, "cuda:0"), harness.add(1, "cpu")]
+    for (const [target, device] of [
+      ["a", "cuda:0"],
+      ["b", "cuda"],
+      ["c", undefined],
+      ["d", undefined],
+      ["e", "cuda:0"]
+    ] as const) {
+      harness.submit(target, device === undefined ? {} : { device })
+      vi.advanceTimersByTime(1)
+    }
+    assert.deepStrictEqual(cpu.worker.targets, ["c"])
+    assert.strictEqual(harness.dispatcher.queued, 3)
+    const order: Array<string> = []
+    while (gpu.worker.targets.length > 0) {
+      order.push(...gpu.worker.targets)
+      vi.advanceTimersByTime(20)
+      gpu.worker.reply()
+    }
+    assert.deepStrictEqual(order, ["a", "b", "d", "e"])
+    assert.strictEqual(harness.dispatcher.queued, 0)
+  })
+
+  it("a call for a device that no worker was ever on fails, one for a device whose worker is replaced waits", () => {
+    const harness = new Harness()
+    const { member } = harness.add(1, "cuda:0")
+    assert.strictEqual(harness.submit("a", { device: "cuda:1" }).outcome, "DeviceNotInPool")
+    assert.strictEqual(harness.submit("a", { device: "cud" }).outcome, "DeviceNotInPool")
+    harness.dispatcher.remove(member)
+    const waiting = harness.submit("b", { device: "cuda:0" })
+    assert.strictEqual(harness.dispatcher.queued, 1)
+    assert.deepStrictEqual(harness.add(1, "cpu").worker.targets, [])
+    assert.deepStrictEqual(harness.add(1, "cuda:0").worker.targets, ["b"])
+    assert.isUndefined(waiting.outcome)
+  })
+
+  it("a call that waits for a device runs out of time as others do, can be left, and fails when the pool closes", () => {
+    const harness = new Harness({ queueTimeout: 50 })
+    harness.add(1, "cuda:0")
+    harness.submit("long", { device: "cuda:0" })
+    const late = harness.submit("late", { device: "cuda:0" })
+    harness.abandon(harness.submit("left", { device: "cuda:0" }))
+    assert.strictEqual(harness.dispatcher.queued, 1)
+    vi.advanceTimersByTime(200)
+    assert.strictEqual(late.outcome, "QueueTimeout")
+    const last = harness.submit("last", { device: "cuda:0" })
+    harness.dispatcher.close(() => {})
+    assert.strictEqual(last.outcome, "PoolClosed")
+    assert.strictEqual(harness.dispatcher.queued, 0)
+  })
+
   it("a new worker takes what waits", () => {
     const harness = new Harness()
     for (const target of ["a", "b"]) harness.submit(target)
@@ -571,6 +640,7 @@ const Step = Schema.Struct({
     "submit",
     "submit",
     "submitPinned",
+    "submitPlaced",
     "submitTimed",
     "reply",
     "reply",
@@ -601,7 +671,7 @@ describe("whatever happens", () => {
       vi.advanceTimersByTime(1)
       const harness = new Harness({ maxQueue: 6, queueTimeout: 60, asyncConcurrency: 3 })
       const { dispatcher, tickets } = harness
-      let alive = [harness.addFast(), harness.add(2)]
+      let alive = [harness.addFast(), harness.add(2, "cuda:0")]
       let closed = 0
       const pick = <A>(items: ReadonlyArray<A>, which: number): A | undefined =>
         items[which % Math.max(1, items.length)]
@@ -618,6 +688,9 @@ describe("whatever happens", () => {
             if (pinned !== undefined) harness.submit("pinned", { pinned, session: "s" })
             break
           }
+          case "submitPlaced":
+            harness.submit("placed", { device: step.which > 3 ? "cuda" : "cuda:0" })
+            break
           case "submitTimed":
             harness.submit("timed", { timeout: step.amount })
             break
@@ -645,7 +718,8 @@ describe("whatever happens", () => {
             break
           }
           case "add":
-            if (alive.length < 4) alive.push(step.amount > 20 ? harness.addFast() : harness.add(1 + (step.which % 3)))
+            if (alive.length < 4)
+              alive.push(step.amount > 20 ? harness.addFast() : harness.add(1 + (step.which % 3), "cuda:0"))
             break
           case "abandon": {
             const ticket = pick(tickets, step.amount)
@@ -661,9 +735,10 @@ describe("whatever happens", () => {
         }
         const waiting = tickets.filter((ticket) => ticket.state === "waiting")
         assert.strictEqual(dispatcher.queued, waiting.length)
-        if (waiting.some((ticket) => ticket.pinned === undefined)) {
+        for (const { call, pinned } of waiting) {
+          if (pinned !== undefined) continue
           assert.isFalse(
-            alive.some(({ member }) => member.hasFreeSlot),
+            alive.some(({ member }) => member.hasFreeSlot && member.isOn(call.device)),
             "a call waits beside a free slot"
           )
         }

@@ -66,6 +66,7 @@ export class TestTicket extends Ticket {
 export class ScriptedWorker implements Worker {
   readonly id: string
   readonly pid = undefined
+  readonly device: string | undefined
   readonly concurrency: number
   isOpen = true
   readonly ended = Effect.never as Effect.Effect<WorkerEnd>
@@ -81,8 +82,9 @@ export class ScriptedWorker implements Worker {
   refuses = ""
   private lastNumber = 0
 
-  constructor(id: string, concurrency = 1) {
+  constructor(id: string, concurrency = 1, device?: string) {
     this.id = id
+    this.device = device
     this.concurrency = concurrency
   }
 
@@ -195,8 +197,8 @@ export class Harness {
     this.dispatcher = new Dispatcher(poolOptions(options), new Deadlines())
   }
 
-  add(concurrency = 1): { readonly worker: ScriptedWorker; readonly member: Member } {
-    const worker = new ScriptedWorker(`w${++this.spawned}`, concurrency)
+  add(concurrency = 1, device?: string): { readonly worker: ScriptedWorker; readonly member: Member } {
+    const worker = new ScriptedWorker(`w${++this.spawned}`, concurrency, device)
     return { worker, member: this.dispatcher.add(worker) }
   }
 
@@ -209,9 +211,9 @@ export class Harness {
 
   submit(
     target: string,
-    { pinned, session, timeout }: { pinned?: Member; session?: string; timeout?: number } = {}
+    { device, pinned, session, timeout }: { device?: string; pinned?: Member; session?: string; timeout?: number } = {}
   ): TestTicket {
-    const ticket = new TestTicket(this.dispatcher, callOf(target, { session }), timeout)
+    const ticket = new TestTicket(this.dispatcher, callOf(target, { session, device }), timeout)
     ticket.pinned = pinned
     this.tickets.push(ticket)
     this.dispatcher.submit(ticket)

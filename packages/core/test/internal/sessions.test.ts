@@ -37,6 +37,36 @@ describe("Sessions", () => {
     })
   )
 
+  it.effect("stay on workers of their device", () =>
+    Effect.gen(function* () {
+      const { harness, sessions, submit } = make({ affinity: "hint" })
+      const gpus = [harness.add(1, "cuda:0"), harness.add(1, "cuda:1")]
+      const placement = yield* sessions.open([], "cuda")
+      assert.strictEqual(placement.member, gpus[0]?.member)
+      submit(placement)
+      // the worker is busy, and the next one free on the device takes over
+      submit(placement)
+      assert.strictEqual(placement.member, gpus[1]?.member)
+      sessions.lose(placement.member)
+      assert.strictEqual(placement.member, gpus[0]?.member)
+      const error = yield* Effect.flip(sessions.open([], "rocm"))
+      assert.strictEqual(error._tag, "DeviceNotInPool")
+    })
+  )
+
+  it.effect("wait for a worker on their device", () =>
+    Effect.gen(function* () {
+      const { harness, sessions } = make()
+      const { member } = harness.add(1, "cuda:0")
+      harness.dispatcher.remove(member)
+      const opening = yield* Effect.forkChild(sessions.open([], "cuda:0"), { startImmediately: true })
+      harness.add(1, "cpu")
+      assert.isUndefined(opening.pollUnsafe())
+      const { member: next } = harness.add(1, "cuda:0")
+      assert.strictEqual((yield* Fiber.join(opening)).member, next)
+    })
+  )
+
   it.effect("have ids that nobody can guess", () =>
     Effect.gen(function* () {
       const { sessions } = make()

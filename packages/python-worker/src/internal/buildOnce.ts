@@ -14,7 +14,7 @@ import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
-import type { EnvironmentError } from "../EnvironmentError.ts"
+import type { EnvironmentNotWritable } from "../EnvironmentError.ts"
 import { useDirectory } from "./directory.ts"
 import * as ProcessIdentity from "./processIdentity.ts"
 
@@ -41,7 +41,7 @@ const ABANDONED_MILLIS = 24 * 60 * 60 * 1_000
  *
  * @internal
  */
-export const buildOnce = <E>(options: BuildOptions<E>): Effect.Effect<string, E | EnvironmentError> => {
+export const buildOnce = <E>(options: BuildOptions<E>): Effect.Effect<string, E | EnvironmentNotWritable> => {
   const finished = path.join(options.directory, "current")
   if (options.isReady(finished)) return Effect.succeed(finished)
   return Effect.gen(function* () {

@@ -26,8 +26,18 @@ export const prepare = (
   python,
   paths: dependencies === undefined ? [workerSource()] : [workerSource(), dependencies],
   cwd: options.cwd,
-  env: { ...process.env, ...threadShare(pool.size), ...options.env }
+  env: { ...inherited(options.inheritPython), ...threadShare(pool.size), ...options.env }
 })
+
+/**
+ * What workers get of this process's variables. Those that change Python are left out unless asked for, and so is the user's own
+ * `site-packages`: what a worker imports is in its environment, on every machine.
+ */
+const inherited = (python: boolean): NodeJS.ProcessEnv => {
+  if (python) return process.env
+  const others = Object.entries(process.env).filter(([name]) => !name.startsWith("PYTHON"))
+  return { ...Object.fromEntries(others), PYTHONNOUSERSITE: "1" }
+}
 
 /** What tells numeric libraries how many threads to start. */
 const threadVariables: ReadonlyArray<string> = [

@@ -13,6 +13,8 @@ export interface Boot {
   readonly max_frame_bytes: number
   readonly allow_private: boolean
   readonly memory_limit_bytes: number | null
+  /** Variables of this worker alone: which devices it sees. */
+  readonly environment: Readonly<Record<string, string>>
   readonly python_path: ReadonlyArray<string>
   readonly start_timeout_seconds: number
 }

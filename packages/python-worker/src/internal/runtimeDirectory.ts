@@ -88,6 +88,25 @@ export const running = async (
     .map(({ directory, owner }) => ({ directory, pid: owner.pid }))
 }
 
+/** The folders of this user's instances that were killed. */
+export const abandoned = async (roots: ReadonlyArray<string> = defaultRoots()): Promise<ReadonlyArray<string>> => {
+  const found = (await Promise.all(roots.map(owned))).flat()
+  return found.filter(({ owner }) => !ProcessIdentity.isAlive(owner)).map(({ directory }) => directory)
+}
+
+/** The root in which a new folder would stand. */
+export const usableRoot = async (): Promise<string | undefined> => {
+  for (const root of defaultRoots()) {
+    try {
+      await fs.access(root, fs.constants.W_OK | fs.constants.X_OK)
+      return root
+    } catch {
+      // not writable, or not there: the next root
+    }
+  }
+  return undefined
+}
+
 interface Owned {
   readonly directory: string
   readonly owner: ProcessIdentity.ProcessIdentity

@@ -38,6 +38,7 @@ export interface WearLimits {
 export interface ClientOptions {
   readonly pool: string
   readonly worker: string
+  readonly device: string | undefined
   readonly concurrency: number
   readonly maxFrameBytes: number
   readonly socket: string
@@ -57,6 +58,7 @@ const exitPrefix = Buffer.from("\xa4exit\x82\xa4_tag\xa7Success\xa5value", "lati
 
 export class WorkerClient implements Worker.Worker {
   readonly id: string
+  readonly device: string | undefined
   readonly concurrency: number
   isOpen = true
   /** It was asked to leave, or is ended for the sake of a call: its end is no crash. */
@@ -101,6 +103,7 @@ export class WorkerClient implements Worker.Worker {
     this.options = options
     this.ready = ready
     this.id = options.worker
+    this.device = options.device
     this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
     this.cancellations = new Cancellations(options.ladder, {

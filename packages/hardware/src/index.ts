@@ -1,0 +1,11 @@
+/** Accelerators: what a machine has, which device to use, and how to tell machines apart. `Hardware.layer` is the way in. */
+export * as CpuDetector from "./CpuDetector.ts"
+export * as CudaDetector from "./CudaDetector.ts"
+export * as DevicePlacement from "./DevicePlacement.ts"
+export * as Hardware from "./Hardware.ts"
+export * as HardwareError from "./HardwareError.ts"
+export * as HardwareInfo from "./HardwareInfo.ts"
+export * as Machine from "./Machine.ts"
+export * as MpsDetector from "./MpsDetector.ts"
+export * as RocmDetector from "./RocmDetector.ts"
+export * as Selection from "./Selection.ts"
