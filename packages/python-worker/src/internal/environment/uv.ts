@@ -3,6 +3,7 @@
  *
  * All knowledge of uv's command line and words stands here.
  */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { type EnvironmentError, UvMissing } from "../../EnvironmentError.ts"
@@ -50,36 +51,59 @@ export const find = (options: UvOptions, step: string): Effect.Effect<Uv, UvMiss
 export const isNamed = (options: UvOptions): boolean =>
   options.path !== undefined || (process.env["UV"] !== undefined && process.env["UV"] !== "")
 
+/** uv, unless it cannot be had and nobody asked for a certain one; that is said once. */
+export const findOrNone = (options: UvOptions, step: string): Effect.Effect<Uv | undefined, UvMissing> =>
+  Effect.catchTag(find(options, step), "UvMissing", (error) =>
+    isNamed(options)
+      ? Effect.fail(error)
+      : Effect.map(EnvironmentProgress, (emit) => {
+          if (!saidWithoutUv) emit({ _tag: "Note", text: "uv cannot be had; venv and pip do the work, more slowly" })
+          saidWithoutUv = true
+          return undefined
+        })
+  )
+
+/** Whether this process has said already that it does without uv. */
+let saidWithoutUv = false
+
+/** Where this process has tried to fetch uv in vain: it does not try again. */
+const inVain = new Map<string, UvMissing>()
+
 /** Installs the package `uv` into a folder of the user's cache, with the Python that is there. */
 const fetch = (step: string): Effect.Effect<string, UvMissing> =>
   Effect.gen(function* () {
-    const emit = yield* EnvironmentProgress
     const directory = path.join(cacheDirectory(), "uv")
+    const before = inVain.get(directory)
+    if (before !== undefined) return yield* new UvMissing({ step, tried: before.tried })
     const file = path.join("bin", "uv")
-    const finished = yield* buildOnce({
+    const emit = yield* EnvironmentProgress
+    return yield* buildOnce({
       directory,
       isReady: (folder) => isExecutable(path.join(folder, file)),
       onWait: (pid) => emit({ _tag: "Waiting", pid }),
-      build: (folder) =>
-        Effect.flatMap(Interpreter.find(), (interpreter) =>
-          Pip.installBeside(interpreter.path, folder, [UV_REQUIREMENT], "fetch uv").pipe(
-            // a Python without pip may be able to make an environment that has it
-            Effect.catchTag("InstallFailed", () =>
-              Effect.andThen(Pip.create(interpreter, folder), Pip.install(folder, [UV_REQUIREMENT], "fetch uv"))
-            )
-          )
-        )
-    })
-    const command = path.join(finished, file)
-    if (!isExecutable(command))
-      return yield* new UvMissing({ step, tried: [{ what: command, why: "it cannot be run" }] })
-    return command
-  }).pipe(
-    Effect.mapError((error) => {
-      const index = { what: "the package uv from the package index", why: error.message }
-      return new UvMissing({ step, tried: [{ what: "uv", why: "not on the PATH" }, index] })
-    })
+      build: (folder) => Effect.flatMap(Interpreter.find(), (interpreter) => installUv(interpreter, folder))
+    }).pipe(
+      Effect.map((finished) => path.join(finished, file)),
+      Effect.filterOrFail(isExecutable, (command) => new Error(`${command} cannot be run`)),
+      Effect.mapError((error) => {
+        const index = { what: "the package uv from the package index", why: error.message }
+        const missing = new UvMissing({ step, tried: [{ what: "uv", why: "not on the PATH" }, index] })
+        inVain.set(directory, missing)
+        return missing
+      })
+    )
+  })
+
+const installUv = (interpreter: Interpreter.Interpreter, folder: string): Effect.Effect<void, EnvironmentError> => {
+  // what a virtual environment was made from has pip more often than the environment itself
+  const base = fs.realpathSync(interpreter.path)
+  return Pip.installBeside(base, folder, [UV_REQUIREMENT], "fetch uv", Pip.quickly).pipe(
+    // a Python without pip may be able to make an environment that has it
+    Effect.catchTag("InstallFailed", () =>
+      Effect.andThen(Pip.create(interpreter, folder), Pip.install(folder, [UV_REQUIREMENT], "fetch uv", Pip.quickly))
+    )
   )
+}
 
 const configured = (command: string, options: UvOptions): Uv => {
   const env: Record<string, string> = {}
