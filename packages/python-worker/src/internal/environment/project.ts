@@ -10,6 +10,7 @@ import { parse } from "smol-toml"
 import { ProjectNotFound, PythonNotFound } from "../../EnvironmentError.ts"
 import { isExecutable, which } from "../executable.ts"
 import { run } from "../subprocess.ts"
+import { memoryOf, recall, remember } from "./memory.ts"
 
 /** A project whose environment Snakepit makes. */
 export interface PyProject {
@@ -121,11 +122,20 @@ const poetryInterpreter = (folder: string): Effect.Effect<string, PythonNotFound
       Effect.fail(new PythonNotFound({ tried: [absent, { what: "poetry env info --executable", why }] }))
     const poetry = which("poetry")
     if (poetry === undefined) return notFound("the command poetry is not on the PATH")
+    // Poetry takes seconds to say it
+    const surroundings = ["VIRTUAL_ENV", "CONDA_PREFIX", "POETRY_VIRTUALENVS_PATH", "POETRY_CACHE_DIR"]
+    const text = fs.readFileSync(path.join(folder, "pyproject.toml"), "utf8")
+    const memory = memoryOf([poetry, folder, text, ...surroundings.map((name) => process.env[name])])
+    const known = recall(memory)
+    if (known !== undefined && isExecutable(known)) return Effect.succeed(known)
     return run(poetry, ["env", "info", "--executable"], { cwd: folder }).pipe(
       Effect.catch((error) => Effect.succeed({ exitCode: null, stdout: "", tail: error.message })),
       Effect.flatMap(({ exitCode, stdout, tail }) => {
         const file = stdout.trim().split("\n").at(-1) ?? ""
-        if (exitCode === 0 && isExecutable(file)) return Effect.succeed(file)
+        if (exitCode === 0 && isExecutable(file)) {
+          remember(memory, file)
+          return Effect.succeed(file)
+        }
         return notFound(tail.trim() === "" ? "it has no environment yet: run `poetry install`" : tail.trim())
       })
     )
