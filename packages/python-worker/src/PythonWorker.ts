@@ -40,10 +40,19 @@ interface Kit {
 }
 
 /** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
-export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
+export const layer: Layer.Layer<WorkerSpawner> = Layer.suspend(() =>
+  layerIn.pipe(Layer.provide(RuntimeDirectory.layer))
+)
+
+/**
+ * The spawner, with its sockets in a directory that others use too.
+ *
+ * @internal
+ */
+export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.RuntimeDirectory> = Layer.effect(
   WorkerSpawner,
   Effect.gen(function* () {
-    const directory = yield* RuntimeDirectory.make()
+    const directory = yield* RuntimeDirectory.RuntimeDirectory
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()

@@ -10,8 +10,11 @@
  * ```
  */
 import { Snakepit, type SnakepitError } from "@snakepit/core"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { EnvironmentOptions } from "./EnvironmentOptions.ts"
+import * as Instances from "./Instances.ts"
+import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import * as PythonWorker from "./PythonWorker.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
@@ -25,10 +28,16 @@ export interface Config extends Snakepit.Config<PythonWorkerConfig.PythonPool> {
 export const layer = (
   config: Config = {}
 ): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
-  Snakepit.layer(withEnvironment(config), {
-    keys: PythonWorkerConfig.keys,
-    validate: PythonWorkerConfig.resolve
-  }).pipe(Layer.provide(PythonWorker.layer))
+  Layer.effectDiscard(Effect.flatMap(RuntimeDirectory.RuntimeDirectory, Instances.serve)).pipe(
+    Layer.provideMerge(
+      Snakepit.layer(withEnvironment(config), {
+        keys: PythonWorkerConfig.keys,
+        validate: PythonWorkerConfig.resolve
+      })
+    ),
+    Layer.provide(PythonWorker.layerIn),
+    Layer.provide(RuntimeDirectory.layer)
+  )
 
 /** Each pool with the options of all; a value that is no object is left for the validation to refuse. */
 const withEnvironment = ({ environment, ...config }: Config): Snakepit.Config => {
