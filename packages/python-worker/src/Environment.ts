@@ -116,7 +116,7 @@ export const lock = (options: LockOptions = {}): Effect.Effect<EnvironmentLock.I
     return plan.identity
   }).pipe(reportingEnd)
 
-/** What the environment is made of on this machine. Changes and installs nothing. */
+/** What the environment is made of on this machine. Installs nothing but an interpreter that is asked for and not there. */
 export const identity = (options: SyncOptions = {}): Effect.Effect<EnvironmentLock.Identity, EnvironmentError> =>
   Effect.map(makePlan(options, "never"), (plan) => plan.identity)
 

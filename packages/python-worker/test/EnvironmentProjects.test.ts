@@ -6,6 +6,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Environment from "../src/Environment.ts"
 import type * as EnvironmentLock from "../src/EnvironmentLock.ts"
@@ -263,6 +264,10 @@ it.live("makes a locked environment offline from the cache, and names the networ
     const missing = yield* Effect.flip(Environment.add(["snakelone"], offline))
     assert.strictEqual(missing._tag, "NetworkUnavailable")
     assert.include(missing.message, "snakelone")
+    yield* setEnvironment({ UV: undefined, PATH: "/usr/bin:/bin" })
+    const unfetched = { ...offline, directory: path.join(made, "third") }
+    assert.strictEqual((yield* Effect.flip(Environment.sync(unfetched)))._tag, "UvMissing")
+    yield* setEnvironment({ UV: uv })
     const refused = yield* Effect.flip(Environment.add(["snakelone"], options))
     assert.strictEqual(refused._tag, "NetworkUnavailable")
     assert.include(refused.message, index.url)
@@ -288,6 +293,49 @@ it.live("writes nothing when nothing has changed", () =>
     assert.deepStrictEqual(files(), seen)
   }).pipe(Effect.scoped)
 )
+
+it.live("tells of the packages that are downloaded, with their sizes, and of the process that it waits for", () =>
+  Effect.gen(function* () {
+    const place = yield* workplace
+    const { index, made, options, project } = place
+    const wheel = writeWheel(path.join(made, "wheels"), "snakebig", "1.0")
+    execFileSync(python, ["-c", ADD_MEGABYTES, wheel])
+    writeProject(project, ["snakebig"])
+    yield* Environment.lock(options)
+    yield* setEnvironment({ UV_CACHE_DIR: path.join(made, "uv-2") })
+    index.hold()
+    const before = index.downloads.length
+    const { exited } = yield* syncInProcess(place)
+    yield* until(() => index.downloads.length > before)
+    const events: Array<ProgressEvent> = []
+    const waiting = yield* Effect.forkChild(
+      Effect.provideService(Environment.sync(options), EnvironmentProgress, (event) => events.push(event))
+    )
+    yield* until(() => events.some(({ _tag }) => _tag === "Waiting"))
+    index.release()
+    yield* Fiber.join(waiting)
+    yield* Effect.promise(() => exited)
+    assert.deepStrictEqual(
+      events.filter(({ _tag }) => _tag === "Step"),
+      []
+    )
+
+    events.length = 0
+    yield* setEnvironment({ UV_CACHE_DIR: path.join(made, "uv-3") })
+    const elsewhere = { ...options, directory: path.join(made, "elsewhere") }
+    yield* Effect.provideService(Environment.sync(elsewhere), EnvironmentProgress, (event) => events.push(event))
+    const downloading = { _tag: "Package", activity: "downloading", name: "snakebig", done: 0, total: 1 } as const
+    assert.deepInclude(events, { ...downloading, size: "3.0MiB" })
+    assert.deepInclude(events, { ...downloading, size: undefined, done: 1 })
+    assert.deepInclude(events.at(-1), { _tag: "End" })
+  }).pipe(Effect.scoped)
+)
+
+const ADD_MEGABYTES = `
+import os, sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "a") as archive:
+    archive.writestr("snakebig/data", os.urandom(3 << 20))
+`
 
 it.live("asks for a place before it locks inline requirements", () =>
   Effect.gen(function* () {

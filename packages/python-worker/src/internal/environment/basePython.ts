@@ -46,7 +46,7 @@ const byVersion = (
       Effect.flatMap((command) => Uv.findPython(command, request, managedPython)),
       Effect.flatMap((python) => Interpreter.find({ python })),
       Effect.catchTag("UvMissing", (error): Effect.Effect<Interpreter.Interpreter, EnvironmentError> =>
-        managedPython || Uv.isNamed(uv) ? Effect.fail(error) : onPath(request)
+        managedPython || Uv.isRequired(uv) ? Effect.fail(error) : onPath(request)
       )
     )
     remember(memory, found.path)

@@ -11,6 +11,7 @@ import { ProjectNotFound, PythonNotFound } from "../../EnvironmentError.ts"
 import { isExecutable, which } from "../executable.ts"
 import { run } from "../subprocess.ts"
 import { memoryOf, recall, remember } from "./memory.ts"
+import { isRequest } from "./pythonRequest.ts"
 
 /** A project whose environment Snakepit makes. */
 export interface PyProject {
@@ -88,12 +89,12 @@ const readPyProject = (folder: string): PyProject | ForeignProject => {
   }
 }
 
-/** The first version in `.python-version`, as uv and pyenv write it. */
+/** The first version in `.python-version`, as uv and pyenv write it. pyenv's may name something else, which is its own affair. */
 const pinnedVersion = (folder: string): string | undefined => {
   const file = existing(path.join(folder, ".python-version"))
   if (file === undefined) return undefined
   const lines = fs.readFileSync(file, "utf8").split("\n")
-  return lines.map((line) => line.trim()).find((line) => line !== "" && !line.startsWith("#"))
+  return lines.map((line) => line.trim()).find(isRequest)
 }
 
 const readConda = (folder: string, file: string): ForeignProject => {

@@ -26,6 +26,12 @@ export interface Uv {
 /** The uv package that is fetched when there is none. */
 const UV_REQUIREMENT = "uv>=0.8"
 
+/** The command in the folder that the package is installed into. */
+const UV_FILE = path.join("bin", "uv")
+
+/** Where a fetched uv stands. */
+const fetchedUv = (): string => path.join(cacheDirectory(), "uv", "current", UV_FILE)
+
 /**
  * uv from the option, the environment variable `UV`, the PATH, or else from the package index into the user's cache. One that is
  * named and cannot be run is an error, never passed over.
@@ -44,17 +50,22 @@ export const find = (options: UvOptions, step: string): Effect.Effect<Uv, UvMiss
       return configured(file, options)
     }
     const file = which("uv")
-    return configured(file ?? (yield* fetch(step)), options)
+    if (file !== undefined) return configured(file, options)
+    const fetched = fetchedUv()
+    if (options.offline === true && !isExecutable(fetched)) return yield* missing(fetched, "it was not fetched yet")
+    return configured(yield* fetch(step), options)
   })
 
-/** Whether a certain uv is asked for: then nothing else will do. */
-export const isNamed = (options: UvOptions): boolean =>
-  options.path !== undefined || (process.env["UV"] !== undefined && process.env["UV"] !== "")
+/** Whether nothing but uv will do: a certain one is asked for, or the network is not to be used, which pip cannot do without. */
+export const isRequired = (options: UvOptions): boolean =>
+  options.path !== undefined ||
+  options.offline === true ||
+  (process.env["UV"] !== undefined && process.env["UV"] !== "")
 
 /** uv, unless it cannot be had and nobody asked for a certain one; that is said once. */
 export const findOrNone = (options: UvOptions, step: string): Effect.Effect<Uv | undefined, UvMissing> =>
   Effect.catchTag(find(options, step), "UvMissing", (error) =>
-    isNamed(options)
+    isRequired(options)
       ? Effect.fail(error)
       : Effect.map(EnvironmentProgress, (emit) => {
           if (!saidWithoutUv) emit({ _tag: "Note", text: "uv cannot be had; venv and pip do the work, more slowly" })
@@ -75,15 +86,14 @@ const fetch = (step: string): Effect.Effect<string, UvMissing> =>
     const directory = path.join(cacheDirectory(), "uv")
     const before = inVain.get(directory)
     if (before !== undefined) return yield* new UvMissing({ step, tried: before.tried })
-    const file = path.join("bin", "uv")
     const emit = yield* EnvironmentProgress
     return yield* buildOnce({
       directory,
-      isReady: (folder) => isExecutable(path.join(folder, file)),
+      isReady: (folder) => isExecutable(path.join(folder, UV_FILE)),
       onWait: (pid) => emit({ _tag: "Waiting", pid }),
       build: (folder) => Effect.flatMap(Interpreter.find(), (interpreter) => installUv(interpreter, folder))
     }).pipe(
-      Effect.map((finished) => path.join(finished, file)),
+      Effect.map(fetchedUv),
       Effect.filterOrFail(isExecutable, (command) => new Error(`${command} cannot be run`)),
       Effect.mapError((error) => {
         const index = { what: "the package uv from the package index", why: error.message }
@@ -246,20 +256,25 @@ export const sync = (
 // Reading what it prints
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Lines like `Downloading numpy (16.1MiB)`, ` Downloaded numpy`, ` + numpy==2.4.6`; only large downloads are printed. */
+/** Lines like `Downloading numpy (16.1MiB)`, ` Downloaded numpy`; only large downloads are printed, and several run at a time. */
 const reader = (emit: Emit) => {
+  const running = new Set<string>()
   let begun = 0
-  let done = 0
+  const show = (name: string, size?: string) =>
+    emit({ _tag: "Package", activity: "downloading", name, size, done: begun - running.size, total: begun })
   return (line: string) => {
     const [, downloading, size] = /^ *Downloading (\S+)(?: \(download\))? \((.*)\)/.exec(line) ?? []
     if (downloading !== undefined) {
       begun += 1
-      emit({ _tag: "Package", activity: "downloading", name: downloading, size, done, total: begun })
+      running.add(downloading)
+      show(downloading, size)
     }
     const downloaded = /^ *Downloaded (\S+)/.exec(line)?.[1]
     if (downloaded !== undefined) {
-      done += 1
-      emit({ _tag: "Package", activity: "downloading", name: downloaded, done, total: begun })
+      running.delete(downloaded)
+      // what is waited for now
+      const [next = downloaded] = running
+      show(next)
     }
     const building = /^ *Building (\S+)/.exec(line)?.[1]
     if (building !== undefined) emit({ _tag: "Package", activity: "building", name: building })

@@ -23,6 +23,8 @@ it.effect("reads what a project asks for; .python-version comes before requires-
     write(root, { ".python-version": "# pinned\n3.12\n" })
     assert.strictEqual((yield* Project.open(path.join(root, "pyproject.toml"))).kind, "pyproject")
     assert.include(yield* Project.open(root), { python: "3.12" })
+    write(root, { ".python-version": "my-own-environment\n" })
+    assert.include(yield* Project.open(root), { python: ">=3.11" })
   }).pipe(Effect.scoped)
 )
 
