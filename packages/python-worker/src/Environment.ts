@@ -8,7 +8,7 @@
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
-import { type DriftField, type EnvironmentError, ProjectNotFound } from "./EnvironmentError.ts"
+import { type DriftField, type EnvironmentError, ProjectNotFound, type UvMissing } from "./EnvironmentError.ts"
 import * as EnvironmentLock from "./EnvironmentLock.ts"
 import type { SyncOptions, UvOptions } from "./EnvironmentOptions.ts"
 import { cacheDirectory } from "./internal/cacheDirectory.ts"
