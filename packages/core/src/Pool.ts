@@ -169,6 +169,7 @@ export const make = (
       kwargs: invocation.kwargs,
       stream: invocation.stream,
       result: invocation.result,
+      site: invocation.site,
       idempotent: given.idempotent === true,
       session: given.session?.id,
       deadline: timeoutMillis === undefined ? undefined : Date.now() + timeoutMillis,

@@ -5,6 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { type Arguments, type CallOptions, type Invocation, splitTarget, type Success } from "./Call.ts"
+import { noteCallSite } from "./internal/callSite.ts"
 import { decodeResult } from "./internal/decodeResult.ts"
 import { type Invoker, isPyRef, PyRef } from "./PyRef.ts"
 import type { Placement } from "./internal/sessions.ts"
@@ -34,17 +35,17 @@ export class Session {
     target: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(describe("function", target, options), options)
+    return this.invoker.invoke(describe("function", target, options, this.call), options)
   }
 
   /** Calls a function and keeps its result in Python. */
   ref(target: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(describe("function", target, options), options)
+    return this.invoker.keep(describe("function", target, options, this.ref), options)
   }
 
   /** Makes an object of a class; it stays in Python. */
   construct(target: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(describe("class", target, options), options)
+    return this.invoker.keep(describe("class", target, options, this.construct), options)
   }
 
   /** Calls a function that answers a generator or iterable, and streams its values. */
@@ -57,7 +58,7 @@ export class Session {
     target: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Stream.Stream<unknown, SnakepitError, unknown> {
-    return this.invoker.iterate({ ...describe("function", target, options), stream: true }, options)
+    return this.invoker.iterate({ ...describe("function", target, options, this.stream), stream: true }, options)
   }
 
   /** Reads an attribute of a module, like `math.pi`. */
@@ -67,12 +68,17 @@ export class Session {
     target: string,
     options: CallOptions & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(describe("module_attr", target, {}), options)
+    return this.invoker.invoke(describe("module_attr", target, {}, this.attribute), options)
   }
 }
 
-/** The invocation of a dotted target. */
-export const describe = (callType: Invocation["callType"], target: string, given: Arguments): Invocation => {
+/** The invocation of a dotted target. `caller` is the function that the user called. */
+export const describe = (
+  callType: Invocation["callType"],
+  target: string,
+  given: Arguments,
+  caller: (...args: never) => unknown
+): Invocation => {
   const { module, path } = splitTarget(target)
   return {
     target,
@@ -83,7 +89,8 @@ export const describe = (callType: Invocation["callType"], target: string, given
     args: given.args ?? [],
     kwargs: given.kwargs,
     stream: false,
-    result: callType === "class" ? "ref" : "value"
+    result: callType === "class" ? "ref" : "value",
+    site: noteCallSite(caller)
   }
 }
 

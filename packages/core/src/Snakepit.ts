@@ -59,7 +59,7 @@ export function call(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Effect.Effect<unknown, SnakepitError, unknown> {
-  return invoke(describe("function", target, options), options)
+  return invoke(describe("function", target, options, call), options)
 }
 
 /** Reads an attribute of a module, like `math.pi`. */
@@ -75,7 +75,7 @@ export function attribute(
   target: string,
   options: CallOptions & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Effect.Effect<unknown, SnakepitError, unknown> {
-  return invoke(describe("module_attr", target, {}), options)
+  return invoke(describe("module_attr", target, {}, attribute), options)
 }
 
 const invoke = (
@@ -110,10 +110,9 @@ export function stream(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Stream.Stream<unknown, SnakepitError, unknown> {
+  const invocation = { ...describe("function", target, options, stream), stream: true }
   return Stream.unwrap(
-    Effect.map(poolOf(options.pool), (pool) =>
-      decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
-    )
+    Effect.map(poolOf(options.pool), (pool) => decodeItems(pool.stream(invocation, options), options))
   )
 }
 
