@@ -67,7 +67,7 @@ export interface Invocation {
   /** `ref` keeps the result in Python and answers a ref to it. */
   readonly result: "value" | "ref"
   /** Where TypeScript code made the call: what the stack of its error begins with. */
-  readonly site: CallSite
+  readonly site?: CallSite | undefined
 }
 
 /** One request, complete. */

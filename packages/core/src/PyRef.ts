@@ -133,8 +133,9 @@ export class PyRef {
    * scope dies of that exception, unless it was failing already.
    */
   enter(options: CallOptions = {}): Effect.Effect<PyRef, SnakepitError, Scope.Scope> {
+    const leave = this.on("exit", "", {}, this.enter)
     return Effect.acquireRelease(this.invoker.keep(this.on("enter", "", {}, this.enter), options), (_, exit) =>
-      this.run(this.on("exit", "", { args: exit._tag === "Failure" ? [String(exit.cause)] : [] }, this.enter), {}).pipe(
+      this.run({ ...leave, args: exit._tag === "Failure" ? [String(exit.cause)] : [] }, {}).pipe(
         // a finalizer has no error channel, and an `__exit__` that failed (a commit, say) must not pass for success
         exit._tag === "Success" ? Effect.orDie : Effect.ignore
       )

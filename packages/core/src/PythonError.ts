@@ -227,13 +227,16 @@ export class PythonException extends builtIn<PythonException>()("PythonException
 // TypeScript errors that went through Python
 // ---------------------------------------------------------------------------------------------------------------------
 
+/** Python's class of {@link CallbackError}. */
+export const callbackErrorType = "snakepit_worker.callbacks.CallbackError"
+
 /**
  * A TypeScript function that Python called has failed, and the Python code let it pass. `original` is the very error of the
- * function; {@link as} gives it back its type.
+ * function, undefined when the function was not found; {@link as} gives it back its type.
  */
 export class CallbackError extends Schema.TaggedError<CallbackError>("@snakepit/core/PythonError/CallbackError")(
   "CallbackError",
-  { ...fields, original: Schema.Any }
+  { ...fields, original: Schema.optional(Schema.Any) }
 ) {}
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -412,13 +415,13 @@ export const isPythonError = (u: unknown): u is PythonError =>
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The fields that one class has beside those of all exceptions. */
-export type Extra<T extends Tag> = Omit<InstanceType<(typeof classes)[T]>, keyof Details | keyof Error | "_tag" | symbol>
+export type Extra<T extends Tag> = Omit<InstanceType<(typeof classes)[T]>, keyof PythonException>
 
 /**
  * Builds the error of a tag; an unknown tag becomes `PythonException`, so that a newer Python cannot break decoding.
  * Nothing is checked.
  */
-export const makeUnsafe = (tag: string, details: Details & Readonly<Record<string, unknown>>): PythonError => {
+export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonError => {
   const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError = Object.hasOwn(
     classes,
     tag
@@ -454,7 +457,7 @@ export const of = <const T extends Tag>(
 ): InstanceType<(typeof classes)[T]> => {
   const given: Partial<Omit<Details, "message">> = details ?? {}
   const builtInType = Object.hasOwn(structured, tag) || tag === "PythonException" ? "Exception" : tag
-  const pythonType = given.pythonType ?? builtInType
+  const pythonType = given.pythonType ?? (tag === "CallbackError" ? callbackErrorType : builtInType)
   const error = makeUnsafe(tag, {
     pythonType,
     mro: pythonType === builtInType ? ancestry(builtInType) : [pythonType, ...ancestry(builtInType)],
@@ -520,11 +523,11 @@ export const as =
     while (inner instanceof CallbackError) inner = inner.original
     let noted: unknown = error
     for (const Class of wanted) {
-      const read = Class[fromException]
-      const typed = read === undefined ? inner : isPythonException(inner) ? read(inner) : undefined
+      const typed =
+        Class[fromException] === undefined ? inner : isPythonException(inner) ? Class[fromException](inner) : undefined
       // an instance of one of the classes, as the test has just said
       if (typed instanceof Class) return typed as InstanceType<Classes[number]>
-      if (inner === error && typed !== undefined) inner = noted = typed
+      if (inner === noted && typed !== undefined) inner = noted = typed
     }
     return noted as E // `read` answers its exception, which was `error`
   }

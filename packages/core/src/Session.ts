@@ -5,7 +5,7 @@
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import { type Arguments, type CallOptions, type Invocation, splitTarget, type Success } from "./Call.ts"
-import { noteCallSite } from "./internal/callSite.ts"
+import { type CallSite, noteCallSite } from "./internal/callSite.ts"
 import { decodeResult } from "./internal/decodeResult.ts"
 import { type Invoker, isPyRef, PyRef } from "./PyRef.ts"
 import type { Placement } from "./internal/sessions.ts"
@@ -35,17 +35,17 @@ export class Session {
     target: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(describe("function", target, options, this.call), options)
+    return this.invoker.invoke(describe("function", target, options, noteCallSite(this.call)), options)
   }
 
   /** Calls a function and keeps its result in Python. */
   ref(target: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(describe("function", target, options, this.ref), options)
+    return this.invoker.keep(describe("function", target, options, noteCallSite(this.ref)), options)
   }
 
   /** Makes an object of a class; it stays in Python. */
   construct(target: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(describe("class", target, options, this.construct), options)
+    return this.invoker.keep(describe("class", target, options, noteCallSite(this.construct)), options)
   }
 
   /** Calls a function that answers a generator or iterable, and streams its values. */
@@ -58,7 +58,10 @@ export class Session {
     target: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Stream.Stream<unknown, SnakepitError, unknown> {
-    return this.invoker.iterate({ ...describe("function", target, options, this.stream), stream: true }, options)
+    return this.invoker.iterate(
+      { ...describe("function", target, options, noteCallSite(this.stream)), stream: true },
+      options
+    )
   }
 
   /** Reads an attribute of a module, like `math.pi`. */
@@ -68,16 +71,16 @@ export class Session {
     target: string,
     options: CallOptions & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(describe("module_attr", target, {}, this.attribute), options)
+    return this.invoker.invoke(describe("module_attr", target, {}, noteCallSite(this.attribute)), options)
   }
 }
 
-/** The invocation of a dotted target. `caller` is the function that the user called. */
+/** The invocation of a dotted target. */
 export const describe = (
   callType: Invocation["callType"],
   target: string,
   given: Arguments,
-  caller: (...args: never) => unknown
+  site: CallSite
 ): Invocation => {
   const { module, path } = splitTarget(target)
   return {
@@ -90,7 +93,7 @@ export const describe = (
     kwargs: given.kwargs,
     stream: false,
     result: callType === "class" ? "ref" : "value",
-    site: noteCallSite(caller)
+    site
   }
 }
 

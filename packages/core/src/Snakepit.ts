@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Arguments, CallOptions, Invocation, Success } from "./Call.ts"
+import { noteCallSite } from "./internal/callSite.ts"
 import { Deadlines } from "./internal/deadlines.ts"
 import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
@@ -59,7 +60,7 @@ export function call(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Effect.Effect<unknown, SnakepitError, unknown> {
-  return invoke(describe("function", target, options, call), options)
+  return invoke(describe("function", target, options, noteCallSite(call)), options)
 }
 
 /** Reads an attribute of a module, like `math.pi`. */
@@ -75,7 +76,7 @@ export function attribute(
   target: string,
   options: CallOptions & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Effect.Effect<unknown, SnakepitError, unknown> {
-  return invoke(describe("module_attr", target, {}, attribute), options)
+  return invoke(describe("module_attr", target, {}, noteCallSite(attribute)), options)
 }
 
 const invoke = (
@@ -110,7 +111,7 @@ export function stream(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Stream.Stream<unknown, SnakepitError, unknown> {
-  const invocation = { ...describe("function", target, options, stream), stream: true }
+  const invocation = { ...describe("function", target, options, noteCallSite(stream)), stream: true }
   return Stream.unwrap(
     Effect.map(poolOf(options.pool), (pool) => decodeItems(pool.stream(invocation, options), options))
   )

@@ -60,7 +60,7 @@ describe("PythonError", () => {
       mayHaveExecuted: true
     }
     for (const tag of ["BrandNewError", "constructor", "toString"]) {
-      const error = PythonError.make(tag, details)
+      const error = PythonError.makeUnsafe(tag, details)
       assert.strictEqual(error._tag, "PythonException")
       assert.strictEqual(error.pythonType, "BrandNewError")
     }

@@ -79,6 +79,8 @@ export class WorkerClient implements Worker.Worker {
   /** Callbacks by the call or session that they live as long as. */
   private readonly callbackOwners = new Map<number | string, Array<number>>()
   private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
+  /** What callbacks failed with, by call and callback: it is the call's own failure when Python lets it pass. */
+  private readonly callbackFailures = new Map<number, Map<number, unknown>>()
   private readonly tools = new Map<string, Worker.ToolRegistration>()
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
   /** Streams that sent what does not decode: what they fail with once they have stopped. */
@@ -235,7 +237,7 @@ export class WorkerClient implements Worker.Worker {
         const micros = field(message, "pythonMicros")
         this.settle(
           number,
-          decodeExit(field(message, "exit"), observer.call.target),
+          decodeExit(field(message, "exit"), observer.call.target, this.callbackFailures.get(number)),
           typeof micros === "number" ? micros : undefined
         )
         return
@@ -382,7 +384,7 @@ export class WorkerClient implements Worker.Worker {
       this.callbackFibers.set(call, running)
       fiber.addObserver(() => running.delete(fiber))
     }
-    fiber.addObserver((exit) => this.answer(number, exit))
+    fiber.addObserver((exit) => this.answer(number, exit, call))
   }
 
   private findCallback(payload: unknown): Callback | undefined {
@@ -401,7 +403,8 @@ export class WorkerClient implements Worker.Worker {
     return { run: tool.run, context: context ?? Context.empty() }
   }
 
-  private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
+  private answer(number: number, exit: Exit.Exit<unknown, unknown>, call?: number): void {
+    if (exit._tag === "Failure") this.noteFailure(number, Cause.squash(exit.cause), call)
     const body =
       exit._tag === "Success"
         ? { _tag: "Success", value: exit.value }
@@ -410,12 +413,21 @@ export class WorkerClient implements Worker.Worker {
       this.sendControl({ _tag: "Exit", requestId: number, exit: body })
     } catch (error) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
+      this.noteFailure(number, error, call)
       this.sendControl({
         _tag: "Exit",
         requestId: number,
         exit: { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }
       })
     }
+  }
+
+  private noteFailure(number: number, error: unknown, call: number | undefined): void {
+    if (call === undefined || this.inFlight.get(call) === undefined) return
+    const failures = this.callbackFailures.get(call) ?? new Map<number, unknown>()
+    this.callbackFailures.set(call, failures)
+    failures.set(number, error)
+    if (failures.size > keptFailures) for (const oldest of failures.keys()) return void failures.delete(oldest)
   }
 
   private dropCallbacks(owner: number | string): void {
@@ -456,6 +468,7 @@ export class WorkerClient implements Worker.Worker {
     if (this.parkedCalls.size > 0) this.parkedCalls.delete(number)
     if (this.callbackOwners.size > 0) this.dropCallbacks(number)
     if (this.callbackFibers.size > 0) this.interruptCallbacks(number)
+    if (this.callbackFailures.size > 0) this.callbackFailures.delete(number)
     if (this.ladders.size > 0) {
       clearTimeout(this.ladders.get(number))
       this.ladders.delete(number)
@@ -630,6 +643,9 @@ const closeGraceMillis = 100
 const headBytes = 64
 
 const raiseAgainMillis = 100
+
+/** So many failures of callbacks are kept for each call; Python code that catches them by the thousand keeps the last. */
+const keptFailures = 64
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 
