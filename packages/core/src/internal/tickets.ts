@@ -79,6 +79,7 @@ export class StreamTicket extends Ticket {
 
   override onChunk(values: ReadonlyArray<unknown>): void {
     if (this.answered) return
+    this.hasDelivered = true
     this.chunks.push(values)
     this.wake()
   }
