@@ -38,21 +38,10 @@ import { retell } from "./internal/errorStory.ts"
 import { parseRange } from "./internal/versionRange.ts"
 import * as PythonError from "./PythonError.ts"
 
-/** What workers are told of one class. */
-export interface Description {
-  /** Qualified names of the Python class, one for each place where versions of the library have it. Subclasses count too. */
-  readonly pythonTypes: ReadonlyArray<string>
-  /** The distribution whose version is reported; undefined for the standard library. */
-  readonly library: string | undefined
-  /** Attributes to read, dotted; `name()` at the end calls a method without arguments. */
-  readonly attributes: ReadonlyArray<string>
-}
-
-/** The key of a class's {@link Description}. */
-export const description: unique symbol = Symbol.for("@snakepit/core/LibraryError/description")
-
 /** Any class that {@link make} made. */
-export type LibraryErrorClass = PythonError.ErrorClass & { readonly [description]: Description }
+export type LibraryErrorClass = PythonError.ErrorClass & {
+  readonly "~@snakepit/core/LibraryError": PythonError.Mapping
+}
 
 /** An attribute under another name than the field's: `at("response.status_code", Schema.Int)`, `at("errors()", ...)`. */
 export interface At<S extends AttributeSchema> {
@@ -104,15 +93,12 @@ export const make =
     )
     const decode = Schema.decodeUnknownExit<Schema.Codec<unknown, unknown>>(attributes)
 
-    const Base = Schema.TaggedError<Self>(`@snakepit/core/LibraryError/${tag}`)(tag, {
+    const Base = Schema.TaggedError<Self>()(tag, {
       ...PythonError.fields,
       ...attributes.fields
     })
 
-    const fromException = function (
-      this: new (fields: never, options: { readonly disableChecks: true }) => PythonError.PythonExceptionValue,
-      error: PythonError.PythonExceptionValue
-    ): PythonError.PythonExceptionValue {
+    const read: PythonError.Mapping["read"] = (error, Class) => {
       if (!pythonTypes.some((name) => error.mro.includes(name))) return error
       const version = error.library?.version
       if (version != null && !isWithin(version)) {
@@ -121,20 +107,25 @@ export const make =
       if (wanted.length > 0 && error.library === undefined) {
         return noted(error, `not ${tag}: workers do not read its attributes without LibraryError.layer(${tag})`)
       }
-      const read = error.library?.attributes ?? {}
-      const decoded = decode(Object.fromEntries(wanted.map(({ name, path }) => [name, read[path] ?? null])))
+      const values = error.library?.attributes ?? {}
+      const decoded = decode(Object.fromEntries(wanted.map(({ name, path }) => [name, values[path] ?? null])))
       if (Exit.isFailure(decoded)) return noted(error, `not ${tag}: ${String(decoded.cause)}`)
       const fields = { ...detailsOf(error), ...(decoded.value as object) } // a struct's value is an object
-      return retell(
-        PythonError.withoutStack(() => new this(fields as never, { disableChecks: true })), // decoded just now
-        error
-      )
+      // the class that was made of `Base`, whose fields these are
+      const Own = Class as unknown as new (
+        fields: object,
+        options: { readonly disableChecks: true }
+      ) => PythonError.PythonExceptionValue
+      return PythonError.withoutStack(() => retell(new Own(fields, { disableChecks: true }), error))
     }
 
-    return Object.assign(Base, {
-      [description]: { pythonTypes, library: options.library, attributes: wanted.map(({ path }) => path) },
-      [PythonError.fromException]: fromException
-    })
+    const mapping: PythonError.Mapping = {
+      pythonTypes,
+      library: options.library,
+      attributes: wanted.map(({ path }) => path),
+      read
+    }
+    return Object.assign(Base, { "~@snakepit/core/LibraryError": mapping } as const)
   }
 
 const detailsOf = (error: PythonError.PythonExceptionValue): PythonError.Details => ({

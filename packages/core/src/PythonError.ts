@@ -146,7 +146,7 @@ export const fields = {
 const builtIn =
   <Self>() =>
   <const Tag extends string>(tag: Tag) =>
-    Schema.TaggedError<Self>(`@snakepit/core/PythonError/${tag}`)(tag, fields)
+    Schema.TaggedError<Self>()(tag, fields)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The built-in classes of CPython 3.10 to 3.14. Each stands for itself and for subclasses without a tag of their own.
@@ -234,10 +234,10 @@ export const callbackErrorType = "snakepit_worker.callbacks.CallbackError"
  * A TypeScript function that Python called has failed, and the Python code let it pass. `original` is the very error of the
  * function, undefined when the function was not found; {@link as} gives it back its type.
  */
-export class CallbackError extends Schema.TaggedError<CallbackError>("@snakepit/core/PythonError/CallbackError")(
-  "CallbackError",
-  { ...fields, original: Schema.optional(Schema.Any) }
-) {}
+export class CallbackError extends Schema.TaggedError<CallbackError>()("CallbackError", {
+  ...fields,
+  original: Schema.optional(Schema.Any)
+}) {}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Machine learning
@@ -257,62 +257,52 @@ const machineLearning = {
 }
 
 /** Shapes that do not fit each other, or not the operation. */
-export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>("@snakepit/core/PythonError/ShapeMismatch")(
-  "ShapeMismatch",
-  {
-    ...machineLearning,
-    /** Usually two. A size is null where any will do. */
-    operands: Schema.Array(Schema.Struct({ name: Schema.String, shape: Schema.Array(Schema.NullOr(Schema.Number)) })),
-    /** Where the first two operands differ: the axis of each, and its size. */
-    dimension: Schema.NullOr(
-      Schema.Struct({
-        axes: Schema.Tuple([Schema.Int, Schema.Int]),
-        sizes: Schema.Tuple([Schema.Number, Schema.Number])
-      })
-    )
-  }
-) {}
+export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMismatch", {
+  ...machineLearning,
+  /** Usually two. A size is null where any will do. */
+  operands: Schema.Array(Schema.Struct({ name: Schema.String, shape: Schema.Array(Schema.NullOr(Schema.Number)) })),
+  /** Where the first two operands differ: the axis of each, and its size. */
+  dimension: Schema.NullOr(
+    Schema.Struct({
+      axes: Schema.Tuple([Schema.Int, Schema.Int]),
+      sizes: Schema.Tuple([Schema.Number, Schema.Number])
+    })
+  )
+}) {}
 
 /** An array or tensor of another dtype than the operation takes. */
-export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>("@snakepit/core/PythonError/DtypeMismatch")(
-  "DtypeMismatch",
-  {
-    ...machineLearning,
-    /** As the library writes them; null when not known. */
-    expected: Schema.NullOr(Schema.String),
-    actual: Schema.NullOr(Schema.String),
-    /** The name of what has the dtype `actual`. */
-    operand: Schema.NullOr(Schema.String),
-    /** Python code that casts it. */
-    cast: Schema.NullOr(Schema.String)
-  }
-) {}
+export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>()("DtypeMismatch", {
+  ...machineLearning,
+  /** As the library writes them; null when not known. */
+  expected: Schema.NullOr(Schema.String),
+  actual: Schema.NullOr(Schema.String),
+  /** The name of what has the dtype `actual`. */
+  operand: Schema.NullOr(Schema.String),
+  /** Python code that casts it. */
+  cast: Schema.NullOr(Schema.String)
+}) {}
 
 /** Tensors of one operation on different devices. */
-export class DeviceMismatch extends Schema.TaggedError<DeviceMismatch>("@snakepit/core/PythonError/DeviceMismatch")(
-  "DeviceMismatch",
-  {
-    ...machineLearning,
-    operands: Schema.Array(Schema.Struct({ name: Schema.String, device: Schema.String }))
-  }
-) {}
+export class DeviceMismatch extends Schema.TaggedError<DeviceMismatch>()("DeviceMismatch", {
+  ...machineLearning,
+  operands: Schema.Array(Schema.Struct({ name: Schema.String, device: Schema.String }))
+}) {}
 
 /** A device that is not there, or that the library was not built for. */
-export class DeviceNotAvailable extends Schema.TaggedError<DeviceNotAvailable>(
-  "@snakepit/core/PythonError/DeviceNotAvailable"
-)("DeviceNotAvailable", { ...machineLearning, device: Schema.String, available: Schema.Array(Schema.String) }) {}
+export class DeviceNotAvailable extends Schema.TaggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
+  ...machineLearning,
+  device: Schema.String,
+  available: Schema.Array(Schema.String)
+}) {}
 
 /** No memory left on a device; `cpu` is the memory of the worker process, which `memoryLimit` bounds. */
-export class OutOfMemory extends Schema.TaggedError<OutOfMemory>("@snakepit/core/PythonError/OutOfMemory")(
-  "OutOfMemory",
-  {
-    ...machineLearning,
-    device: Schema.String,
-    requestedBytes: Schema.NullOr(Schema.Number),
-    freeBytes: Schema.NullOr(Schema.Number),
-    totalBytes: Schema.NullOr(Schema.Number)
-  }
-) {}
+export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+  ...machineLearning,
+  device: Schema.String,
+  requestedBytes: Schema.NullOr(Schema.Number),
+  freeBytes: Schema.NullOr(Schema.Number),
+  totalBytes: Schema.NullOr(Schema.Number)
+}) {}
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The union
@@ -419,7 +409,7 @@ export type Extra<T extends Tag> = Omit<InstanceType<(typeof classes)[T]>, keyof
 
 /**
  * Builds the error of a tag; an unknown tag becomes `PythonException`, so that a newer Python cannot break decoding.
- * Nothing is checked.
+ * Throws where fields are not of the types that the tag wants.
  */
 export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonError => {
   const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError = Object.hasOwn(
@@ -493,13 +483,21 @@ export const catchInstanceOf =
       (error) => recover(error as PythonExceptionValue) // the predicate above let only Python exceptions through
     )
 
-/** The key under which a class says how it reads a Python exception. `LibraryError.make` writes it. */
-export const fromException: unique symbol = Symbol.for("@snakepit/core/PythonError/fromException")
+/** What a class of `LibraryError.make` says of the Python class that it stands for. */
+export interface Mapping {
+  /** Qualified names, one for each place where versions of the library have the class. Subclasses count too. */
+  readonly pythonTypes: ReadonlyArray<string>
+  /** The distribution whose version counts; undefined for the standard library. */
+  readonly library: string | undefined
+  /** Attributes that workers read, dotted; `name()` at the end calls a method without arguments. */
+  readonly attributes: ReadonlyArray<string>
+  /** The exception as an instance of the class; or the exception, with a note when it nearly was one. */
+  readonly read: (error: PythonExceptionValue, Class: ErrorClass) => PythonExceptionValue
+}
 
 /** A class that {@link as} can give: one of `LibraryError`, or the class of a TypeScript error that went through Python. */
 export type ErrorClass = (abstract new (...args: never) => object) & {
-  /** The exception as an instance of the class; or the exception, with a note when it nearly was one. */
-  readonly [fromException]?: (error: PythonExceptionValue) => PythonExceptionValue
+  readonly "~@snakepit/core/LibraryError"?: Mapping
 }
 
 /**
@@ -523,8 +521,8 @@ export const as =
     while (inner instanceof CallbackError) inner = inner.original
     let noted: unknown = error
     for (const Class of wanted) {
-      const typed =
-        Class[fromException] === undefined ? inner : isPythonException(inner) ? Class[fromException](inner) : undefined
+      const mapping = Class["~@snakepit/core/LibraryError"]
+      const typed = mapping === undefined ? inner : isPythonException(inner) ? mapping.read(inner, Class) : undefined
       // an instance of one of the classes, as the test has just said
       if (typed instanceof Class) return typed as InstanceType<Classes[number]>
       if (inner === noted && typed !== undefined) inner = noted = typed

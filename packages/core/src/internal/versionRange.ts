@@ -16,7 +16,8 @@ export const parseRange = (range: string): ((version: string) => boolean) => {
   const all = range.split(",").map((part): Test => {
     const [, operator = "", release = ""] = /^\s*(>=|<=|==|!=|>|<)\s*(\d+(?:\.\d+)*)\s*$/.exec(part) ?? []
     const test = tests[operator]
-    if (test === undefined) throw new RangeError(`expected a range of versions like ">=2, <3", got ${JSON.stringify(range)}`)
+    if (test === undefined)
+      throw new RangeError(`expected a range of versions like ">=2, <3", got ${JSON.stringify(range)}`)
     const bound = numbers(release)
     return (version) => test(compare(version, bound))
   })
