@@ -1,0 +1,185 @@
+/** Every exception in a real worker, caught by its tag in TypeScript: the built-in ones here, libraries' in `LibraryErrors.test.ts`. */
+import { PythonError, Snakepit, type SnakepitError } from "@snakepit/core"
+import { assert, layer } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import * as Stream from "effect/Stream"
+import { pool } from "./harness.ts"
+
+/** What a call fails with, which has to be a Python exception. */
+const raised = <R>(call: Effect.Effect<unknown, SnakepitError.SnakepitError, R>) =>
+  Effect.flatMap(Effect.flip(call), (error) =>
+    PythonError.isPythonError(error) ? Effect.succeed(error) : Effect.die(error)
+  )
+
+class NoStock extends Data.TaggedError("NoStock")<{ readonly item: string }> {
+  override get message() {
+    return `no ${this.item} left`
+  }
+}
+
+const refuse = (item: string) => Effect.fail(new NoStock({ item }))
+
+layer(pool(), { excludeTestServices: true })("Built-in exceptions", (shared) => {
+  shared.effect("each public one of this Python has a tag, and arrives by it, subclasses too", () =>
+    Effect.gen(function* () {
+      const names = yield* Snakepit.call("raising.names", { success: Schema.Array(Schema.String) })
+      assert.isAbove(names.length, 60)
+      for (const name of names) {
+        const expected = name === "Exception" || name === "BaseException" ? "PythonException" : name
+        const error = yield* raised(Snakepit.call("raising.builtin", { args: [name] }))
+        assert.strictEqual(error._tag, expected)
+        assert.strictEqual(error.pythonType, name)
+        assert.isTrue(PythonError.isInstanceOf(error, name))
+        assert.isTrue(Schema.is(PythonError.PythonError)(error))
+        // what the class without Python says of its ancestry is what Python says
+        // at run time, `of` takes any tag
+        if (expected === name) assert.deepStrictEqual(error.mro, PythonError.of(name as "ValueError", "").mro)
+        const own = yield* raised(Snakepit.call("raising.subclass", { args: [name] }))
+        assert.strictEqual(own._tag, expected)
+        assert.strictEqual(own.pythonType, "raising.Own")
+      }
+      // and every tag is a class of this Python or of a newer one
+      const known = new Set([...names, "PythonFinalizationError", "EncodingWarning", ...["Exception", "BaseException"]])
+      const own = ["PythonException", "CallbackError", "ShapeMismatch", "DtypeMismatch", "DeviceMismatch"]
+      const groups = ["ExceptionGroup", "BaseExceptionGroup"]
+      const rest = PythonError.tags.filter((tag) => !known.has(tag) && !own.includes(tag) && !groups.includes(tag))
+      assert.deepStrictEqual(rest, ["DeviceNotAvailable", "OutOfMemory"])
+    })
+  )
+
+  shared.effect("is caught by Effect.catchTag, and members of a group are typed", () =>
+    Effect.gen(function* () {
+      const caught = yield* Snakepit.call("raising.builtin", { args: ["ExceptionGroup"] }).pipe(
+        Effect.catchTag("ExceptionGroup", (group) => Effect.succeed(group.exceptions.map(({ _tag }) => _tag)))
+      )
+      assert.deepStrictEqual(caught, ["ValueError", "KeyError"])
+    })
+  )
+
+  shared.effect("arrives out of a stream, a constructor, __getattr__, a method, an async task and a thread", () =>
+    Effect.gen(function* () {
+      const seen: Array<unknown> = []
+      const stream = Snakepit.stream("raising.generator", { args: [3] }).pipe(
+        Stream.runForEach((value) => Effect.sync(() => seen.push(value)))
+      )
+      assert.strictEqual((yield* raised(stream))._tag, "ValueError")
+      assert.deepStrictEqual(seen, [0, 1, 2])
+      const session = yield* Snakepit.session()
+      const broken = yield* raised(session.construct("raising.Model", { args: [true] }))
+      assert.strictEqual(broken._tag, "ValueError")
+      const model = yield* session.construct("raising.Model")
+      assert.strictEqual((yield* raised(model.get("weights")))._tag, "LookupError")
+      assert.strictEqual((yield* raised(model.call("fit")))._tag, "ArithmeticError")
+      assert.strictEqual((yield* raised(Snakepit.call("raising.later")))._tag, "TimeoutError")
+      assert.strictEqual((yield* raised(Snakepit.call("raising.in_thread")))._tag, "BufferError")
+      assert.strictEqual(yield* Snakepit.call("raising.destructor"), "went on")
+    })
+  )
+
+  shared.effect("an exception that is hard to describe arrives as something true, and the worker goes on", () =>
+    Effect.gen(function* () {
+      const hostile = yield* raised(Snakepit.call("raising.hostile"))
+      assert.strictEqual(hostile._tag, "PythonException")
+      assert.strictEqual(hostile.pythonType, "raising._Hostile")
+      assert.include(hostile.message, "RuntimeError")
+      assert.match(String(hostile.args[0]), /^<object object/)
+      const large = yield* raised(Snakepit.call("raising.large", { args: [10_000_000] }))
+      assert.isBelow(large.message.length, 10_000)
+      assert.include(large.message, "9992000 more characters are left out")
+      const circular = yield* raised(Snakepit.call("raising.circular"))
+      assert.strictEqual(circular.cause?._tag, "KeyError")
+      assert.isUndefined(circular.cause?.cause)
+      assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+    })
+  )
+})
+
+layer(pool({ size: 2 }), { excludeTestServices: true })("TypeScript errors that went through Python", (shared) => {
+  shared.effect("keep their type: the very object comes back", () =>
+    Effect.gen(function* () {
+      const error = yield* raised(Snakepit.call("calling_back.apply", { args: [refuse, "tea"] }))
+      if (error._tag !== "CallbackError") return assert.fail(error.message)
+      assert.instanceOf(error.original, NoStock)
+      const caught = yield* Snakepit.call("calling_back.apply", { args: [refuse, "tea"] }).pipe(
+        Effect.mapError(PythonError.as(NoStock)),
+        Effect.catchTag("NoStock", ({ item }) => Effect.succeed(`no ${item}`))
+      )
+      assert.strictEqual(caught, "no tea")
+    })
+  )
+
+  shared.effect("keep it in sessions, in streams, as defects and through callbacks inside of callbacks", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const asNoStock = Effect.mapError(PythonError.as(NoStock))
+      const inSession = yield* Effect.flip(asNoStock(session.call("calling_back.apply", { args: [refuse, "tea"] })))
+      assert.instanceOf(inSession, NoStock)
+      const stream = Snakepit.stream("calling_back.stream_through", { args: [() => refuse("tea"), 1] }).pipe(
+        Stream.mapError(PythonError.as(NoStock)),
+        Stream.runCollect
+      )
+      assert.instanceOf(yield* Effect.flip(stream), NoStock)
+      const bug = new RangeError("a bug")
+      const thrown = yield* raised(
+        Snakepit.call("calling_back.apply", {
+          args: [
+            () => {
+              throw bug
+            }
+          ]
+        })
+      )
+      assert.strictEqual(thrown._tag === "CallbackError" ? thrown.original : undefined, bug)
+      const inner = (item: string) => Snakepit.call("calling_back.apply", { args: [refuse, item] })
+      const nested = yield* Effect.flip(asNoStock(Snakepit.call("calling_back.apply", { args: [inner, "tea"] })))
+      assert.instanceOf(nested, NoStock)
+    })
+  )
+})
+
+layer(pool(), { excludeTestServices: true })("The story of an error", (shared) => {
+  const callChained = () => Snakepit.call("raising.chained")
+
+  shared.effect("begins at the TypeScript call, crosses to the target and ends where Python raised", () =>
+    Effect.gen(function* () {
+      const error = yield* raised(callChained())
+      const [head, site, boundary, ...python] = (error.stack ?? "").split("\n")
+      assert.strictEqual(head, "ValueError: the rate is missing")
+      assert.match(site ?? "", /^    at callChained \(.*Exceptions\.test\.ts:\d+:\d+\)$/)
+      const at = python.findIndex((line) => /^    at chained \(.*raising\.py:\d+/.test(line))
+      assert.isAtLeast(at, 0, error.stack)
+      assert.isTrue([boundary, ...python].some((line) => line?.includes("-- Python: raising.chained [function]")))
+      assert.strictEqual(python[at + 1]?.trim(), 'raise ValueError("the rate is missing") from error')
+    })
+  )
+
+  shared.effect("is what Cause.pretty prints, with Python's causes", () =>
+    Effect.gen(function* () {
+      const cause = yield* Effect.flip(Effect.sandbox(callChained()))
+      const pretty = Cause.pretty(cause)
+      assert.include(pretty, "ValueError: the rate is missing\n    at callChained (")
+      assert.include(pretty, "-- Python: raising.chained [function]")
+      assert.include(pretty, "[cause]: KeyError: 'rate'")
+    })
+  )
+
+  shared.effect("is told for sessions, refs, streams and Snakepit's own errors too", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const model = yield* session.construct("raising.Model")
+      const stories = [
+        yield* raised(session.call("raising.chained")),
+        yield* raised(model.call("fit")),
+        yield* raised(Stream.runDrain(Snakepit.stream("raising.generator", { args: [0] }))),
+        yield* Effect.flip(Snakepit.call("time.sleep", { args: [30], timeout: "50 millis" }))
+      ]
+      for (const { stack } of stories) {
+        assert.match(stack ?? "", /^.*\n    at .*Exceptions\.test\.ts:\d+:\d+/)
+        assert.include(stack, "-- Python: ")
+      }
+    })
+  )
+})
