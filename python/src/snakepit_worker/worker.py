@@ -18,6 +18,7 @@ from ormsgpack import packb, unpackb
 from .callbacks import Callback, Callbacks, tools
 from .context import watch_main
 from .control import Control, complain, end_with_host
+from .description import ErrorOptions
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
 from .gate import Gate
@@ -200,7 +201,8 @@ class Worker:
         self._threads: int = boot["threads"] if boot["profile"] == "thread" else 0
         self._sessions = Sessions(boot["worker"])
         self._gate = Gate()
-        self._outbox = Outbox(data, self._sessions)
+        errors = ErrorOptions(**boot.get("errors", {}))
+        self._outbox = Outbox(data, self._sessions, errors, boot.get("python_path"))
         self._callbacks = Callbacks(self._gate, self._send, self._read_answer)
         self._unpacker = Unpacker(self._resolve_ref, self._callback)
         self._execution = Execution(
