@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .description import Describer, ErrorOptions, undescribed
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
+from .library_errors import LibraryErrors
 from .memory import release_frames
 from .values import Packer
 
@@ -20,7 +21,12 @@ class Outbox:
     """Packs and sends; any thread may."""
 
     def __init__(
-        self, channel: Channel, sessions: Sessions, errors: ErrorOptions | None = None, folders: list[str] | None = None
+        self,
+        channel: Channel,
+        sessions: Sessions,
+        errors: ErrorOptions | None = None,
+        folders: list[str] | None = None,
+        libraries: LibraryErrors | None = None,
     ) -> None:
         self.send = channel.send
         self._limit = channel.limit
@@ -29,7 +35,7 @@ class Outbox:
         self._packers: dict[str, Packer] = {}
         plain = self._plain.pack_value
         # no refs are made for what an exception holds
-        self._describer = Describer(errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [])
+        self._describer = Describer(errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [], libraries)
 
     def pack(self, message: dict[str, Any], session: str | None, root: str, value: object) -> bytes:
         """The body of a message about `value`, which is called `root` in failures.
