@@ -4,6 +4,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import { type Arguments, type CallOptions, type Invocation, splitTarget, type Success } from "./Call.ts"
 import { type CallSite, noteCallSite } from "./internal/callSite.ts"
 import { decodeResult } from "./internal/decodeResult.ts"
@@ -19,10 +20,10 @@ export class Session {
   readonly pool: string
   private readonly invoker: Invoker
 
-  constructor(pool: Pool, placement: Placement) {
+  constructor(pool: Pool, placement: Placement, span?: Tracer.Span) {
     this.id = placement.id
     this.pool = pool.options.name
-    this.invoker = makeInvoker(pool, placement)
+    this.invoker = makeInvoker(pool, placement, span)
   }
 
   /** Calls a function in this session. */
@@ -97,7 +98,7 @@ export const describe = (
   }
 }
 
-const makeInvoker = (pool: Pool, placement: Placement): Invoker => {
+const makeInvoker = (pool: Pool, placement: Placement, span: Tracer.Span | undefined): Invoker => {
   const makeRef = (handle: Handle): PyRef => new PyRef(handle, invoker)
   const within = (options: CallOptions) => ({
     timeout: options.timeout,
@@ -105,6 +106,7 @@ const makeInvoker = (pool: Pool, placement: Placement): Invoker => {
     retry: options.retry,
     attributes: options.attributes,
     session: placement,
+    sessionSpan: span,
     makeRef
   })
   const invoker: Invoker = {

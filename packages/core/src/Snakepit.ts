@@ -135,7 +135,7 @@ export const session = (
     const placement = yield* Effect.acquireRelease(pool.openSession(tools), pool.closeSession)
     span.attribute("snakepit.session", placement.id)
     span.attribute("snakepit.worker", placement.member.worker.id)
-    return new Session(pool, placement)
+    return new Session(pool, placement, span)
   })
 
 /** Counters and gauges of all pools. */

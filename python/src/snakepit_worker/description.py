@@ -147,9 +147,9 @@ class _Report:
             "exceptions": self._members(error, depth, truncated) if tag in _GROUPS else [],
             "call": None,
         }
-        library = self._describer.libraries.report(error, lambda value: self._arg(value, "library", truncated))
-        if library is not None:
-            described["library"] = library
+        report = self._describer.libraries.report(error, lambda value: self._arg(value, "library", truncated))
+        if report is not None:
+            described["library"] = report
         if len(mro) == MAX_MRO:
             truncated.append(_cut("mro", MAX_MRO, len(kind.__mro__) - 1))
         if truncated:

@@ -11,6 +11,7 @@ from .errors import bounded_repr, type_name
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from .errors import Error
 
@@ -22,7 +23,7 @@ _CACHE_LIMIT = 4096
 class LibraryErrors:
     """``descriptions`` is `library_errors` of the boot configuration: ``[{ types, library, attributes }]``."""
 
-    def __init__(self, descriptions: list[Error]) -> None:
+    def __init__(self, descriptions: list[dict[str, Any]]) -> None:
         self._descriptions = descriptions
         self._known: dict[type, tuple[str | None, list[str]] | None] = {}
         self._versions: dict[str, str | None] = {}
@@ -48,11 +49,11 @@ class LibraryErrors:
 
     def _wanted(self, kind: type) -> tuple[str | None, list[str]] | None:
         names = {type_name(base) for base in kind.__mro__}
-        found = [each for each in self._descriptions if not names.isdisjoint(each["types"])]  # type: ignore[call-overload]
+        found = [each for each in self._descriptions if not names.isdisjoint(each["types"])]
         if not found:
             return None
-        paths = [path for each in found for path in each["attributes"]]  # type: ignore[attr-defined]
-        return found[0]["library"], list(dict.fromkeys(paths))  # type: ignore[return-value]
+        paths = [path for each in found for path in each["attributes"]]
+        return found[0]["library"], list(dict.fromkeys(paths))
 
     def _version(self, library: str | None) -> str | None:
         if library is None:
