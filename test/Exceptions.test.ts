@@ -1,12 +1,14 @@
 /** Every exception in a real worker, caught by its tag in TypeScript: the built-in ones here, libraries' in `LibraryErrors.test.ts`. */
 import { PythonError, Snakepit, type SnakepitError } from "@snakepit/core"
-import { assert, layer } from "@effect/vitest"
+import { assert, it, layer } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { pool } from "./harness.ts"
+import { pool, waitUntil, withPool } from "./harness.ts"
 
 /** What a call fails with, which has to be a Python exception. */
 const raised = <R>(call: Effect.Effect<unknown, SnakepitError.SnakepitError, R>) =>
@@ -183,3 +185,95 @@ layer(pool(), { excludeTestServices: true })("The story of an error", (shared) =
     })
   )
 })
+
+layer(pool({ preload: ["numpy"], memoryLimit: 64 * 1024 * 1024 }), { excludeTestServices: true })(
+  "Machine learning",
+  (shared) => {
+    shared.effect("shapes that do not fit are told with their numbers, and the Python class stays known", () =>
+      Effect.gen(function* () {
+        const error = yield* raised(
+          Snakepit.call("numpy.add", {
+            args: [
+              [1, 2, 3],
+              [1, 2]
+            ]
+          })
+        )
+        if (error._tag !== "ShapeMismatch") return assert.fail(PythonError.render(error, { colors: false }))
+        assert.deepStrictEqual(error.dimension?.sizes, [3, 2])
+        assert.isTrue(PythonError.isInstanceOf(error, "ValueError"))
+        assert.include(error.stack, `    suggestion: ${error.suggestion}`)
+        assert.isTrue(Schema.is(PythonError.ShapeMismatch)(error))
+      })
+    )
+
+    shared.effect("no memory below the worker's ceiling is OutOfMemory, and the worker goes on", () =>
+      Effect.gen(function* () {
+        const error = yield* raised(Snakepit.call("numpy.ones", { args: [100_000_000] }))
+        if (error._tag !== "OutOfMemory") return assert.fail(PythonError.render(error, { colors: false }))
+        assert.strictEqual(error.device, "cpu")
+        assert.strictEqual(error.requestedBytes, 800_000_000)
+        assert.isTrue(PythonError.isInstanceOf(error, "MemoryError"))
+        assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+      })
+    )
+  }
+)
+
+it.live("a warning of Python is a log record with category, file and line, once for each place", () =>
+  Effect.gen(function* () {
+    const records: Array<{ readonly level: string; readonly message: string; readonly annotations: object }> = []
+    const logger = Logger.make<unknown, void>(({ fiber, logLevel, message }) => {
+      const annotations = fiber.getRef(References.CurrentLogAnnotations)
+      if ("category" in annotations) records.push({ level: logLevel, message: String(message), annotations })
+    })
+    yield* Effect.gen(function* () {
+      for (const text of ["mind the gap", "mind the gap", "and the step"]) {
+        yield* Snakepit.call("raising.warn", { args: [text] })
+      }
+      yield* waitUntil("both warnings are logged", () => records.length >= 2)
+    }).pipe(withPool({}, Logger.layer([logger])), Effect.provide(Logger.layer([logger])))
+    assert.deepStrictEqual(
+      records.map(({ level, message }) => [level, message]),
+      [
+        ["Warn", "UserWarning: mind the gap"],
+        ["Warn", "UserWarning: and the step"]
+      ]
+    )
+    const { category, file, line, pool, worker } = { ...records[0]?.annotations } as Record<string, unknown>
+    assert.deepStrictEqual([category, pool, worker], ["UserWarning", "default", "default-0"])
+    assert.match(String(file), /raising\.py$/)
+    assert.isNumber(line)
+  })
+)
+
+it.live("limits and redaction are options of the pool", () =>
+  Effect.gen(function* () {
+    const error = yield* raised(Snakepit.call("raising.large", { args: [5_000] }))
+    assert.match(error.message, /^x{100}\.\.\. \[4900 more characters are left out\]$/)
+    const cut = error.truncated?.find(({ field }) => field === "message")
+    assert.deepStrictEqual(cut, { field: "message", kept: 100, total: 5_000, reason: "limit" })
+    const chained = yield* raised(Snakepit.call("raising.in_thread"))
+    assert.strictEqual(chained.frames.length, 1)
+    assert.strictEqual(chained.truncated?.find(({ field }) => field === "frames")?.kept, 1)
+    const unparsable = yield* raised(Snakepit.call("raising.unparsable"))
+    assert.strictEqual(unparsable._tag, "SyntaxError")
+    assert.deepInclude(unparsable.syntax, { file: "given.py", line: 2, source: "b = = 2" })
+  }).pipe(withPool({ errors: { maxFrames: 1, maxMessageLength: 100, redactPaths: false } }))
+)
+
+it.live("an option of errors that does not hold stops the start, with key, value and what is allowed", () =>
+  Effect.gen(function* () {
+    const refused = (errors: object) =>
+      Effect.map(Effect.flip(Effect.void.pipe(withPool({ errors }))), ({ message }) => message)
+    assert.include(
+      yield* refused({ maxFrames: 0 }),
+      "`pools.default.errors.maxFrames`: expected an integer of at least 1, got 0"
+    )
+    assert.include(yield* refused({ maxMessageLength: "8k" }), "`pools.default.errors.maxMessageLength`")
+    assert.include(yield* refused({ redactPaths: "no" }), "`pools.default.errors.redactPaths`: expected a boolean")
+    assert.include(yield* refused({ generateRepro: "" }), "`pools.default.errors.generateRepro`: expected the path")
+    assert.include(yield* refused({ frames: 3 }), "`pools.default.errors.frames`: expected a known key: maxFrames,")
+    assert.include(yield* refused([]), "`pools.default.errors`: expected an object")
+  })
+)

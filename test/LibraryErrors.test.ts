@@ -140,7 +140,9 @@ it.live("a program's own class has its fields once a layer tells the workers of 
       const other = yield* raised("a lot")
       if (other._tag !== "PythonException") return assert.fail(String(other))
       assert.include(other.notes[0], "not app.Quota")
-      const old = yield* Effect.flip(Effect.mapError(Snakepit.call("raising.validation"), PythonError.as(OldValidation)))
+      const old = yield* Effect.flip(
+        Effect.mapError(Snakepit.call("raising.validation"), PythonError.as(OldValidation))
+      )
       if (old._tag !== "ValueError") return assert.fail(String(old))
       assert.include(old.notes[0], "it is for pydantic <1, and this is")
     }).pipe(Effect.provide(service.pipe(Layer.provide(LibraryError.layer(Quota)))))

@@ -1,7 +1,8 @@
 """What the host wants to know of libraries' exceptions: attributes by name, and the library's version.
 
-The host names classes and attributes once, in `library_errors` of the boot configuration. They are read when such an exception is
-described, and only then. Reading an attribute may run code of the library's, so whatever it raises leaves that attribute out.
+The host names classes and attributes once, in `library_errors` of the boot configuration. They are read when such an
+exception is described, and only then. Reading an attribute may run code of the library's, so whatever it raises leaves
+that attribute out.
 """
 
 from __future__ import annotations
