@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Shape = list[int]
 
 _MATMUL = frozenset({"matmul", "dot", "mm", "bmm", "mv", "addmm", "inner", "__matmul__"})
+MULTIPLICATIONS = _MATMUL | {"linear"}
 _ELEMENTWISE = frozenset(
     "add sub subtract mul multiply div divide true_divide floor_divide remainder mod fmod power pow maximum minimum equal "
     "not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or "
@@ -27,12 +28,9 @@ _CONCATENATE = frozenset({"concatenate", "cat", "concat"})
 _STACK = frozenset({"stack"})
 _RESHAPE = frozenset({"reshape", "view"})
 _SQUARE = frozenset({"inv", "det", "eig", "eigvals", "eigh", "cholesky", "slogdet", "matrix_power"})
-# Operations of torch that want operands of one dtype.
-_ONE_DTYPE = _MATMUL | {"linear"}
-
 # What each library raises for operands that do not fit.
 _SHAPE_CLASSES = {
-    "numpy": {"ValueError"},
+    "numpy": {"ValueError", "numpy.linalg.LinAlgError"},
     "torch": {"RuntimeError"},
     "jax": {"TypeError", "ValueError"},
     "list": {"ValueError"},
@@ -48,8 +46,13 @@ def decide(mro: list[str], operations: list[Operation]) -> Details | None:
             family = "list"
         if family is None or family == "pandas" or not _SHAPE_CLASSES[family].intersection(mro):
             continue
-        found = (_devices(arrays) or _dtypes(operation, arrays)) if family == "torch" else None
-        found = found or _shapes(operation, arrays)
+        if family == "torch":
+            found = _devices(arrays) or _dtypes(operation, arrays, MULTIPLICATIONS) or _shapes(operation, arrays)
+        else:
+            # jax promotes dtypes, other than in `jax.lax`
+            found = _shapes(operation, arrays)
+            if found is None and family == "jax":
+                found = _dtypes(operation, arrays, _ELEMENTWISE)
         if found is not None:
             return {"operation": operation.name, **found, "decidedBy": operation.source}
     return None
@@ -84,8 +87,9 @@ def _devices(arrays: list[Operand]) -> Details | None:
     }
 
 
-def _dtypes(operation: Operation, arrays: list[Operand]) -> Details | None:
-    if operation.name not in _ONE_DTYPE or len(arrays) < 2:
+def _dtypes(operation: Operation, arrays: list[Operand], names: frozenset[str]) -> Details | None:
+    """For operations that want operands of one dtype."""
+    if operation.name not in names or len(arrays) < 2:
         return None
     first, second = arrays[0], arrays[1]
     if first.dtype == second.dtype or first.dtype is None or second.dtype is None:
@@ -241,7 +245,9 @@ def _stack(arrays: list[Operand]) -> Details | None:
 def mismatch(first: Details, second: Details, suggestion: str) -> Details:
     """A mismatch of two operands that should have one shape."""
     left, right = first["shape"], second["shape"]
-    axis = next((i for i in range(min(len(left), len(right))) if None not in (left[i], right[i]) and left[i] != right[i]), None)
+    axis = next(
+        (i for i in range(min(len(left), len(right))) if None not in (left[i], right[i]) and left[i] != right[i]), None
+    )
     if axis is not None and len(left) == len(right):
         return pair(first, second, [axis, axis], suggestion)
     return {"_tag": "ShapeMismatch", "operands": [first, second], "dimension": None, "suggestion": suggestion}
@@ -269,7 +275,10 @@ def reshape(name: str, shape: Shape, sizes: Shape) -> Details | None:
         return None
     return {
         "_tag": "ShapeMismatch",
-        "operands": [{"name": name, "shape": shape}, {"name": "target", "shape": [None if s == -1 else s for s in sizes]}],
+        "operands": [
+            {"name": name, "shape": shape},
+            {"name": "target", "shape": [None if s == -1 else s for s in sizes]},
+        ],
         "dimension": None,
         "suggestion": reshape_suggestion(count, sizes),
     }

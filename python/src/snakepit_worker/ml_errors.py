@@ -53,17 +53,12 @@ def collect(
     """What there is to decide from; None when the exception cannot be about arrays."""
     kind = type(error)
     mro = [type_name(base) for base in kind.__mro__ if base is not object]
+    if not array_messages.may_be_about_arrays(mro):
+        return None
     of_library = mro[0].partition(".")[0] in FAMILIES
-    if not of_library:
-        if not _POSSIBLE.intersection(mro) or is_raised_by_others(entries):
-            return None
+    if not of_library and is_raised_by_others(entries):
+        return None
     return Evidence(mro, message, find(entries, payload), _attributes(error) if of_library else None)
-
-
-# Built-in classes that array libraries raise for what is meant here.
-_POSSIBLE = frozenset(
-    {"ValueError", "TypeError", "RuntimeError", "IndexError", "MemoryError", "AssertionError", "NotImplementedError"}
-)
 
 
 def _attributes(error: BaseException) -> dict[str, Any]:
@@ -127,7 +122,9 @@ def _completed(found: Details, evidence: Evidence) -> Details:
         suggestion = found.get("suggestion") or "make the sizes of these dimensions equal"
     elif tag == "DtypeMismatch":
         cast = found.get("cast") or _cast(found, evidence)
-        details.update(expected=found.get("expected"), actual=found.get("actual"), operand=found.get("operand"), cast=cast)
+        details.update(
+            expected=found.get("expected"), actual=found.get("actual"), operand=found.get("operand"), cast=cast
+        )
         suggestion = found.get("suggestion") or (f"cast it: {cast}" if cast else "use a dtype that the operation knows")
     elif tag == "DeviceMismatch":
         details["operands"] = found["operands"]

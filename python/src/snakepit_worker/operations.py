@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import linecache
 import sys
+from collections import OrderedDict
 from itertools import islice
 from opcode import opmap
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # Packages whose exceptions are about arrays.
-FAMILIES = frozenset({"numpy", "scipy", "sklearn", "pandas", "torch", "jax", "jaxlib", "cupy"})
+FAMILIES = frozenset({"numpy", "scipy", "sklearn", "pandas", "torch", "jax", "jaxlib", "opt_einsum", "cupy"})
 
 _MAX_OPERANDS = 16
 _MAX_DEPTH = 8
@@ -277,7 +278,7 @@ def _attribute(owner: object, name: str) -> object:
         return UNKNOWN
     # modules of torch keep these aside
     for names in (own, own.get("_parameters"), own.get("_buffers"), own.get("_modules")):
-        if type(names) is dict and name in names:
+        if type(names) in (dict, OrderedDict) and name in names:
             return names[name]
     return UNKNOWN
 
@@ -323,7 +324,12 @@ def _nested_shape(value: object) -> list[int] | None:
 
 
 # The classes of arrays, in modules that are known only once they are loaded.
-_CLASSES = {"numpy": ("ndarray", "generic"), "torch": ("Tensor",), "pandas": ("DataFrame", "Series", "Index"), "jax": ("Array",)}
+_CLASSES = {
+    "numpy": ("ndarray", "generic"),
+    "torch": ("Tensor",),
+    "pandas": ("DataFrame", "Series", "Index"),
+    "jax": ("Array",),
+}
 
 
 def _array_family(value: object) -> str | None:
