@@ -5,7 +5,15 @@
  * descriptor where to listen and which token to expect, and counts as ready when both its channels have answered the
  * handshake. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
-import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
+import {
+  LibraryError,
+  shippedLibraryErrors,
+  SnakepitError,
+  type SpawnOptions,
+  ValueAdapters,
+  type Worker,
+  WorkerSpawner
+} from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
@@ -45,6 +53,7 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
     const directory = yield* RuntimeDirectory.make()
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
+    const libraryErrors = libraryErrorsOf(yield* LibraryError.LibraryErrors)
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
     return WorkerSpawner.of({
       spawn: (wanted) =>
@@ -54,7 +63,7 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
             kit = yield* Effect.cached(prepare(wanted, scope))
             kits.set(wanted.pool, kit)
           }
-          return yield* start(wanted, yield* kit, directory, adapters)
+          return yield* start(wanted, yield* kit, directory, adapters, libraryErrors)
         }).pipe(
           Effect.withSpan(
             "snakepit.worker.start",
@@ -65,6 +74,13 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
     })
   })
 )
+
+/** What workers read of exceptions of libraries: for the classes that ship with Snakepit, and for the program's own. */
+const libraryErrorsOf = (own: ReadonlyArray<LibraryError.LibraryErrorClass>): Boot["library_errors"] =>
+  [...shippedLibraryErrors, ...own].map((Class) => {
+    const { attributes, library, pythonTypes } = Class["~@snakepit/core/LibraryError"]
+    return { types: pythonTypes, library: library ?? null, attributes }
+  })
 
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
@@ -142,11 +158,22 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
     }
   })
 
+type OnWarning = ConstructorParameters<typeof WorkerClient>[0]["onWarning"]
+
+/** Logs Python's warnings, in the context of the call that they came up in; of this fiber when there is none. */
+const warningLogger = (annotations: Record<string, string>): Effect.Effect<OnWarning> =>
+  Effect.map(Effect.context<never>(), (own): OnWarning => ({ category, file, line, message }, context) => {
+    Effect.runForkWith(context ?? own)(
+      Effect.annotateLogs(Effect.logWarning(`${category}: ${message}`), { ...annotations, category, file, line })
+    )
+  })
+
 const start = (
   wanted: SpawnOptions,
   { lastWords, launch, options }: Kit,
   directory: string,
-  adapters: Adapters
+  adapters: Adapters,
+  libraryErrors: Boot["library_errors"]
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
   Effect.gen(function* () {
     const log = yield* lineLogger({ pool: wanted.pool, worker: wanted.worker })
@@ -167,10 +194,18 @@ const start = (
       allow_private: wanted.options.allowPrivate,
       memory_limit_bytes: options.memoryLimit ?? null,
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
-      start_timeout_seconds: options.startTimeout / 1000
+      start_timeout_seconds: options.startTimeout / 1000,
+      errors: {
+        max_frames: options.errors.maxFrames,
+        max_message: options.errors.maxMessageLength,
+        redact_paths: options.errors.redactPaths,
+        generate_repro: options.errors.generateRepro === undefined ? null : path.resolve(options.errors.generateRepro)
+      },
+      library_errors: libraryErrors
     }
+    const onWarning = yield* warningLogger({ pool: wanted.pool, worker: wanted.worker })
     const client = yield* launch(boot, onLine).pipe(
-      Effect.flatMap((process) => connect(wanted, options, boot, process, adapters)),
+      Effect.flatMap((process) => connect(wanted, options, boot, process, adapters, onWarning)),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
@@ -186,7 +221,8 @@ const connect = (
   options: PythonWorkerConfig.PythonOptions,
   boot: Boot,
   process: WorkerProcess,
-  adapters: Adapters
+  adapters: Adapters,
+  onWarning: OnWarning
 ): Effect.Effect<WorkerClient, string> =>
   Effect.callback((resume) => {
     const client = new WorkerClient(
@@ -206,7 +242,8 @@ const connect = (
           misses: options.heartbeatMisses
         },
         limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
-        process
+        process,
+        onWarning
       },
       (exit) => resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
     )

@@ -6,6 +6,24 @@ import { type PoolConfig, SnakepitError } from "@snakepit/core"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
+/** How much workers tell of an exception. What is left out is said in `truncated` of the error. */
+export interface ErrorInput {
+  /** Frames of one traceback; the outermost third and the innermost rest are kept. Defaults to 15. */
+  readonly maxFrames?: number | undefined
+  /** Characters of a message, a note or a text among the arguments. Defaults to 8000. */
+  readonly maxMessageLength?: number | undefined
+  /**
+   * Leaves out of paths, messages, arguments and notes what tells whose machine it is: the home folder becomes `~`, the folder of
+   * installed packages `<site-packages>`. Defaults to true.
+   */
+  readonly redactPaths?: boolean | undefined
+  /**
+   * Folder where each failed call leaves a Python script that reproduces it, with its arguments beside it. Secrets are left out
+   * by key and pattern, other data is not. Defaults to none.
+   */
+  readonly generateRepro?: string | undefined
+}
+
 /** Options of one pool of Python processes, as users write them. */
 export interface PythonPool extends PoolConfig.PoolInput {
   /**
@@ -67,6 +85,8 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly maxCalls?: number | undefined
   /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
   readonly maxMemory?: number | undefined
+  /** How much workers tell of an exception. */
+  readonly errors?: ErrorInput | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -92,8 +112,17 @@ export const keys = [
   "maxAge",
   "maxCalls",
   "maxMemory",
+  "errors",
   "progress"
 ] as const
+
+/** {@link ErrorInput}, complete. */
+export interface ErrorOptions {
+  readonly maxFrames: number
+  readonly maxMessageLength: number
+  readonly redactPaths: boolean
+  readonly generateRepro: string | undefined
+}
 
 /** The options, complete. Durations are in milliseconds. */
 export interface PythonOptions {
@@ -116,8 +145,11 @@ export interface PythonOptions {
   readonly maxAge: number | undefined
   readonly maxCalls: number | undefined
   readonly maxMemory: number | undefined
+  readonly errors: ErrorOptions
   readonly progress: "terminal" | "silent"
 }
+
+const errorKeys: ReadonlyArray<string> = ["maxFrames", "maxMessageLength", "redactPaths", "generateRepro"]
 
 /** A u32 length cannot say more, and neither can a Node Buffer. */
 const largestFrame = 4_294_967_295
@@ -127,10 +159,10 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
   Effect.suspend(() => {
     const given = options.backend
     let failure: SnakepitError.ConfigError | undefined
-    const refuse = (key: string, expected: string): undefined => {
+    const refuse = (key: string, expected: string, value = given[key]): undefined => {
       failure ??= new SnakepitError.ConfigError({
         key: `pools.${options.name}.${key}`,
-        actual: `${JSON.stringify(given[key]) ?? String(given[key])} (${typeof given[key]})`,
+        actual: `${JSON.stringify(value) ?? String(value)} (${typeof value})`,
         expected
       })
       return undefined
@@ -172,6 +204,30 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
       return refuse(key, `an integer of at least ${minimum}`)
     }
+    const errors = (): ErrorOptions => {
+      const value = given["errors"] ?? {}
+      if (typeof value !== "object" || Array.isArray(value)) refuse("errors", `an object of ${errorKeys.join(", ")}`)
+      const of: Readonly<Record<string, unknown>> = { ...value }
+      for (const key of Object.keys(of)) {
+        if (!errorKeys.includes(key)) refuse(`errors.${key}`, `a known key: ${errorKeys.join(", ")}`, of[key])
+      }
+      const limit = (key: string, fallback: number, minimum: number): number => {
+        const found = of[key] ?? fallback
+        if (typeof found === "number" && Number.isSafeInteger(found) && found >= minimum) return found
+        refuse(`errors.${key}`, `an integer of at least ${minimum}`, found)
+        return fallback
+      }
+      const { generateRepro, redactPaths = true } = of
+      if (typeof redactPaths !== "boolean") refuse("errors.redactPaths", "a boolean", redactPaths)
+      if (generateRepro !== undefined && (typeof generateRepro !== "string" || generateRepro === ""))
+        refuse("errors.generateRepro", "the path of a folder", generateRepro)
+      return {
+        maxFrames: limit("maxFrames", 15, 1),
+        maxMessageLength: limit("maxMessageLength", 8_000, 80),
+        redactPaths: redactPaths !== false,
+        generateRepro: typeof generateRepro === "string" ? generateRepro : undefined
+      }
+    }
     const heartbeatInterval = millis("heartbeatInterval", 2_000)
     if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
     const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
@@ -207,6 +263,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       maxAge: given["maxAge"] === undefined ? undefined : millis("maxAge", 0),
       maxCalls: count("maxCalls", 1),
       maxMemory: count("maxMemory", 1),
+      errors: errors(),
       progress: progress === "silent" ? "silent" : "terminal"
     }
     return failure === undefined ? Effect.succeed(resolved) : Effect.fail(failure)

@@ -12,6 +12,7 @@ import sys
 
 from .callbacks import CallbackError
 from .errors import bounded_repr, type_name
+from .library_errors import LibraryErrors
 from .redaction import Redaction
 from .suggestions import keyword_suggestion, suggestion_for, with_suggestion
 from .tracebacks import MAX_SOURCE, Frames, shown
@@ -63,8 +64,15 @@ class Describer:
     those that the user's modules come from.
     """
 
-    def __init__(self, options: ErrorOptions, encode: Callable[[object], bytes], folders: list[str]) -> None:
+    def __init__(
+        self,
+        options: ErrorOptions,
+        encode: Callable[[object], bytes],
+        folders: list[str],
+        libraries: LibraryErrors | None = None,
+    ) -> None:
         self.options = options
+        self.libraries = libraries or LibraryErrors([])
         self.redaction = Redaction([*folders, _working_directory()], options.redact_paths)
         self.frames = Frames(self.redaction)
         self.encode = encode
@@ -139,6 +147,9 @@ class _Report:
             "exceptions": self._members(error, depth, truncated) if tag in _GROUPS else [],
             "call": None,
         }
+        report = self._describer.libraries.report(error, lambda value: self._arg(value, "library", truncated))
+        if report is not None:
+            described["library"] = report
         if len(mro) == MAX_MRO:
             truncated.append(_cut("mro", MAX_MRO, len(kind.__mro__) - 1))
         if truncated:

@@ -36,6 +36,8 @@ class Running:
     # A stream's allowance of chunks.
     credit: threading.Semaphore | asyncio.Semaphore | None = None
     task: asyncio.Task[None] | None = None
+    # Time in the target, when the host asked for it.
+    micros: int | None = None
     # What happened to the call of this number; numbers, since a record may be lent to one call after another.
     _cancelled = _stopped = _struck = -1
 

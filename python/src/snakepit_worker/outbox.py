@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .description import Describer, ErrorOptions, undescribed
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
+from .library_errors import LibraryErrors
 from .memory import release_frames
 from .values import Packer
 
@@ -20,7 +21,12 @@ class Outbox:
     """Packs and sends; any thread may."""
 
     def __init__(
-        self, channel: Channel, sessions: Sessions, errors: ErrorOptions | None = None, folders: list[str] | None = None
+        self,
+        channel: Channel,
+        sessions: Sessions,
+        errors: ErrorOptions | None = None,
+        folders: list[str] | None = None,
+        libraries: LibraryErrors | None = None,
     ) -> None:
         self.send = channel.send
         self._limit = channel.limit
@@ -29,7 +35,9 @@ class Outbox:
         self._packers: dict[str, Packer] = {}
         plain = self._plain.pack_value
         # no refs are made for what an exception holds
-        self._describer = Describer(errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [])
+        self._describer = Describer(
+            errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [], libraries
+        )
 
     def pack(self, message: dict[str, Any], session: str | None, root: str, value: object) -> bytes:
         """The body of a message about `value`, which is called `root` in failures.
@@ -70,17 +78,20 @@ class Outbox:
                     # what used up the memory hangs on the frames that failed, and describing the error takes some too
                     release_frames(error)
                 described = self._describer.describe(error, running.payload)
-            return self._failed(running.id, {"_tag": "Fail", "error": described})
+            return self._failed(running.id, {"_tag": "Fail", "error": described}, running.micros)
         except BaseException as failure:
-            return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)})
+            return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)}, running.micros)
 
     def refuse(self, request_id: int, error: WorkerFailure) -> None:
         """Fails a request that could not be read, or that asks for what there is not."""
         self.send(self._failed(request_id, {"_tag": "Fail", "error": error.to_error()}))
 
-    def _failed(self, request_id: int, reason: dict[str, Any]) -> bytes:
+    def _failed(self, request_id: int, reason: dict[str, Any], micros: int | None = None) -> bytes:
         exit = {"_tag": "Failure", "cause": [reason]}
-        return self.pack({"_tag": "Exit", "requestId": request_id, "exit": exit}, None, "error", None)
+        reply: dict[str, Any] = {"_tag": "Exit", "requestId": request_id, "exit": exit}
+        if micros is not None:
+            reply["pythonMicros"] = micros
+        return self.pack(reply, None, "error", None)
 
     def _packer(self, session: str) -> Packer:
         known = self._packers.get(session)

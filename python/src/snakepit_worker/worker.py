@@ -22,6 +22,7 @@ from .description import ErrorOptions
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
 from .gate import Gate
+from .library_errors import LibraryErrors
 from .lifeline import hold_to
 from .memory import limit_memory
 from .outbox import Outbox
@@ -202,7 +203,8 @@ class Worker:
         self._sessions = Sessions(boot["worker"])
         self._gate = Gate()
         errors = ErrorOptions(**boot.get("errors", {}))
-        self._outbox = Outbox(data, self._sessions, errors, boot.get("python_path"))
+        libraries = LibraryErrors(boot.get("library_errors", []))
+        self._outbox = Outbox(data, self._sessions, errors, boot.get("python_path"), libraries)
         self._callbacks = Callbacks(self._gate, self._send, self._read_answer)
         self._unpacker = Unpacker(self._resolve_ref, self._callback)
         self._execution = Execution(

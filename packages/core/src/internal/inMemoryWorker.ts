@@ -454,7 +454,9 @@ export class InMemoryWorker implements Worker {
     return (...args) =>
       Effect.suspend(() => {
         if (lifetime.over)
-          return Effect.fail(callbackError("the call or session that this TypeScript function belongs to has ended"))
+          return Effect.fail(
+            callbackError(new Error("the call or session that this TypeScript function belongs to has ended"))
+          )
         const sent = args.map((arg, index) => this.toTypeScript(call, arg, `args[${index}]`))
         const result = Effect.suspend(() => {
           const answer: unknown = Reflect.apply(fn, undefined, sent)
@@ -483,8 +485,7 @@ export class InMemoryWorker implements Worker {
       ),
       Effect.catchCause((cause) => {
         if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
-        const error = Cause.squash(cause)
-        return Effect.fail(callbackError(error instanceof Error ? error.message : String(error)))
+        return Effect.fail(callbackError(Cause.squash(cause)))
       })
     )
   }
@@ -551,8 +552,8 @@ const needsSession = new SessionLost({
   mayHaveExecuted: false
 })
 
-const callbackError = (message: string): PythonError.PythonError =>
-  PythonError.of("PythonException", message, { pythonType: "snakepit_worker.callbacks.CallbackError" })
+const callbackError = (original: unknown): PythonError.PythonError =>
+  PythonError.of("CallbackError", original instanceof Error ? original.message : String(original), { original })
 
 const crashOf = (exit: Exit.Exit<unknown, unknown>): CrashClass | undefined => {
   if (exit._tag === "Success") return undefined
@@ -590,7 +591,12 @@ const asError = (error: unknown, call: Call): SnakepitError => {
   if (isRuntimeFailure(error)) return error
   const python = PythonError.isPythonError(error) ? error : ownError(error, call)
   return python.call === undefined
-    ? PythonError.make(python._tag, { ...fieldsOf(python), call: describeCall(call) })
+    ? PythonError.makeUnsafe(python._tag, {
+        ...python,
+        message: python.message,
+        cause: python.cause,
+        call: describeCall(call)
+      })
     : python
 }
 
@@ -607,19 +613,6 @@ const ownError = (error: unknown, call: Call): PythonError.PythonError => {
     ]
   })
 }
-
-const fieldsOf = (error: PythonError.PythonError): PythonError.Details => ({
-  pythonType: error.pythonType,
-  mro: error.mro,
-  message: error.message,
-  args: error.args,
-  frames: error.frames,
-  notes: error.notes,
-  cause: error.cause,
-  context: error.context,
-  exceptions: error.exceptions,
-  mayHaveExecuted: error.mayHaveExecuted
-})
 
 const describeCall = (call: Call): PythonError.CallContext => ({
   target: call.target,

@@ -58,6 +58,17 @@ export interface ClientOptions {
   readonly heartbeat: HeartbeatOptions
   readonly limits: WearLimits
   readonly process: WorkerProcess
+  /** Hears each warning of Python, with the context of the call that it came up in. */
+  readonly onWarning: (warning: PythonWarning, context: Context.Context<never> | undefined) => void
+}
+
+/** A warning of Python's `warnings`. */
+export interface PythonWarning {
+  /** Qualified name of its class; built-ins without module. */
+  readonly category: string
+  readonly message: string
+  readonly file: string
+  readonly line: number
 }
 
 interface Callback {
@@ -88,6 +99,8 @@ export class WorkerClient implements Worker.Worker {
   /** Callbacks by the call or session that they live as long as. */
   private readonly callbackOwners = new Map<number | string, Array<number>>()
   private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
+  /** What callbacks failed with, by call and callback: it is the call's own failure when Python lets it pass. */
+  private readonly callbackFailures = new Map<number, Map<number, unknown>>()
   private readonly tools = new Map<string, Worker.ToolRegistration>()
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
   /** Streams that sent what does not decode: what they fail with once they have stopped. */
@@ -319,7 +332,7 @@ export class WorkerClient implements Worker.Worker {
         const micros = field(message, "pythonMicros")
         this.settle(
           number,
-          decodeExit(field(message, "exit"), observer.call.target),
+          decodeExit(field(message, "exit"), observer.call.target, this.callbackFailures.get(number)),
           typeof micros === "number" ? micros : undefined
         )
         return
@@ -409,8 +422,18 @@ export class WorkerClient implements Worker.Worker {
       }
       case "snakepit.callback":
         return this.runCallback(number, payload, typeof call === "number" ? call : undefined)
+      case "snakepit.warning": {
+        const [category, text, file, line] = ["category", "message", "file", "line"].map((name) => field(payload, name))
+        const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
+        return this.options.onWarning(
+          { category: String(category), message: String(text), file: String(file), line: Number(line) },
+          context
+        )
+      }
       default:
-        throw new Error(`expected snakepit.callback or snakepit.parked, got ${describe(field(message, "tag"))}`)
+        throw new Error(
+          `expected snakepit.callback, snakepit.parked or snakepit.warning, got ${describe(field(message, "tag"))}`
+        )
     }
   }
 
@@ -468,7 +491,7 @@ export class WorkerClient implements Worker.Worker {
       this.callbackFibers.set(call, running)
       fiber.addObserver(() => running.delete(fiber))
     }
-    fiber.addObserver((exit) => this.answer(number, exit))
+    fiber.addObserver((exit) => this.answer(number, exit, call))
   }
 
   private findCallback(payload: unknown): Callback | undefined {
@@ -487,7 +510,8 @@ export class WorkerClient implements Worker.Worker {
     return { run: tool.run, context: context ?? Context.empty() }
   }
 
-  private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
+  private answer(number: number, exit: Exit.Exit<unknown, unknown>, call?: number): void {
+    if (exit._tag === "Failure") this.noteFailure(number, Cause.squash(exit.cause), call)
     const body =
       exit._tag === "Success"
         ? { _tag: "Success", value: exit.value }
@@ -496,12 +520,21 @@ export class WorkerClient implements Worker.Worker {
       this.sendControl({ _tag: "Exit", requestId: number, exit: body })
     } catch (error) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
+      this.noteFailure(number, error, call)
       this.sendControl({
         _tag: "Exit",
         requestId: number,
         exit: { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }
       })
     }
+  }
+
+  private noteFailure(number: number, error: unknown, call: number | undefined): void {
+    if (call === undefined || this.inFlight.get(call) === undefined) return
+    const failures = this.callbackFailures.get(call) ?? new Map<number, unknown>()
+    this.callbackFailures.set(call, failures)
+    failures.set(number, error)
+    if (failures.size > keptFailures) for (const oldest of failures.keys()) return void failures.delete(oldest)
   }
 
   private dropCallbacks(owner: number | string): void {
@@ -542,6 +575,7 @@ export class WorkerClient implements Worker.Worker {
     if (this.parkedCalls.size > 0) this.parkedCalls.delete(number)
     if (this.callbackOwners.size > 0) this.dropCallbacks(number)
     if (this.callbackFibers.size > 0) this.interruptCallbacks(number)
+    if (this.callbackFailures.size > 0) this.callbackFailures.delete(number)
     if (this.ladders.size > 0) {
       clearTimeout(this.ladders.get(number))
       this.ladders.delete(number)
@@ -728,6 +762,9 @@ const stackGraceMillis = 250
 const headBytes = 64
 
 const raiseAgainMillis = 100
+
+/** So many failures of callbacks are kept for each call; Python code that catches them by the thousand keeps the last. */
+const keptFailures = 64
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 
