@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from snakepit_worker.description import _ABOUT_ARRAYS
 from snakepit_worker.ml_errors import Evidence, decide
 from snakepit_worker.operations import Operation
 
@@ -16,6 +17,8 @@ CORPUS: list[dict[str, Any]] = json.loads((Path(__file__).parent / "corpus" / "m
 
 def decided(entry: dict[str, Any], operations: bool = True) -> dict[str, Any] | None:
     if entry["operations"] is None:
+        return None
+    if _ABOUT_ARRAYS(entry["message"]) is None:
         return None
     known = [Operation.from_json(each) for each in entry["operations"]] if operations else []
     return decide(Evidence(entry["type"], entry["message"], known, entry["attributes"] if operations else {}))

@@ -8,6 +8,7 @@ exceptions are made of: one whose `__str__`, `__repr__` or `__dir__` raises is d
 from __future__ import annotations
 
 import os
+import re
 import sys
 
 from .callbacks import CallbackError
@@ -39,6 +40,13 @@ _GROUPS = frozenset({"ExceptionGroup", "BaseExceptionGroup"})
 
 # Without one of these, no exception is about arrays; the classifier is not even loaded.
 _ARRAY_LIBRARIES = ("numpy", "torch", "jax")
+
+# Without one of these words neither, so that an error in a worker that has numpy costs what others do.
+_ABOUT_ARRAYS = re.compile(
+    r"shape|size|dimension|d?type|device|memory|length|broadcast|columns?\b|square|align|cast|CUDA|GPU|driver|NVIDIA"
+    r"|backend|allocate|merge|numeric|loop|samples|features|array|tensor|matri|integer|index|implemented|operand|operator|elements",
+    re.IGNORECASE,
+).search
 
 
 class ErrorOptions:
@@ -134,12 +142,19 @@ class _Report:
         entries = shown(error.__traceback__)
         cause = error.__cause__
         context = None if error.__suppress_context__ else error.__context__
+        message = self._bounded(text, "message", truncated)
+        args = error.args
         described: Error = {
             "_tag": tag,
             "pythonType": name,
             "mro": mro,
-            "message": self._bounded(text, "message", truncated),
-            "args": self._args(error.args, truncated) if error.args else [],
+            "message": message,
+            # nearly always a message alone, which is not bounded and redacted once more
+            "args": [message]
+            if len(args) == 1 and args[0] is text and not truncated
+            else self._args(args, truncated)
+            if args
+            else [],
             "frames": self._frames(entries, truncated),
             "notes": self._notes(error, truncated),
             "cause": self._linked(cause, depth, truncated, "cause") if cause is not None else None,
@@ -162,7 +177,8 @@ class _Report:
         else:
             for library in _ARRAY_LIBRARIES:
                 if library in sys.modules:
-                    self._classify(error, text, entries, depth, described)
+                    if _ABOUT_ARRAYS(text) is not None:
+                        self._classify(error, text, entries, depth, described)
                     break
         return described
 
