@@ -21,7 +21,9 @@ export const tellStory = <E extends object>(error: E, place: Place | undefined):
     configurable: true,
     enumerable: false,
     get: () => [`${error.name}: ${error.message}`, ...body(error, places.get(error), plain)].join("\n"),
-    set: (stack: unknown) => Object.defineProperty(error, "stack", { value: stack, writable: true })
+    set: (stack: unknown) => {
+      Object.defineProperty(error, "stack", { value: stack, writable: true })
+    }
   })
   return error
 }

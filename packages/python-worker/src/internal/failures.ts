@@ -97,7 +97,7 @@ const pythonError = (error: unknown, depth: number, originals: Originals): Pytho
     call: callContext(field(error, "call")),
     mayHaveExecuted: true,
     ...optional("truncated", decodeTruncated(field(error, "truncated"))),
-    ...optional("syntax", field(error, "syntax") == null ? undefined : location(field(error, "syntax"))),
+    ...optional("syntax", typeof field(error, "syntax") === "object" ? location(field(error, "syntax")) : undefined),
     ...optional("library", decodeLibrary(field(error, "library"))),
     ...optional("repro", textOrNothing(error, "repro"))
   }
