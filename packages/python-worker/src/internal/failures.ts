@@ -97,7 +97,7 @@ const pythonError = (error: unknown, depth: number, originals: Originals): Pytho
     call: callContext(field(error, "call")),
     mayHaveExecuted: true,
     ...optional("truncated", decodeTruncated(field(error, "truncated"))),
-    ...optional("syntax", typeof field(error, "syntax") === "object" ? location(field(error, "syntax")) : undefined),
+    ...optional("syntax", decodeSyntax(field(error, "syntax"))),
     ...optional("library", decodeLibrary(field(error, "library"))),
     ...optional("repro", textOrNothing(error, "repro"))
   }
@@ -125,6 +125,7 @@ const machineLearningError = decoderOf(
 )
 
 const decodeTruncated = decoderOf(Schema.Array(PythonError.Truncation))
+const decodeSyntax = decoderOf(PythonError.SyntaxLocation)
 const decodeLibrary = decoderOf(PythonError.LibraryReport)
 
 /** A part of an error that is left away when it is not what the contract says. */
