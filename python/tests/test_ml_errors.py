@@ -1,4 +1,4 @@
-"""Machine-learning errors: every real message of the corpus is what it is stated to be, and all others are left alone."""
+"""Machine-learning errors: the real messages of the corpus are what they are stated to be."""
 
 from __future__ import annotations
 

@@ -147,8 +147,9 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 
 @_message(r"shape-mismatch for sum$")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    shapes = [each.shape for operation in ops for each in operation.operands if each.shape]
-    first, second = _both([*shapes, [None], [None]][:2], ops)
+    shapes: list[Shape] = [each.shape for operation in ops for each in operation.operands if each.shape]
+    shapes += [[None], [None]]
+    first, second = _both(shapes[:2], ops)
     found = mismatch(first, second, "the axes that are summed over have to have the same sizes in both; see `axes`")
     return {**found, "operation": "tensordot"}
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 _MATMUL = frozenset({"matmul", "dot", "mm", "bmm", "mv", "addmm", "inner", "__matmul__"})
 MULTIPLICATIONS = _MATMUL | {"linear"}
 _ELEMENTWISE = frozenset(
-    "add sub subtract mul multiply div divide true_divide floor_divide remainder mod fmod power pow maximum minimum equal "
-    "not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or "
+    "add sub subtract mul multiply div divide true_divide floor_divide remainder mod fmod power pow maximum minimum "
+    "equal not_equal less less_equal greater greater_equal logical_and logical_or logical_xor bitwise_and bitwise_or "
     "bitwise_xor left_shift right_shift hypot arctan2 atan2 copysign".split()
 )
 _CONCATENATE = frozenset({"concatenate", "cat", "concat"})
@@ -223,7 +223,7 @@ def _concatenate(operation: Operation, arrays: list[Operand]) -> Details | None:
                 "_tag": "ShapeMismatch",
                 "operands": [_named(first), _named(other)],
                 "dimension": None,
-                "suggestion": f"give both the same number of dimensions: reshape the one with {min(len(size), len(shape))}",
+                "suggestion": f"give both {max(len(size), len(shape))} dimensions, with reshape",
             }
         for index in range(len(shape)):
             if index != axis % len(shape) and shape[index] != size[index]:
@@ -245,9 +245,8 @@ def _stack(arrays: list[Operand]) -> Details | None:
 def mismatch(first: Details, second: Details, suggestion: str) -> Details:
     """A mismatch of two operands that should have one shape."""
     left, right = first["shape"], second["shape"]
-    axis = next(
-        (i for i in range(min(len(left), len(right))) if None not in (left[i], right[i]) and left[i] != right[i]), None
-    )
+    known = [i for i in range(min(len(left), len(right))) if None not in (left[i], right[i])]
+    axis = next((i for i in known if left[i] != right[i]), None)
     if axis is not None and len(left) == len(right):
         return pair(first, second, [axis, axis], suggestion)
     return {"_tag": "ShapeMismatch", "operands": [first, second], "dimension": None, "suggestion": suggestion}

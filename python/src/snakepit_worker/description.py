@@ -256,7 +256,7 @@ class _Report:
         if not isinstance(arg, BaseException):  # such are members of a group, which stand under `exceptions`
             try:
                 size = len(self._describer.encode(arg))
-            except Exception:
+            except BaseException:  # anybody's code, which may even leave
                 return _repr_of(arg)
             if size <= min(MAX_ARG_BYTES, self._arg_bytes):
                 self._arg_bytes -= size

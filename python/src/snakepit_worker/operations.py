@@ -314,7 +314,7 @@ def _are_vectors(items: list[Operand]) -> bool:
 
 def _nested_shape(value: object) -> list[int] | None:
     """The shape of lists of numbers inside each other, by their first items; None when they are no such thing."""
-    shape = []
+    shape: list[int] = []
     while isinstance(value, (list, tuple)) and len(shape) < _MAX_DEPTH:
         shape.append(len(value))
         if not value:

@@ -1,6 +1,6 @@
 """A script that raises again what a call raised, with the arguments of the call beside it.
 
-Off unless ``errors.generateRepro`` of the pool names a directory. Each kind of failure (target, class and place) gets one
+Off unless ``errors.generateRepro`` of the pool names a directory. Each kind of failure (target, class and place) gets a
 folder: ``reproduce.py``, which the environment's interpreter runs, and ``arguments.json``, with arrays in
 ``arrays.npz`` and tables in Parquet files. Nothing is pickled. What looks like a secret, by its name or its form, is
 replaced and said; a call whose arguments cannot be written is not reproduced.
@@ -31,7 +31,7 @@ _SECRET_NAME = re.compile(
 )
 _SECRET_FORM = re.compile(
     r"(?:sk|pk|rk)[-_](?:[a-z]+[-_])*[A-Za-z0-9_-]{16,}"  # keys of OpenAI, Anthropic, Stripe
-    r"|(?:ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[abprs]|hf)[-_][A-Za-z0-9_-]{10,}"  # GitHub, GitLab, Slack, Hugging Face
+    r"|(?:ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[abprs]|hf)[-_][A-Za-z0-9_-]{10,}"  # GitHub, GitLab, Slack
     r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"  # AWS, Google
     r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web tokens
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
