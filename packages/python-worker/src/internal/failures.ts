@@ -67,7 +67,7 @@ const decodeError = (error: unknown, target: string, originals: Originals): Snak
 /** Decodes a part of an error; what came over the wire may be anything. */
 function decoderOf<A>(schema: Schema.Decoder<A>): (value: unknown) => A | undefined {
   const decode = Schema.decodeUnknownOption(schema)
-  return (value) => Option.getOrUndefined(decode(value))
+  return (value) => (value === undefined ? undefined : Option.getOrUndefined(decode(value)))
 }
 
 /** Chains longer than this are cut: a peer cannot make the decoder recurse without end. */
