@@ -11,7 +11,7 @@ import os
 import sys
 
 from .callbacks import CallbackError
-from .errors import bounded_repr, type_name
+from .errors import bounded_repr, module_of, type_name
 from .library_errors import LibraryErrors
 from .redaction import Redaction
 from .suggestions import keyword_suggestion, suggestion_for, with_suggestion
@@ -346,7 +346,8 @@ def call_context(payload: dict[str, object]) -> Error:
 def _argument(name: str, value: object) -> Error:
     kind = type(value)
     described: Error = {"name": name, "type": type_name(kind)}
-    if kind.__module__ != "builtins":
+    module = module_of(kind)
+    if module != "builtins" and isinstance(module, str):
         try:
             shape = getattr(value, "shape", None)
             if isinstance(shape, tuple) and all(type(size) is int for size in shape):
@@ -355,7 +356,7 @@ def _argument(name: str, value: object) -> Error:
                 dtype = None if hasattr(kind, "columns") else getattr(value, "dtype", None)
                 if dtype is not None:
                     described["dtype"] = str(dtype)[:MAX_SOURCE]
-                device = getattr(value, "device", None) if kind.__module__.startswith(_DEVICE_LIBRARIES) else None
+                device = getattr(value, "device", None) if module.startswith(_DEVICE_LIBRARIES) else None
                 if device is not None:
                     described["device"] = str(device)[:MAX_SOURCE]
         except Exception:  # a property of the user's raised
@@ -384,7 +385,7 @@ def tag_of(kind: type) -> str:
     """The name of the nearest public built-in class, or `PythonException`."""
     for base in kind.__mro__:
         # The backport `exceptiongroup` brings the groups to Python 3.10.
-        if base.__module__ == "builtins" or (base.__module__ == "exceptiongroup" and base.__name__ in _GROUPS):
+        if module_of(base) == "builtins" or (module_of(base) == "exceptiongroup" and base.__name__ in _GROUPS):
             if base in (Exception, BaseException, object):
                 break
             if not base.__name__.startswith("_"):

@@ -10,6 +10,8 @@ import reprlib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     Error = dict[str, object]
 
 
@@ -87,12 +89,17 @@ class CallCancelled(BaseException):
 # ---- names and reprs -----------------------------------------------------------------------------------------------
 
 
+# What `type` itself knows of a class, whatever a metaclass makes of these attributes.
+module_of: Callable[[type], object] = type.__dict__["__module__"].__get__
+_qualified_name: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+
+
 def type_name(kind: type) -> str:
     """The qualified name of a class; builtins without their module."""
-    module = kind.__module__
+    module = module_of(kind)
     if module == "builtins" or not isinstance(module, str):
-        return kind.__qualname__
-    return f"{module}.{kind.__qualname__}"
+        return _qualified_name(kind)
+    return f"{module}.{_qualified_name(kind)}"
 
 
 class _Repr(reprlib.Repr):

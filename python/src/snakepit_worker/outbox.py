@@ -38,6 +38,7 @@ class Outbox:
         self._describer = Describer(
             errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [], libraries
         )
+        self.redaction = self._describer.redaction
 
     def pack(self, message: dict[str, Any], session: str | None, root: str, value: object) -> bytes:
         """The body of a message about `value`, which is called `root` in failures.

@@ -29,6 +29,7 @@ from .outbox import Outbox
 from .resolve import Resolver
 from .sessions import Sessions
 from .values import Unpacker
+from .warning_log import WarningLog
 from .wire import Channel, FrameError
 
 TYPE_CHECKING = False
@@ -211,6 +212,7 @@ class Worker:
             self._gate, Resolver(boot["allow_private"]), self._sessions, self._callbacks, self._unpacker, self._outbox
         )
         self._control = Control(control, self._execution, self._callbacks, self._leave, on_lost)
+        self._warnings = WarningLog(self._gate, self._outbox.send, self._outbox.redaction)
         self._leaving = False
         watch_main(lambda: self._gate.on_main)
 
@@ -218,6 +220,7 @@ class Worker:
         """Takes over what there is one of in a process."""
         signal.signal(signal.SIGUSR1, self._gate.on_stop)
         signal.signal(signal.SIGINT, self._gate.on_interrupt)
+        self._warnings.install()
         os.register_at_fork(after_in_child=self._after_fork)
 
     def serve(self) -> int:
@@ -390,6 +393,7 @@ class Worker:
 
     def _after_fork(self) -> None:
         """A child that the target forks shares nothing with the host."""
+        self._warnings.remove()
         self._data.after_fork()
         self._control.after_fork()
         self._gate.after_fork()
