@@ -300,7 +300,7 @@ export class InMemoryWorker implements Worker {
 
   private evaluate(run: Run): Effect.Effect<unknown, unknown> {
     if (run.refused !== undefined) return Effect.fail(run.refused)
-    if (run.call.callType === "class" && run.call.session === undefined) return Effect.fail(needsSession)
+    if (run.call.callType === "class" && run.call.session === undefined) return Effect.fail(needsSession())
     return Effect.flatMap(this.wait(run, this.invoke(run)), (value) => this.reply(run, value))
   }
 
