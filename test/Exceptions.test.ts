@@ -1,6 +1,8 @@
 /** Every exception in a real worker, caught by its tag in TypeScript: the built-in ones here, libraries' in `LibraryErrors.test.ts`. */
 import { PythonError, Snakepit, type SnakepitError } from "@snakepit/core"
 import { assert, it, layer } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import * as path from "node:path"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -8,7 +10,7 @@ import * as Logger from "effect/Logger"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { pool, waitUntil, withPool } from "./harness.ts"
+import { pool, tempDirectory, waitUntil, withPool } from "./harness.ts"
 
 /** What a call fails with, which has to be a Python exception. */
 const raised = <R>(call: Effect.Effect<unknown, SnakepitError.SnakepitError, R>) =>
@@ -240,8 +242,8 @@ it.live("a warning of Python is a log record with category, file and line, once 
         ["Warn", "UserWarning: and the step"]
       ]
     )
-    const { category, file, line, pool, worker } = { ...records[0]?.annotations } as Record<string, unknown>
-    assert.deepStrictEqual([category, pool, worker], ["UserWarning", "default", "default-0"])
+    const { file, line, ...rest } = { ...records[0]?.annotations } as Record<string, unknown>
+    assert.deepStrictEqual(rest, { category: "UserWarning", pool: "default", worker: "default-0" })
     assert.match(String(file), /raising\.py$/)
     assert.isNumber(line)
   })
@@ -260,6 +262,22 @@ it.live("limits and redaction are options of the pool", () =>
     assert.strictEqual(unparsable._tag, "SyntaxError")
     assert.deepInclude(unparsable.syntax, { file: "given.py", line: 2, source: "b = = 2" })
   }).pipe(withPool({ errors: { maxFrames: 1, maxMessageLength: 100, redactPaths: false } }))
+)
+
+it.live("a failed call leaves a script that raises the same exception, where the pool asks for it", () =>
+  Effect.scoped(
+    Effect.gen(function* () {
+      const generateRepro = yield* tempDirectory
+      const error = yield* raised(Snakepit.call("math.sqrt", { args: [-1] })).pipe(
+        withPool({ errors: { generateRepro } })
+      )
+      if (error.repro === undefined) return assert.fail("there is no script")
+      assert.isTrue(error.repro.startsWith(generateRepro))
+      const python = path.join(process.env["VIRTUAL_ENV"] ?? "", "bin", "python")
+      const { stderr, stdout } = spawnSync(python, [error.repro], { encoding: "utf8" })
+      assert.include(stdout + stderr, `ValueError: ${error.message}`)
+    })
+  )
 )
 
 it.live("an option of errors that does not hold stops the start, with key, value and what is allowed", () =>

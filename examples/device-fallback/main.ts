@@ -29,7 +29,9 @@ const withFallback = (count: number) =>
     Effect.tap(() => Console.log(`${count} vectors: the small device had room`)),
     Effect.catchTag("OutOfMemory", ({ device, requestedBytes }) =>
       Effect.andThen(
-        Console.log(`${count} vectors: no ${megabytes(requestedBytes)} left on the small device (${device}); on to the large one`),
+        Console.log(
+          `${count} vectors: no ${megabytes(requestedBytes)} left on the small device (${device}); on to the large one`
+        ),
         similarities("large", count)
       )
     )
@@ -38,7 +40,9 @@ const withFallback = (count: number) =>
 const explain = ({ dimension, operands, operation, suggestion }: PythonError.ShapeMismatch) =>
   [
     `${operation ?? "the operation"} on ${operands.map(({ shape }) => `(${shape.join(", ")})`).join(" and ")}`,
-    dimension === null ? "" : `axis ${dimension.axes[0]} has ${dimension.sizes[0]}, axis ${dimension.axes[1]} has ${dimension.sizes[1]}`,
+    dimension === null
+      ? ""
+      : `axis ${dimension.axes[0]} has ${dimension.sizes[0]}, axis ${dimension.axes[1]} has ${dimension.sizes[1]}`,
     suggestion
   ]
     .filter((part) => part !== "")

@@ -101,7 +101,7 @@ export const make =
     const read: PythonError.Mapping["read"] = (error, Class) => {
       if (!pythonTypes.some((name) => error.mro.includes(name))) return error
       const version = error.library?.version
-      if (version != null && !isWithin(version)) {
+      if (typeof version === "string" && !isWithin(version)) {
         return noted(error, `not ${tag}: it is for ${options.library} ${options.versions}, and this is ${version}`)
       }
       if (wanted.length > 0 && error.library === undefined) {

@@ -19,12 +19,11 @@ import { report, tellStory, wantsColors } from "./internal/errorStory.ts"
 // What every exception carries
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** One line of a Python traceback. */
-export const Frame = Schema.Struct({
+/** The text of a `SyntaxError` that does not parse. */
+export const SyntaxLocation = Schema.Struct({
   file: Schema.String,
   /** From 1. */
   line: Schema.Int,
-  function: Schema.String,
   /** The line without indentation; empty when there is none. */
   source: Schema.String,
   /** Where in the line of the file the failing expression begins, from 1. Python 3.11 and later. */
@@ -32,6 +31,10 @@ export const Frame = Schema.Struct({
   /** The part of `source` that failed: start and end in characters from 0, end exclusive. Absent where it is all of it. */
   caret: Schema.optional(Schema.Tuple([Schema.Int, Schema.Int]))
 })
+export type SyntaxLocation = typeof SyntaxLocation.Type
+
+/** One line of a Python traceback. */
+export const Frame = Schema.Struct({ ...SyntaxLocation.fields, function: Schema.String })
 export type Frame = typeof Frame.Type
 
 /** What the failed call was: its target and the Python types of its arguments (shape, dtype and device of arrays). */
@@ -72,10 +75,6 @@ export const LibraryReport = Schema.Struct({
   attributes: Schema.Record(Schema.String, Schema.Any)
 })
 export type LibraryReport = typeof LibraryReport.Type
-
-/** The text of a `SyntaxError` that does not parse. */
-export const SyntaxLocation = Frame.mapFields(({ function: _, ...rest }) => rest)
-export type SyntaxLocation = typeof SyntaxLocation.Type
 
 /** What every Python exception carries, whatever its tag. */
 export interface Details {
@@ -145,7 +144,7 @@ export const fields = {
 /** The class of a built-in exception: `class ValueError extends builtIn<ValueError>()("ValueError") {}`. */
 const builtIn =
   <Self>() =>
-  <const Tag extends string>(tag: Tag) =>
+  <const Name extends string>(tag: Name) =>
     Schema.TaggedError<Self>()(tag, fields)
 
 // ---------------------------------------------------------------------------------------------------------------------

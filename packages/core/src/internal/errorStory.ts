@@ -11,18 +11,25 @@ import { callSiteLines } from "./callSite.ts"
 /** The call that an error ended; the first one, when the error went through several. */
 type Place = Pick<Call, "target" | "callType" | "site">
 
-const places = new WeakMap<object, Place>()
+/** Errors that tell a story, and where it begins, when that is known. */
+const places = new WeakMap<object, Place | undefined>()
+
+const stackProperty: PropertyDescriptor & ThisType<Error> = {
+  configurable: true,
+  enumerable: false,
+  get() {
+    return [`${this.name}: ${this.message}`, ...body(this, places.get(this), plain)].join("\n")
+  },
+  set(stack: unknown) {
+    Object.defineProperty(this, "stack", { value: stack, writable: true })
+  }
+}
 
 /** Gives an error the `stack` that tells the story of its call. */
 export const tellStory = <E extends object>(error: E, place: Place | undefined): E => {
-  if (!(error instanceof Error) || places.has(error)) return error
-  if (place !== undefined) places.set(error, place)
-  Object.defineProperty(error, "stack", {
-    configurable: true,
-    enumerable: false,
-    get: () => [`${error.name}: ${error.message}`, ...body(error, places.get(error), plain)].join("\n"),
-    set: (stack: unknown) => Object.defineProperty(error, "stack", { value: stack, writable: true })
-  })
+  if (!(error instanceof Error) || places.get(error) !== undefined) return error
+  if (!places.has(error)) Object.defineProperty(error, "stack", stackProperty)
+  places.set(error, place)
   return error
 }
 

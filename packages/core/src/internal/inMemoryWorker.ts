@@ -300,7 +300,7 @@ export class InMemoryWorker implements Worker {
 
   private evaluate(run: Run): Effect.Effect<unknown, unknown> {
     if (run.refused !== undefined) return Effect.fail(run.refused)
-    if (run.call.callType === "class" && run.call.session === undefined) return Effect.fail(needsSession)
+    if (run.call.callType === "class" && run.call.session === undefined) return Effect.fail(needsSession())
     return Effect.flatMap(this.wait(run, this.invoke(run)), (value) => this.reply(run, value))
   }
 
@@ -515,7 +515,7 @@ export class InMemoryWorker implements Worker {
 
   private keep(call: Call, value: unknown): unknown {
     const session = call.session
-    if (session === undefined) throw needsSession
+    if (session === undefined) throw needsSession()
     const objects = this.objects.get(session) ?? new Map<number, unknown>()
     this.objects.set(session, objects)
     const id = ++this.lastRef
@@ -546,11 +546,12 @@ const refuseArgument = (_value: unknown, path: string, actual: string, reason: s
   throw new EncodeError({ path, actual, reason })
 }
 
-const needsSession = new SessionLost({
-  session: "",
-  reason: "the result would be a ref, and refs live in sessions: make the call in one",
-  mayHaveExecuted: false
-})
+const needsSession = () =>
+  new SessionLost({
+    session: "",
+    reason: "the result would be a ref, and refs live in sessions: make the call in one",
+    mayHaveExecuted: false
+  })
 
 const callbackError = (original: unknown): PythonError.PythonError =>
   PythonError.of("CallbackError", original instanceof Error ? original.message : String(original), { original })

@@ -22,9 +22,11 @@ const timings = (ticket: Ticket, pythonMicros: number | undefined): Timings => (
   pythonMillis: pythonMicros === undefined ? undefined : pythonMicros / 1000
 })
 
-/** Lets the errors of a call tell where it was made. */
+/** Lets the errors of a call tell where it was made; a worker that did not start is no story of one call, and all wait for it. */
 const told = (cause: Cause.Cause<SnakepitError>, call: Call): Cause.Cause<SnakepitError> => {
-  for (const reason of cause.reasons) if (reason._tag === "Fail") tellStory(reason.error, call)
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Fail" && reason.error._tag !== "WorkerStartError") tellStory(reason.error, call)
+  }
   return cause
 }
 

@@ -67,7 +67,7 @@ const decodeError = (error: unknown, target: string, originals: Originals): Snak
 /** Decodes a part of an error; what came over the wire may be anything. */
 function decoderOf<A>(schema: Schema.Decoder<A>): (value: unknown) => A | undefined {
   const decode = Schema.decodeUnknownOption(schema)
-  return (value) => Option.getOrUndefined(decode(value))
+  return (value) => (value === undefined ? undefined : Option.getOrUndefined(decode(value)))
 }
 
 /** Chains longer than this are cut: a peer cannot make the decoder recurse without end. */
@@ -97,7 +97,7 @@ const pythonError = (error: unknown, depth: number, originals: Originals): Pytho
     call: callContext(field(error, "call")),
     mayHaveExecuted: true,
     ...optional("truncated", decodeTruncated(field(error, "truncated"))),
-    ...optional("syntax", field(error, "syntax") == null ? undefined : location(field(error, "syntax"))),
+    ...optional("syntax", decodeSyntax(field(error, "syntax"))),
     ...optional("library", decodeLibrary(field(error, "library"))),
     ...optional("repro", textOrNothing(error, "repro"))
   }
@@ -125,6 +125,7 @@ const machineLearningError = decoderOf(
 )
 
 const decodeTruncated = decoderOf(Schema.Array(PythonError.Truncation))
+const decodeSyntax = decoderOf(PythonError.SyntaxLocation)
 const decodeLibrary = decoderOf(PythonError.LibraryReport)
 
 /** A part of an error that is left away when it is not what the contract says. */
