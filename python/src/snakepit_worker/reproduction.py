@@ -200,7 +200,7 @@ def _script(described: Error, module: str, name: str, redacted: list[str]) -> st
         raised=f"{described['pythonType']}: {first}"[:200].replace("\\", "\\\\").replace('"', "'"),
         target=f"{module}.{name}".replace('"', "'"),
         secrets=secrets.replace("\\", "\\\\").replace('"', "'"),
-        paths=repr([path for path in sys.path if path]),
+        paths=repr([os.path.abspath(path) for path in sys.path]),
         directory=repr(os.getcwd()),
         module=repr(module),
         name=repr(name),
