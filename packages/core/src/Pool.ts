@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -76,6 +77,8 @@ export interface RunOptions extends CallOptions {
   /** Only workers on this device may run the call. A session has its own. */
   readonly device?: string | undefined
   readonly session?: Placement | undefined
+  /** The span of the session: parent of its calls, unless they stand in another span. */
+  readonly sessionSpan?: Tracer.Span | undefined
   readonly makeRef?: ((handle: Handle) => unknown) | undefined
 }
 
@@ -288,6 +291,7 @@ export const make = (
       kwargs: invocation.kwargs,
       stream: invocation.stream,
       result: invocation.result,
+      site: invocation.site,
       idempotent: given.idempotent === true,
       session: given.session?.id,
       device: given.session === undefined ? given.device : undefined,
@@ -328,7 +332,7 @@ export const make = (
         // the span is opened here, and its parent-to-be for Python with it; `useSpan` ends it with the effect's exit
         return Effect.useSpan(
           "snakepit.call",
-          { attributes: attributesOf(invocation, given), kind: "client" },
+          { attributes: attributesOf(invocation, given), kind: "client", ...positionOf(fiber, given) },
           (span) =>
             execute(invocation, given, decode, within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
         )
@@ -388,7 +392,11 @@ export const make = (
             )
           if (fiber.cache.tracer === undefined) return open(fiber.context, parentOf(fiber), undefined)
           return Effect.flatMap(
-            Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
+            Effect.makeSpanScoped("snakepit.stream", {
+              attributes: attributesOf(invocation, given),
+              kind: "client",
+              ...positionOf(fiber, given)
+            }),
             (span) => open(within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
           )
         })
@@ -479,6 +487,17 @@ const drain = (dispatcher: Dispatcher, timeoutMillis: number): Effect.Effect<voi
 const parentOf = (fiber: Fiber.Fiber<unknown, unknown>): TraceParent | undefined => {
   const span = fiber.cache.span
   return span === undefined ? undefined : traceOf(span)
+}
+
+/**
+ * Where the span of a session's call stands: inside the session's, which the caller's span may be around; linked to it when the
+ * caller has opened another span since.
+ */
+const positionOf = (fiber: Fiber.Fiber<unknown, unknown>, { sessionSpan }: RunOptions): Tracer.SpanOptionsNoTrace => {
+  if (sessionSpan === undefined) return {}
+  return Option.getOrUndefined(sessionSpan.parent) === fiber.cache.span
+    ? { parent: sessionSpan }
+    : { links: [{ span: sessionSpan, attributes: {} }] }
 }
 
 /** The caller's context with the call's span in it: what Python calls back is part of the call. */

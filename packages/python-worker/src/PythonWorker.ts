@@ -5,7 +5,15 @@
  * descriptor where to listen and which token to expect, and counts as ready when both its channels have answered the
  * handshake and the first ping. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
-import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
+import {
+  LibraryError,
+  shippedLibraryErrors,
+  SnakepitError,
+  type SpawnOptions,
+  ValueAdapters,
+  type Worker,
+  WorkerSpawner
+} from "@snakepit/core"
 import { DevicePlacement, Hardware, type HardwareInfo } from "@snakepit/hardware"
 import { Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
@@ -65,6 +73,7 @@ export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.Runtime
     const scope = yield* Effect.scope
     const placement = yield* findPlacement
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
+    const libraryErrors = libraryErrorsOf(yield* LibraryError.LibraryErrors)
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
     return WorkerSpawner.of({
       spawn: (wanted) =>
@@ -76,7 +85,7 @@ export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.Runtime
           }
           const prepared = yield* kit
           const device = yield* place(wanted, prepared.options, placement)
-          return yield* start(wanted, prepared, device, directory, adapters)
+          return yield* start(wanted, prepared, device, directory, adapters, libraryErrors)
         }).pipe(
           Effect.withSpan(
             "snakepit.worker.start",
@@ -122,6 +131,13 @@ interface Placed {
   /** Keeps the device from being given out for a while. */
   readonly taint: Effect.Effect<void>
 }
+
+/** What workers read of exceptions of libraries: for the classes that ship with Snakepit, and for the program's own. */
+const libraryErrorsOf = (own: ReadonlyArray<LibraryError.LibraryErrorClass>): Boot["library_errors"] =>
+  [...shippedLibraryErrors, ...own].map((Class) => {
+    const { attributes, library, pythonTypes } = Class["~@snakepit/core/LibraryError"]
+    return { types: pythonTypes, library: library ?? null, attributes }
+  })
 
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
@@ -210,12 +226,23 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
     }
   })
 
+type OnWarning = ConstructorParameters<typeof WorkerClient>[0]["onWarning"]
+
+/** Logs Python's warnings, in the context of the call that they came up in; of this fiber when there is none. */
+const warningLogger = (annotations: Record<string, string>): Effect.Effect<OnWarning> =>
+  Effect.map(Effect.context<never>(), (own): OnWarning => ({ category, file, line, message }, context) => {
+    Effect.runForkWith(context ?? own)(
+      Effect.annotateLogs(Effect.logWarning(`${category}: ${message}`), { ...annotations, category, file, line })
+    )
+  })
+
 const start = (
   wanted: SpawnOptions,
   { lastWords, launch, memoryGroups, options }: Kit,
   placed: Placed | undefined,
   directory: string,
-  adapters: Adapters
+  adapters: Adapters,
+  libraryErrors: Boot["library_errors"]
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
   Effect.gen(function* () {
     const log = yield* lineLogger({ pool: wanted.pool, worker: wanted.worker })
@@ -237,15 +264,23 @@ const start = (
       memory_limit_bytes: memoryGroups === undefined ? (options.memoryLimit ?? null) : null,
       environment: placed?.device.environment ?? {},
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
-      start_timeout_seconds: options.startTimeout / 1000
+      start_timeout_seconds: options.startTimeout / 1000,
+      errors: {
+        max_frames: options.errors.maxFrames,
+        max_message: options.errors.maxMessageLength,
+        redact_paths: options.errors.redactPaths,
+        generate_repro: options.errors.generateRepro === undefined ? null : path.resolve(options.errors.generateRepro)
+      },
+      library_errors: libraryErrors
     }
+    const onWarning = yield* warningLogger({ pool: wanted.pool, worker: wanted.worker })
     const client = yield* launch(boot, onLine).pipe(
       Effect.tap(({ pid }) =>
         memoryGroups === undefined || options.memoryLimit === undefined
           ? Effect.void
           : MemoryGroups.enter(memoryGroups, wanted.worker, pid, options.memoryLimit)
       ),
-      Effect.flatMap((process) => connect(wanted, options, placed?.device.id, boot, process, adapters)),
+      Effect.flatMap((process) => connect(wanted, options, placed?.device.id, boot, process, adapters, onWarning)),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
@@ -268,7 +303,8 @@ const connect = (
   device: string | undefined,
   boot: Boot,
   process: WorkerProcess,
-  adapters: Adapters
+  adapters: Adapters,
+  onWarning: OnWarning
 ): Effect.Effect<WorkerClient, string> =>
   Effect.callback((resume) => {
     const client = new WorkerClient(
@@ -289,7 +325,8 @@ const connect = (
           misses: options.heartbeatMisses
         },
         limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
-        process
+        process,
+        onWarning
       },
       (exit) => resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
     )

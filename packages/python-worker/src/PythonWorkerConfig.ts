@@ -8,6 +8,24 @@ import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
 
+/** How much workers tell of an exception. What is left out is said in `truncated` of the error. */
+export interface ErrorInput {
+  /** Frames of one traceback; the outermost third and the innermost rest are kept. Defaults to 15. */
+  readonly maxFrames?: number | undefined
+  /** Characters of a message, a note or a text among the arguments. Defaults to 8000. */
+  readonly maxMessageLength?: number | undefined
+  /**
+   * Leaves out of paths, messages, arguments and notes what tells whose machine it is: the home folder becomes `~`, the folder of
+   * installed packages `<site-packages>`. Defaults to true.
+   */
+  readonly redactPaths?: boolean | undefined
+  /**
+   * Folder where each failed call leaves a Python script that reproduces it, with its arguments beside it. Secrets are left out
+   * by key and pattern, other data is not. Defaults to none.
+   */
+  readonly generateRepro?: string | undefined
+}
+
 /**
  * Options of one pool of Python processes, as users write them. Those of `EnvironmentOptions` say which Python the workers run
  * on, with which packages: the environment is made before the first worker starts.
@@ -92,6 +110,8 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
   readonly minFreeMemory?: number | undefined
   /** What to try, in order, when none of `devices` can be had. Defaults to none: the worker does not start. */
   readonly fallback?: ReadonlyArray<Selection.Preference> | undefined
+  /** How much workers tell of an exception. */
+  readonly errors?: ErrorInput | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -128,8 +148,17 @@ export const keys = [
   "devices",
   "minFreeMemory",
   "fallback",
+  "errors",
   "progress"
 ] as const
+
+/** {@link ErrorInput}, complete. */
+export interface ErrorOptions {
+  readonly maxFrames: number
+  readonly maxMessageLength: number
+  readonly redactPaths: boolean
+  readonly generateRepro: string | undefined
+}
 
 /** The options, complete. Durations are in milliseconds. */
 export interface PythonOptions {
@@ -157,8 +186,11 @@ export interface PythonOptions {
   readonly devices: ReadonlyArray<Selection.Preference> | undefined
   readonly minFreeMemory: number
   readonly fallback: ReadonlyArray<Selection.Preference>
+  readonly errors: ErrorOptions
   readonly progress: "terminal" | "silent"
 }
+
+const errorKeys: ReadonlyArray<string> = ["maxFrames", "maxMessageLength", "redactPaths", "generateRepro"]
 
 const uvKeys: ReadonlyArray<string> = ["path", "offline", "pythonMirror", "pythonDownloads", "torchBackend"]
 
@@ -227,6 +259,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       devices: preferences("devices", undefined, 1),
       minFreeMemory: integer("minFreeMemory", given["minFreeMemory"], 0, 0),
       fallback: preferences("fallback", [], 0),
+      errors: errorOptions(reader, given["errors"]),
       progress: oneOf("progress", given["progress"], "terminal", ["terminal", "silent"])
     }
     return reader.result(resolved)
@@ -241,6 +274,17 @@ const uvOptions = (reader: PoolConfig.OptionReader, value: unknown): UvOptions =
     pythonMirror: reader.text("uv.pythonMirror", given["pythonMirror"]),
     pythonDownloads: reader.text("uv.pythonDownloads", given["pythonDownloads"]),
     torchBackend: reader.text("uv.torchBackend", given["torchBackend"])
+  }
+}
+
+const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOptions => {
+  const isGiven = value !== undefined && reader.object("errors", value, errorKeys)
+  const given = isGiven ? (value as Readonly<Record<string, unknown>>) : {} // the reader has seen that it is an object
+  return {
+    maxFrames: reader.integer("errors.maxFrames", given["maxFrames"], 15, 1),
+    maxMessageLength: reader.integer("errors.maxMessageLength", given["maxMessageLength"], 8_000, 80),
+    redactPaths: reader.boolean("errors.redactPaths", given["redactPaths"], true),
+    generateRepro: reader.text("errors.generateRepro", given["generateRepro"])
   }
 }
 

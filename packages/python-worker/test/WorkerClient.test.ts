@@ -10,7 +10,7 @@ import * as Exit from "effect/Exit"
 import { tempDirectory, waitUntil } from "../../../test/harness.ts"
 import { type Message, Wire } from "../../../test/rawWorker.ts"
 import { Tail } from "../src/internal/stdio.ts"
-import { WorkerClient } from "../src/internal/workerClient.ts"
+import { type PythonWarning, WorkerClient } from "../src/internal/workerClient.ts"
 import { Decoder, Encoder } from "../src/MessagePack.ts"
 
 /** What an observer has heard. */
@@ -103,6 +103,7 @@ const connected = (concurrency = 1) =>
     yield* waitUntil("the peer listens", () => server.listening)
     const signals: Array<string> = []
     const ready: Array<Exit.Exit<unknown, string>> = []
+    const warnings: Array<PythonWarning> = []
     const stderr = new Tail()
     stderr.add("last words")
     const client = new WorkerClient(
@@ -119,7 +120,8 @@ const connected = (concurrency = 1) =>
         ladder: { cooperative: 5, raised: 5, terminated: 5 },
         heartbeat: { interval: 60_000, timeout: 60_000, misses: 3 },
         limits: { age: undefined, calls: undefined, memory: undefined },
-        process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) }
+        process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) },
+        onWarning: (warning) => warnings.push(warning)
       },
       (exit) => ready.push(exit)
     )
@@ -144,7 +146,7 @@ const connected = (concurrency = 1) =>
       waitUntil("the calls are settled", () =>
         all.every(({ events }) => events.includes("exit") || events.includes("dropped"))
       )
-    return { client, data, control, signals, start, arrival, succeed, settled }
+    return { client, data, control, signals, warnings, start, arrival, succeed, settled }
   })
 
 const died = { crash: "killed", exitCode: null, signal: "SIGKILL" } as const
@@ -152,6 +154,18 @@ const died = { crash: "killed", exitCode: null, signal: "SIGKILL" } as const
 const isControl = (tag: string) => (message: Message) => message._tag === tag || message["tag"] === tag
 
 describe("WorkerClient", () => {
+  it.live("hands on Python's warnings", () =>
+    Effect.gen(function* () {
+      const { data, warnings } = yield* connected()
+      const warning = { category: "UserWarning", message: "mind the gap", file: "app.py", line: 3 }
+      for (const request_id of [null, 77]) {
+        data.send({ _tag: "Request", id: 0, tag: "snakepit.warning", payload: { request_id, ...warning }, headers: [] })
+      }
+      yield* waitUntil("both have come", () => warnings.length === 2)
+      assert.deepStrictEqual(warnings, [warning, warning])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("tells each call its own exit, whatever the order", () =>
     Effect.gen(function* () {
       const { arrival, settled, start, succeed } = yield* connected()

@@ -1,12 +1,18 @@
 """The Python side of Snakepit: runs calls that arrive from TypeScript.
 
 Layout: ``worker`` assembles everything and reads requests; ``wire`` moves frames; ``values``, ``adapters``, ``arrays``
-and ``tables`` turn values into bytes and back; ``errors`` describes exceptions. ``execution`` runs one request, with
+and ``tables`` turn values into bytes and back. ``execution`` runs one request, with
 ``gate`` (which calls run and may be stopped), ``invocation`` (what a payload asks for), ``resolve`` (finding targets),
 ``streams``, ``event_loop`` (``async def`` targets) and ``outbox`` (what is sent). ``control`` answers while a call
 runs; ``sessions`` holds the objects behind refs; ``callbacks`` calls TypeScript; ``context`` is what code inside a call
 can ask. ``fork_server`` forks workers from a process that has imported them already; ``lifeline`` has them die with the
 host; ``memory`` knows how much of it they have.
+
+``errors`` are failures of the worker itself; ``description`` turns exceptions into reports, with ``tracebacks`` (frames
+and their source), ``redaction`` (paths), ``suggestions`` (nearest names), ``library_errors`` (fields of libraries' own
+exceptions), ``ml_errors`` (shapes, dtypes, devices, memory: from ``operations``, what failed on what, by
+``array_rules`` or by ``array_messages``) and ``reproduction`` (scripts that raise an exception again).
+``warning_log`` tells the host of warnings.
 
 Code that runs inside a call imports from here what it wants to know of the call.
 """

@@ -236,15 +236,16 @@ class Execution:
                 elif call_type == "iterate":
                     value = list(value)
         finally:
+            if running.request.get("sampled"):
+                running.micros = (perf_counter_ns() - began) // 1000
             self.gate.leave(running)
         if is_stream and (waits or iterates_async):
             return self._park(running, self._stream, value)
         if waits or iterates_async:
             return self._park(running, self._settle, value)
-        micros = (perf_counter_ns() - began) // 1000 if running.request.get("sampled") else None
         if not is_stream:
             value = self._kept(payload, value)
-        return self._outbox.success(running, value, micros)
+        return self._outbox.success(running, value, running.micros)
 
     def _kept(self, payload: dict[str, Any], value: object) -> object:
         """The ref of a result that stays in Python; any other result itself."""
@@ -304,9 +305,12 @@ class Execution:
                 raise CallCancelled("the caller went away")
             running.task = asyncio.current_task()
             began = perf_counter_ns()
-            result = await work(running, value)
-            micros = (perf_counter_ns() - began) // 1000 if running.request.get("sampled") else None
-            body = self._outbox.success(running, result, micros)
+            try:
+                result = await work(running, value)
+            finally:
+                if running.request.get("sampled"):
+                    running.micros = (perf_counter_ns() - began) // 1000
+            body = self._outbox.success(running, result, running.micros)
         except asyncio.CancelledError as error:
             # targets also cancel tasks of their own
             stopped = CallCancelled("the caller went away") if running.cancelled else error

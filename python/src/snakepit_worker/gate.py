@@ -39,6 +39,8 @@ class Running:
     # A stream's allowance of chunks.
     credit: threading.Semaphore | asyncio.Semaphore | None = None
     task: asyncio.Task[None] | None = None
+    # Time in the target, when the host asked for it.
+    micros: int | None = None
     # What happened to the call of this number; numbers, since a record may be lent to one call after another.
     _cancelled = _stopped = _struck = -1
 
@@ -281,8 +283,8 @@ class Gate:
 def _is_importing(frame: FrameType | None) -> bool:
     """Whether a thread is inside an import.
 
-    One that is cut short leaves packages behind that this process can never import again: their submodules are there, they
-    are not. So such code is stopped after the import, or with its process.
+    One that is cut short leaves packages behind that this process can never import again: their submodules are there,
+    they are not. So such code is stopped after the import, or with its process.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):

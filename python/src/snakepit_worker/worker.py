@@ -18,15 +18,18 @@ from ormsgpack import packb, unpackb
 from .callbacks import Callback, Callbacks, tools
 from .context import watch_main
 from .control import Control, complain, end_with_host
+from .description import ErrorOptions
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
 from .gate import Gate
+from .library_errors import LibraryErrors
 from .lifeline import hold_to
 from .memory import limit_memory
 from .outbox import Outbox
 from .resolve import Resolver
 from .sessions import Sessions
 from .values import Unpacker
+from .warning_log import WarningLog
 from .wire import Channel, FrameError
 
 TYPE_CHECKING = False
@@ -203,13 +206,16 @@ class Worker:
         self._threads: int = boot["threads"] if boot["profile"] == "thread" else 0
         self._sessions = Sessions(boot["worker"])
         self._gate = Gate()
-        self._outbox = Outbox(data, self._sessions)
+        errors = ErrorOptions(**boot.get("errors", {}))
+        libraries = LibraryErrors(boot.get("library_errors", []))
+        self._outbox = Outbox(data, self._sessions, errors, boot.get("python_path"), libraries)
         self._callbacks = Callbacks(self._gate, self._send, self._read_answer)
         self._unpacker = Unpacker(self._resolve_ref, self._callback)
         self._execution = Execution(
             self._gate, Resolver(boot["allow_private"]), self._sessions, self._callbacks, self._unpacker, self._outbox
         )
         self._control = Control(control, self._execution, self._callbacks, self._leave, on_lost)
+        self._warnings = WarningLog(self._gate, self._outbox.send, self._outbox.redaction)
         self._leaving = False
         watch_main(lambda: self._gate.on_main)
 
@@ -217,6 +223,7 @@ class Worker:
         """Takes over what there is one of in a process."""
         signal.signal(signal.SIGUSR1, self._gate.on_stop)
         signal.signal(signal.SIGINT, self._gate.on_interrupt)
+        self._warnings.install()
         os.register_at_fork(after_in_child=self._after_fork)
 
     def limit_memory(self, limit: int) -> None:
@@ -394,6 +401,7 @@ class Worker:
 
     def _after_fork(self) -> None:
         """A child that the target forks shares nothing with the host."""
+        self._warnings.remove()
         self._data.after_fork()
         self._control.after_fork()
         self._gate.after_fork()

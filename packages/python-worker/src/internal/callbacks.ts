@@ -34,6 +34,8 @@ export class Callbacks {
   /** What runs now, by the call that waits for it. */
   private readonly running = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
   private readonly tools = new Map<string, Worker.ToolRegistration>()
+  /** What functions failed with, by call and question: it is the call's own failure when Python lets it pass. */
+  private readonly failures = new Map<number, Map<number, unknown>>()
   private last = 0
 
   constructor(host: Host) {
@@ -59,8 +61,14 @@ export class Callbacks {
     for (const tool of tools) this.tools.set(toolKey(session, tool.name), tool)
   }
 
+  /** What the functions of a call failed with, by the number of Python's question. */
+  failuresOf(call: number): ReadonlyMap<number, unknown> | undefined {
+    return this.failures.get(call)
+  }
+
   /** A call has ended: its functions are gone, and what they run is interrupted. */
   endCall(call: number): void {
+    if (this.failures.size > 0) this.failures.delete(call)
     if (this.owners.size > 0) this.drop(call)
     if (this.running.size > 0) this.interrupt(call)
   }
@@ -109,11 +117,12 @@ export class Callbacks {
       this.running.set(call, running)
       fiber.addObserver(() => running.delete(fiber))
     }
-    fiber.addObserver((exit) => this.answer(request, exit))
+    fiber.addObserver((exit) => this.answer(request, exit, call))
   }
 
   /** Answers a question of Python's. */
-  answer(request: number, exit: Exit.Exit<unknown, unknown>): void {
+  answer(request: number, exit: Exit.Exit<unknown, unknown>, call?: number): void {
+    if (exit._tag === "Failure") this.note(request, Cause.squash(exit.cause), call)
     try {
       this.host.send(
         request,
@@ -123,8 +132,17 @@ export class Callbacks {
       )
     } catch (error) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
+      this.note(request, error, call)
       this.host.send(request, { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] })
     }
+  }
+
+  private note(request: number, error: unknown, call: number | undefined): void {
+    if (call === undefined || this.host.contextOf(call) === undefined) return
+    const failures = this.failures.get(call) ?? new Map<number, unknown>()
+    this.failures.set(call, failures)
+    failures.set(request, error)
+    if (failures.size > keptFailures) for (const oldest of failures.keys()) return void failures.delete(oldest)
   }
 
   private find(payload: unknown): Callback | undefined {
@@ -150,6 +168,9 @@ export class Callbacks {
     for (const number of owned) this.functions.delete(number)
   }
 }
+
+/** So many failures are kept for each call; Python code that catches them by the thousand keeps the last. */
+const keptFailures = 64
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 

@@ -49,6 +49,17 @@ export interface ClientOptions {
   readonly heartbeat: HeartbeatOptions
   readonly limits: WearLimits
   readonly process: WorkerProcess
+  /** Hears each warning of Python, with the context of the call that it came up in. */
+  readonly onWarning: (warning: PythonWarning, context: Context.Context<never> | undefined) => void
+}
+
+/** A warning of Python's `warnings`. */
+export interface PythonWarning {
+  /** Qualified name of its class; built-ins without module. */
+  readonly category: string
+  readonly message: string
+  readonly file: string
+  readonly line: number
 }
 
 // An `Exit` with a success, as Python packs it: these bytes, the number, `exitPrefix`, the value. Comparing them saves
@@ -307,7 +318,7 @@ export class WorkerClient implements Worker.Worker {
         const micros = field(message, "pythonMicros")
         this.settle(
           number,
-          decodeExit(field(message, "exit"), observer.call.target),
+          decodeExit(field(message, "exit"), observer.call.target, this.callbacks.failuresOf(number)),
           typeof micros === "number" ? micros : undefined
         )
         return
@@ -402,8 +413,18 @@ export class WorkerClient implements Worker.Worker {
       }
       case "snakepit.callback":
         return this.callbacks.run(number, payload, typeof call === "number" ? call : undefined)
+      case "snakepit.warning": {
+        const [category, text, file, line] = ["category", "message", "file", "line"].map((name) => field(payload, name))
+        const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
+        return this.options.onWarning(
+          { category: String(category), message: String(text), file: String(file), line: Number(line) },
+          context
+        )
+      }
       default:
-        throw new Error(`expected snakepit.callback or snakepit.parked, got ${describe(field(message, "tag"))}`)
+        throw new Error(
+          `expected snakepit.callback, snakepit.parked or snakepit.warning, got ${describe(field(message, "tag"))}`
+        )
     }
   }
 
