@@ -14,4 +14,5 @@ def similarities(count: int, dimensions: int) -> float:
 def project(rows: int, columns: int, weights: tuple[int, int]) -> int:
     """Multiplies a batch by weights, when their shapes fit each other."""
     batch = numpy.ones((rows, columns))
-    return int((batch @ numpy.ones(weights)).size)
+    matrix = numpy.ones(weights)
+    return int((batch @ matrix).size)

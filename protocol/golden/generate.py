@@ -286,6 +286,7 @@ def _messages() -> Iterator[tuple[object, ...]]:
     yield "exit-stream-end", _exit(3, {"_tag": "Success", "value": None})
     yield "exit-fail", _exit(1, _failure({"_tag": "Fail", "error": _python_error()}))
     yield "exit-fail-syntax", _exit(1, _failure({"_tag": "Fail", "error": _syntax_error()}))
+    yield "exit-fail-library", _exit(1, _failure({"_tag": "Fail", "error": _library_error()}))
     for name, error in _ml_errors():
         yield f"exit-fail-{name}", _exit(1, _failure({"_tag": "Fail", "error": error}))
     yield (
@@ -436,6 +437,13 @@ def _syntax_error() -> dict[str, object]:
     return {
         **_plain_error("SyntaxError", ["SyntaxError"], "invalid syntax (given.py, line 2)"),
         "syntax": {"file": "given.py", "line": 2, "source": "b = = 2", "column": 5, "caret": [4, 5]},
+    }
+
+
+def _library_error() -> dict[str, object]:
+    return {
+        **_plain_error("ValueError", ["json.decoder.JSONDecodeError", "ValueError"], "Expecting value: line 2 column 2"),
+        "library": {"name": None, "version": None, "attributes": {"msg": "Expecting value", "lineno": 2, "colno": 2}},
     }
 
 

@@ -78,6 +78,11 @@ describe("decodeExit", () => {
     ["features", "ShapeMismatch", { operation: null, decidedBy: "message" }],
     ["dtype", "DtypeMismatch", { expected: "torch.float32", cast: "args[0].to(torch.float32)" }],
     ["device", "DeviceMismatch", { suggestion: 'move args[1]: args[1].to("cuda:0")' }],
+    [
+      "library",
+      "ValueError",
+      { library: { name: null, version: null, attributes: { msg: "Expecting value", lineno: 2, colno: 2 } } }
+    ],
     ["no-device", "DeviceNotAvailable", { device: "cuda", available: ["cpu"] }],
     ["memory", "OutOfMemory", { requestedBytes: 2_147_483_648, totalBytes: null }],
     ["syntax", "SyntaxError", { syntax: { file: "given.py", line: 2, source: "b = = 2", column: 5, caret: [4, 5] } }]

@@ -6,13 +6,13 @@ import * as LibraryError from "../LibraryError.ts"
 
 /** A matrix that linear algebra cannot work with. */
 export class LinAlgError extends LibraryError.make<LinAlgError>()("torch.LinAlgError", {
-  pythonType: ["torch._C._LinAlgError", "torch.linalg.LinAlgError"],
+  pythonType: "torch._C._LinAlgError",
   library: "torch"
 }) {}
 
 /** Whatever a collective operation between processes raised. */
 export class DistError extends LibraryError.make<DistError>()("torch.DistError", {
-  pythonType: ["torch.distributed.DistError", "torch._C._DistError"],
+  pythonType: "torch.distributed.DistError",
   library: "torch",
   versions: ">=2.1"
 }) {}
