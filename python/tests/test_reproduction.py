@@ -125,6 +125,19 @@ def test_secrets_are_redacted_by_key_and_by_form(tmp_path: Path) -> None:
     assert run(script).startswith("ConnectionError: no route to db/app")
 
 
+def test_secret_columns_are_redacted_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    script, _ = reproduce(tmp_path, "column", pandas.DataFrame({"a": [1], "api_token": ["swordfish"]}), "b")
+    assert script is not None
+    saved = pandas.read_parquet(Path(script).parent / "table0.parquet")
+    assert saved.to_dict("list") == {"a": [1], "api_token": ["<redacted>"]}
+    # no form in Parquet
+    script, _ = reproduce(tmp_path / "other", "column", pandas.DataFrame({"a": [1 + 2j, object()]}), "b")
+    assert script is None
+    assert os.listdir(tmp_path / "other" / "repro") == []
+
+
 def test_one_kind_of_failure_is_written_once(tmp_path: Path) -> None:
     with Process(tmp_path, errors={"generate_repro": str(tmp_path / "repro")}) as process:
         host = process.open()

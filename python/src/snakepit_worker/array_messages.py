@@ -82,7 +82,7 @@ def _shapes(found: str) -> list[Shape]:
 
 def _operand(shape: Shape, fallback: str, operations: list[Operation], taken: tuple[str, ...] = ()) -> Details:
     """A shape with the name of the operand that has it, if one has."""
-    for operation in operations:
+    for operation in reversed(operations):
         for each in _all(operation.operands):
             if each.shape == shape and each.name not in taken:
                 return {"name": each.name, "shape": shape}
@@ -156,8 +156,13 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 
 @_message(r"operands could not be broadcast together with remapped shapes \[original->remapped\]: (.*)")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    parts = re.findall(r"\(([\d,]*)\)->", m[1])
-    return _broadcast([_shape(part) for part in parts], ops, "einsum")
+    shapes = [_shape(part) for part in re.findall(r"\(([\d,]*)\)->", m[1])]
+    operands = [_operand(shape, f"operand {index}", ops) for index, shape in enumerate(shapes)]
+    multiplies = any(operation.name in MULTIPLICATIONS for operation in ops)
+    suggestion = (
+        "all but the last two sizes have to be equal, or 1" if multiplies else "a subscript stands for one size"
+    )
+    return {"_tag": "ShapeMismatch", "operands": operands, "dimension": None, "suggestion": suggestion}
 
 
 @_message(rf"(\w+) got incompatible shapes for broadcasting: ({_S}), ({_S})")
@@ -382,16 +387,18 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
     return {**_unknown([*_shape(m[1]), None], [*_shape(m[2]), None], "batch2", suggestion), "operation": "bmm"}
 
 
-@_message(r"batch(\d) must be a 3D tensor")
+@_message(r"(batch\d) must be a 3D tensor")
 @_message(r"(?:mm: )?(\w+) must be a matrix(?:, got \d-D tensor)?$")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
     rank = 3 if "3D" in m[0] else 2
-    shape = next(
-        (each.shape for operation in ops for each in operation.operands if each.shape and len(each.shape) != rank), []
-    )
-    return _unknown(
-        [None] * rank, shape or [], m[1], f"give a tensor with {rank} dimensions, with unsqueeze or reshape"
-    )
+    expected = {"name": m[1], "shape": [None] * rank}
+    wrong = [each for op in ops for each in op.operands if each.shape and len(each.shape) != rank]
+    return {
+        "_tag": "ShapeMismatch",
+        "operands": [expected, *[{"name": each.name, "shape": each.shape} for each in wrong[:1]]],
+        "dimension": None,
+        "suggestion": f"{m[1]} has {rank} dimensions: unsqueeze adds one of size 1",
+    }
 
 
 @_message(r"size mismatch, got (?:input )?\((\d+)\), (?:mat|vec) \((\d+)x(\d+)\),? ?(?:vec )?\((\d+)\)")
@@ -812,7 +819,10 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 
 @_message(r"\"(\w+)\" not implemented for '([\w:]+)'")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    suggestion = f"the operation does not know {_torch(m[2])}: cast to a dtype that it knows, such as torch.float32"
+    known = "torch.int64" if "Float" in m[2] or m[2] in ("Double", "Half", "BFloat16") else "torch.float32"
+    if "Complex" in m[2]:
+        known = "torch.float32"
+    suggestion = f"the operation does not know {_torch(m[2])}: cast to a dtype that it knows, perhaps {known}"
     name = re.sub(r"_(?:cpu|cuda|impl|out|frame|kernel)(?=_|$)", "", m[1]).strip("_")
     return _dtype(None, _torch(m[2]), operation=name, suggestion=suggestion)
 
@@ -1013,8 +1023,10 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 )
 @_message(r"Requested backend:? '?(\w+)'?, but it failed to initialize|Backend '(\w+)' failed to initialize")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    available = [name.strip() for name in (m[2] or "").split(",") if name.strip()] if m.re.groups > 1 else []
-    return {"_tag": "DeviceNotAvailable", "device": m[1] or m[2], "available": available}
+    if m[0].startswith("Unknown"):
+        available = [name.strip() for name in (m[2] or "").split(",") if name.strip()]
+        return {"_tag": "DeviceNotAvailable", "device": m[1], "available": available}
+    return {"_tag": "DeviceNotAvailable", "device": m[1] or m[2]}
 
 
 # ---- memory --------------------------------------------------------------------------------------------------------

@@ -38,8 +38,8 @@ _SHAPE_CLASSES = {
 
 
 def decide(mro: list[str], operations: list[Operation]) -> Details | None:
-    """What the operands themselves tell."""
-    for operation in operations:
+    """What the operands themselves tell, by the names of the outer code where it is enough to decide."""
+    for operation in reversed(operations):
         arrays = _arrays(operation)
         family = next((each.family for each in arrays if each.family != "list"), None)
         if family is None and arrays:
@@ -78,7 +78,8 @@ def _devices(arrays: list[Operand]) -> Details | None:
     if len({each.device for each in placed}) < 2:
         return None
     operands = [{"name": each.name, "device": each.device} for each in placed]
-    target = next((each for each in placed if each.device != "cpu"), placed[0])
+    # tensors on `meta` have no data that could be moved
+    target = next((each for each in placed if each.device not in ("cpu", "meta")), placed[0])
     other = next(each for each in placed if each.device != target.device)
     return {
         "_tag": "DeviceMismatch",
@@ -150,9 +151,14 @@ def _matmul(first: Operand, second: Operand, batched: bool = False, inner: bool 
     axes = [len(left) - 1, len(right) - 1 if inner else max(len(right) - 2, 0)]
     if left[axes[0]] != right[axes[1]]:
         suggestion = matmul_suggestion(first.name, left, second.name, right)
+        if inner:
+            suggestion = f"the last sizes of both have to be equal: {text(left)}, {text(right)}"
         return pair(_named(first), _named(second), axes, suggestion)
     if batched and len(left) == len(right) == 3 and left[0] != right[0]:
         return pair(_named(first), _named(second), [0, 0], "give both the same number of matrices")
+    batches = None if inner or batched else broadcast_axes(left[:-2], right[:-2])
+    if batches is not None:
+        return pair(_named(first), _named(second), batches, "all but the last two sizes have to be equal, or 1")
     return None
 
 

@@ -100,6 +100,8 @@ def _by_class(evidence: Evidence) -> Details | None:
         return {"device": "cuda", **found, "decidedBy": "class"}
     if name in ("_UFuncInputCastingError", "_UFuncOutputCastingError") and "to" in known:
         details = {"operation": known["ufunc"], "expected": known["to"], "actual": known["from"]}
+        if "Output" in name:
+            details["suggestion"] = f"let the result be {known['from']}: not in place, or into an array of that dtype"
         return {"_tag": "DtypeMismatch", **details, "decidedBy": "class"}
     if name == "_UFuncNoLoopError" and known.get("dtypes"):
         return {
@@ -125,7 +127,9 @@ def _completed(found: Details, evidence: Evidence) -> Details:
         details.update(
             expected=found.get("expected"), actual=found.get("actual"), operand=found.get("operand"), cast=cast
         )
-        suggestion = found.get("suggestion") or (f"cast it: {cast}" if cast else "use a dtype that the operation knows")
+        suggestion = found.get("suggestion") or (
+            f"cast with {cast}" if cast else "use a dtype that the operation knows"
+        )
     elif tag == "DeviceMismatch":
         details["operands"] = found["operands"]
         suggestion = found.get("suggestion") or "move all of them to one device, with .to(device)"
@@ -152,14 +156,15 @@ _DEVICE_MEMORY_ADVICE = (
 
 
 def _name_of(evidence: Evidence) -> str | None:
-    return evidence.operations[0].name if evidence.operations else None
+    """What the code outside the library has called, before what the library has called inside."""
+    return next((operation.name for operation in reversed(evidence.operations) if operation.name), None)
 
 
 def _cast(found: Details, evidence: Evidence) -> str | None:
-    expected, operand = found.get("expected"), found.get("operand")
+    expected = found.get("expected")
     if expected is None:
         return None
-    name = operand or "it"
+    name = found.get("operand") or ""
     is_torch = expected.startswith("torch.") or any(
         each.family == "torch" for operation in evidence.operations for each in operation.operands
     )

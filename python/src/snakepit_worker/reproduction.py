@@ -3,7 +3,8 @@
 Off unless ``errors.generateRepro`` of the pool names a directory. Each kind of failure (target, class and place) gets a
 folder: ``reproduce.py``, which the environment's interpreter runs, and ``arguments.json``, with arrays in
 ``arrays.npz`` and tables in Parquet files. Nothing is pickled. What looks like a secret, by its name or its form, is
-replaced and said; a call whose arguments cannot be written is not reproduced.
+replaced and said, other than in the items of tables and arrays; a call whose arguments cannot be written is not
+reproduced.
 """
 
 from __future__ import annotations
@@ -73,13 +74,20 @@ class Reproduction:
         saved = _Saved()
         args = [saved.value(value, str(index)) for index, value in enumerate(call.get("args") or [])]
         kwargs = {key: saved.named(key, value) for key, value in (call.get("kwargs") or {}).items()}
+        text = _script(described, call.get("python_module") or "builtins", str(name), saved.redacted)
         folder = self._new_folder(target)
-        saved.write(folder)
-        with open(os.path.join(folder, "arguments.json"), "x", encoding="utf-8") as file:
-            json.dump({"args": args, "kwargs": kwargs}, file, indent=1)
-        script = os.path.join(folder, "reproduce.py")
-        with open(script, "x", encoding="utf-8") as file:
-            file.write(_script(described, call.get("python_module") or "builtins", str(name), saved.redacted))
+        try:
+            saved.write(folder)
+            with open(os.path.join(folder, "arguments.json"), "x", encoding="utf-8") as file:
+                json.dump({"args": args, "kwargs": kwargs}, file, indent=1)
+            script = os.path.join(folder, "reproduce.py")
+            with open(script, "x", encoding="utf-8") as file:
+                file.write(text)
+        except BaseException:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return script
 
     def _new_folder(self, target: str) -> str:
@@ -161,7 +169,10 @@ class _Saved:
             return {"$array": key}
         if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
             is_series = isinstance(value, pandas.Series)
-            self._tables.append(value.to_frame("values") if is_series else value)
+            table = value.to_frame("values") if is_series else value
+            secrets = [name for name in table.columns if isinstance(name, str) and _SECRET_NAME.search(name)]
+            self.redacted += secrets
+            self._tables.append(table.assign(**dict.fromkeys(secrets, REDACTED)) if secrets else table)
             self._count(int(self._tables[-1].memory_usage().sum()))
             return {"$series" if is_series else "$table": f"table{len(self._tables) - 1}.parquet"}
         raise _Unwritable(name)
@@ -194,10 +205,11 @@ _STANDARD = {
 
 def _script(described: Error, module: str, name: str, redacted: list[str]) -> str:
     first, _, _ = str(described["message"]).partition("\n")
+    shown = _SECRET_FORM.sub(REDACTED, f"{described['pythonType']}: {first}")
     secrets = f"\nRedacted, and to be filled in where it matters: {', '.join(redacted)}.\n" if redacted else ""
     return _SCRIPT.format(
         # a docstring ends at the first quotes, whatever a message holds
-        raised=f"{described['pythonType']}: {first}"[:200].replace("\\", "\\\\").replace('"', "'"),
+        raised=shown[:200].replace("\\", "\\\\").replace('"', "'"),
         target=f"{module}.{name}".replace('"', "'"),
         secrets=secrets.replace("\\", "\\\\").replace('"', "'"),
         paths=repr([os.path.abspath(path) for path in sys.path]),
