@@ -290,7 +290,7 @@ it.live("an option of errors that does not hold stops the start, with key, value
     )
     assert.include(yield* refused({ maxMessageLength: "8k" }), "`pools.default.errors.maxMessageLength`")
     assert.include(yield* refused({ redactPaths: "no" }), "`pools.default.errors.redactPaths`: expected a boolean")
-    assert.include(yield* refused({ generateRepro: "" }), "`pools.default.errors.generateRepro`: expected the path")
+    assert.include(yield* refused({ generateRepro: "" }), "`pools.default.errors.generateRepro`: expected a string")
     assert.include(yield* refused({ frames: 3 }), "`pools.default.errors.frames`: expected a known key: maxFrames,")
     assert.include(yield* refused([]), "`pools.default.errors`: expected an object")
   })

@@ -28,9 +28,24 @@ const stackProperty: PropertyDescriptor & ThisType<Error> = {
 /** Gives an error the `stack` that tells the story of its call. */
 export const tellStory = <E extends object>(error: E, place: Place | undefined): E => {
   if (!(error instanceof Error) || places.get(error) !== undefined) return error
-  if (!places.has(error)) Object.defineProperty(error, "stack", stackProperty)
-  places.set(error, place)
+  if (!places.has(error)) {
+    forgetStack(error)
+    Object.defineProperty(error, "stack", stackProperty)
+  }
+  // of the call no more than the story needs: an error may be kept for long, arguments and contexts are not to be
+  places.set(error, place && { target: place.target, callType: place.callType, site: place.site })
   return error
+}
+
+/**
+ * V8 keeps the functions of a stack that nobody has read, with all that they see, also behind a `stack` of ours: half a megabyte
+ * of a worker that is gone. Another, empty stack takes its place.
+ */
+const forgetStack = (error: Error): void => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  Error.captureStackTrace(error)
+  Error.stackTraceLimit = limit
 }
 
 /** Lets an error that was made of another tell the other's story. */
