@@ -27,6 +27,11 @@ const benches: Readonly<Record<string, Bench>> = {
     },
     load: () => import("./payload.ts")
   },
+  coldstart: {
+    summary: "a worker's start, and recovery from its death, forked and spawned",
+    flags: { rounds: rounds(50) },
+    load: () => import("./coldstart.ts")
+  },
   memory: {
     summary: "resident and private memory of an idle worker, without and with numpy (Linux)",
     flags: {},

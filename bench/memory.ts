@@ -10,7 +10,8 @@ import { printTable } from "./table.ts"
 
 export const run: Run = async () => {
   const bare = await bareInterpreter()
-  const idle = await idleWorker()
+  const idle = await idleWorker("spawn")
+  const forked = await idleWorker("fork")
   const numpy = await workerWithNumpy()
   const line = (name: string, memory: ProcessMemory | undefined) => [
     name,
@@ -19,13 +20,17 @@ export const run: Run = async () => {
   ]
   printTable(
     ["", "rss MB", "private MB"],
-    [line("bare interpreter", bare), line("idle worker", idle), line("idle worker, numpy imported", numpy)]
+    [
+      line("bare interpreter", bare),
+      line("idle worker, spawned", idle),
+      line("idle worker, forked", forked),
+      line("idle worker, spawned, numpy imported", numpy)
+    ]
   )
   return {
     rss_mb: rounded(idle.rss),
     private_mb: rounded(idle.private),
-    // Workers are not forked from a warm process yet; null says so.
-    forked_private_mb: null,
+    forked_private_mb: rounded(forked.private),
     numpy_rss_mb: numpy === undefined ? null : rounded(numpy.rss)
   }
 }
@@ -43,14 +48,14 @@ const bareInterpreter = async (): Promise<ProcessMemory> => {
   return memory
 }
 
-const idleWorker = async (): Promise<ProcessMemory> => {
-  await using snakepit = await openSnakepit(1)
+const idleWorker = async (start: "fork" | "spawn"): Promise<ProcessMemory> => {
+  await using snakepit = await openSnakepit(1, start)
   return await processMemory(await snakepit.pid())
 }
 
 /** A worker of its own, so that the one without numpy never saw it; undefined where numpy is not installed. */
 const workerWithNumpy = async (): Promise<ProcessMemory | undefined> => {
-  await using snakepit = await openSnakepit(1)
+  await using snakepit = await openSnakepit(1, "spawn")
   if (!(await snakepit.importNumpy())) {
     console.log("numpy is not installed in the workers' environment, so its row is missing")
     return undefined

@@ -34,10 +34,10 @@ const length = (payload: Uint8Array) => Snakepit.call("builtins.len", { args: [p
 const repeat = (unit: Uint8Array, count: number) =>
   Snakepit.call("operator.mul", { args: [unit, count], success: Schema.Uint8Array })
 
-/** Starts a pool of `workers` workers and waits until it has answered. */
-export const openSnakepit = async (workers: number): Promise<SnakepitSubject> => {
+/** Starts a pool of `workers` workers, in the default way unless told otherwise, and waits until it has answered. */
+export const openSnakepit = async (workers: number, how?: "fork" | "spawn"): Promise<SnakepitSubject> => {
   const runtime = ManagedRuntime.make(
-    SnakepitNode.layer({ pools: { default: { size: workers, python: interpreter() } } })
+    SnakepitNode.layer({ pools: { default: { size: workers, start: how, python: interpreter() } } })
   )
   try {
     await runtime.runPromise(sqrt(4))

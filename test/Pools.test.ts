@@ -259,7 +259,7 @@ describe("Pools whose workers die", () => {
     Effect.gen(function* () {
       const error = yield* Effect.flip(Snakepit.call("faults.read_null"))
       assert.instanceOf(error, SnakepitError.WorkerCrash)
-      assert.include(error.stderr.join("\n"), "read_null")
+      assert.include(JSON.stringify(error.pythonStack), "read_null")
     }).pipe(withPool())
   )
 
@@ -310,7 +310,7 @@ describe("Pools whose workers die", () => {
         assert.strictEqual((yield* Effect.flip(Snakepit.call("faults.leave", { args: [7] })))._tag, "WorkerCrash")
       }
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
-    }).pipe(withPool())
+    }).pipe(withPool({ crashBarrier: { poisonAfter: 100 } }))
   )
 })
 

@@ -346,6 +346,8 @@ describe("A pool, and a worker that breaks the contract", () => {
   /** A pool whose workers are `fake_peer`: it serves `ok` properly, and does to other targets what their names say. */
   const fake = {
     cwd: path.join(import.meta.dirname, "workers/fake_peer"),
+    // the fork server would be the fake's, which has none
+    start: "spawn",
     pythonPath: [],
     stopTimeout: "20 millis"
   } as const

@@ -4,8 +4,10 @@
  */
 import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
+import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
 import type { Handle } from "./PyRef.ts"
+import type { SnakepitError } from "./SnakepitError.ts"
 
 /** What a call does with its target; see the runtime contract in `protocol/README.md`. */
 export type CallType =
@@ -41,6 +43,11 @@ export interface CallOptions {
   readonly timeout?: Duration.Input | undefined
   /** Whether running the call twice does no harm. Defaults to false. */
   readonly idempotent?: boolean | undefined
+  /**
+   * When the call is tried again after it failed, as `RetryPolicy.make` answers it. The timeout holds for all attempts together.
+   * Streams take no notice. Defaults to never.
+   */
+  readonly retry?: Schedule.Schedule<unknown, SnakepitError> | undefined
   /** Attributes for the call's span. */
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
 }

@@ -4,25 +4,33 @@
  * The placement of calls is `internal/dispatcher.ts`; here the dispatcher is given its workers, and its calls become
  * Effects. `Snakepit.ts` holds the pools of a program.
  */
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
-import * as Schedule from "effect/Schedule"
+import * as PubSub from "effect/PubSub"
+import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { Call, CallOptions, Invocation, TraceParent } from "./Call.ts"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as Health from "./Health.ts"
+import { CrashHistory } from "./internal/crashHistory.ts"
 import type { Decode } from "./internal/decodeResult.ts"
 import type { Deadlines } from "./internal/deadlines.ts"
 import { Dispatcher, type Member } from "./internal/dispatcher.ts"
+import { Restarts } from "./internal/restarts.ts"
 import { type Placement, Sessions } from "./internal/sessions.ts"
 import { CallTicket, StreamTicket, type Timings } from "./internal/tickets.ts"
 import type { PoolOptions } from "./PoolConfig.ts"
 import type { Handle } from "./PyRef.ts"
-import { type SnakepitError, WorkerStartError } from "./SnakepitError.ts"
+import * as RetryPolicy from "./RetryPolicy.ts"
+import { CallTimeout, PoolUnhealthy, type SnakepitError, WorkerStartError } from "./SnakepitError.ts"
 import type { ToolRegistration } from "./Worker.ts"
 import { WorkerSpawner } from "./WorkerSpawner.ts"
 
@@ -49,6 +57,9 @@ export interface PoolStats {
   readonly errors: number
   readonly rejected: number
   readonly timeouts: number
+  /** Calls sent again after a crash during which they may have run, and those moved because they had not begun. */
+  readonly retries: number
+  readonly moved: number
   /** Calls that wait for a worker. */
   readonly queued: number
   /** Workers with at least one call, and with none. */
@@ -76,11 +87,16 @@ export interface Pool {
   readonly openSession: (tools: ReadonlyArray<ToolRegistration>) => Effect.Effect<Placement, SnakepitError>
   readonly closeSession: (session: Placement) => Effect.Effect<void>
   readonly stats: Effect.Effect<PoolStats>
+  readonly health: Effect.Effect<Health.PoolHealth>
+  /** Emits when workers came or went: the health may have changed. */
+  readonly changes: Stream.Stream<void>
+  /** Crashes of the last hour, oldest first; the latest 1000 of them at most. */
+  readonly crashes: (filter?: Health.CrashFilter) => Effect.Effect<ReadonlyArray<Health.CrashRecord>>
 }
 
 /**
- * Starts a pool and its workers; it is ready when all of them are. A worker that ends is replaced, with a delay that doubles from
- * 100 ms to 5 s while workers keep ending young. Closing the scope refuses new calls, lets running ones finish within
+ * Starts a pool and its workers; it is ready when all of them are. A worker that ends is replaced: at once when it had done
+ * work, else after a delay that doubles from 100 ms to 5 s, and after 5 s when workers end too often. Closing the scope refuses new calls, lets running ones finish within
  * `drainTimeout`, then ends the workers.
  */
 export const make = (
@@ -90,14 +106,25 @@ export const make = (
   Effect.gen(function* () {
     const spawner = yield* WorkerSpawner
     const dispatcher = new Dispatcher(options, deadlines)
+    const barrier = options.crashBarrier
+    const crashes = new CrashHistory()
+    const changes = yield* PubSub.sliding<void>(1)
+    const device = options.backend["device"]
+    const breaker =
+      options.circuitBreaker === undefined
+        ? undefined
+        : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
     const sessions = new Sessions(options, dispatcher)
     let spawned = 0
 
     const workers = yield* Scope.make("parallel")
     yield* Effect.addFinalizer(() => Scope.close(workers, Exit.void))
 
-    // One worker: from its spawn to its end, then what it leaves behind is settled. Fails when it does not come up.
-    const life = (onReady: Effect.Effect<void>) =>
+    const recycling = yield* Semaphore.make(1)
+    const restarts = new Restarts(options.maxRestarts, options.restartWindow)
+
+    // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
+    const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
       Effect.gen(function* () {
         const name = `${options.name}-${spawned++}`
         const worker = yield* Effect.catchDefect(
@@ -108,38 +135,93 @@ export const make = (
         )
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
+        PubSub.publishUnsafe(changes, undefined)
         yield* onReady
-        const end = yield* Effect.onExit(worker.ended, () => Effect.sync(() => retire(member)))
-        if (end.crash !== undefined) {
-          const how = end.signal ?? `exit code ${end.exitCode}`
-          // a logger that throws must not end the supervision of this slot
-          yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
-        }
+        const slot: Slot = { isHandedOver: false }
+        const end = yield* Effect.raceFirst(worker.ended, recycle(member, slot)).pipe(
+          Effect.onExit(() => Effect.sync(() => retire(member)))
+        )
+        if (end === undefined) return "replaced"
+        const outcome = slot.isHandedOver ? "replaced" : member.requests > 1 ? "worked" : "failed"
+        if (end.crash === undefined || member.killedToStop) return outcome
+        const how = end.signal ?? `exit code ${end.exitCode}`
+        // a logger that throws must not end the supervision of this slot
+        yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
+        restarts.crashed()
+        crashes.add({
+          pool: options.name,
+          worker: worker.id,
+          crash: end.crash,
+          exitCode: end.exitCode,
+          signal: end.signal,
+          inFlight: member.crash?.inFlight ?? [],
+          stderr: member.crash?.stderr ?? [],
+          at: yield* Clock.currentTimeMillis
+        })
+        if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN))
+          return outcome
+        yield* Effect.ignoreCause(
+          Effect.logWarning(`its place stays empty for ${barrier.taintDuration} ms, as exit code ${end.exitCode} asks`)
+        )
+        yield* Effect.sleep(barrier.taintDuration)
+        return outcome
       }).pipe(Effect.scoped)
+
+    // Replaces a worker that works, when it asks for it: the replacement is ready before this one takes no more calls. One
+    // worker of the pool at a time, so that workers of one age do not all leave at once.
+    const recycle = (member: Member, slot: Slot): Effect.Effect<undefined> =>
+      Effect.gen(function* () {
+        const reason = yield* Effect.raceFirst(member.worker.worn ?? Effect.never, tainted(member))
+        yield* Effect.gen(function* () {
+          slot.isHandedOver = true
+          const ready = yield* Latch.make(false)
+          yield* Effect.forkIn(keepFilled(0, ready.open), workers)
+          yield* ready.await
+        }).pipe(recycling.withPermit)
+        yield* Effect.ignoreCause(Effect.logInfo(`worker ${member.worker.id} is replaced: ${reason}`))
+        member.retiring = true
+        // Its sessions have as long to finish as when the pool closes; its running calls have as long as they take.
+        yield* until(() => member.sessions === 0 && member.inFlight.size === 0).pipe(
+          Effect.timeoutOption(options.drainTimeout)
+        )
+        sessions.lose(member, `its worker was replaced: ${reason}`)
+        dispatcher.dismiss(member, `its worker was replaced: ${reason}`)
+        yield* until(() => member.inFlight.size === 0)
+        return undefined
+      })
 
     const retire = (member: Member) => {
       sessions.lose(member)
       dispatcher.remove(member)
+      PubSub.publishUnsafe(changes, undefined)
     }
 
-    // Keeps one slot of the pool filled. A worker that lived for a while resets the backoff.
-    const backoff = Schedule.min([Schedule.exponential("100 millis"), Schedule.spaced("5 seconds")]).pipe(
-      Schedule.jittered
-    )
-    const keepFilled = Effect.gen(function* () {
-      const started = performance.now()
-      yield* Effect.catchTag(life(Effect.void), "WorkerStartError", (error) => {
-        dispatcher.outage = error
-        if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-        return Effect.andThen(Effect.ignoreCause(Effect.logError(error.message)), Effect.fail(error))
-      })
-      if (performance.now() - started < 10_000) return yield* Effect.fail("young" as const)
-    }).pipe(Effect.retry(backoff), Effect.orDie, Effect.forever) // the schedule never ends, so nothing is left to die of
+    // Keeps one slot of the pool filled. A worker that did its work before it ended is replaced at once; one that did not is
+    // replaced after a delay that grows, and so is any when workers end too often.
+    const keepFilled = (failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
+      Effect.gen(function* () {
+        const delay = restarts.delay(failures)
+        if (restarts.tooMany) {
+          const error = new PoolUnhealthy({ pool: options.name, ...restarts.summary })
+          dispatcher.outage = error
+          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+        }
+        if (delay > 0) yield* Effect.sleep(delay)
+        const outcome = yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
+          dispatcher.outage = error
+          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+          return Effect.as(Effect.ignoreCause(Effect.logError(error.message)), "failed" as const)
+        })
+        return outcome
+      }).pipe(Effect.flatMap((outcome) => goOn(outcome, failures, onReady)))
+
+    const goOn = (outcome: Outcome, failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
+      outcome === "replaced" ? Effect.void : keepFilled(outcome === "worked" ? 0 : failures + 1, onReady)
 
     const first = Effect.gen(function* () {
       const ready = yield* Latch.make(false)
       const fiber = yield* Effect.forkIn(
-        Effect.andThen(life(ready.open), Effect.andThen(Effect.sleep("100 millis"), keepFilled)),
+        Effect.flatMap(life(ready.open), (outcome) => goOn(outcome, 0, Effect.void)),
         workers
       )
       yield* Effect.raceFirst(ready.await, joinFailure(fiber))
@@ -200,7 +282,7 @@ export const make = (
         return Effect.sync(() => dispatcher.abandon(ticket))
       })
 
-    const run: Pool["run"] = (invocation, given, decode) =>
+    const once: Pool["run"] = (invocation, given, decode) =>
       Effect.withFiber((fiber) => {
         if (fiber.cache.tracer === undefined) {
           return execute(invocation, given, decode, fiber.context, parentOf(fiber), undefined)
@@ -214,7 +296,27 @@ export const make = (
         )
       })
 
+    // Policies stand around the call, and cost nothing where there are none. The breaker sees one outcome for all retries.
+    const run: Pool["run"] = (invocation, given, decode) => {
+      const call =
+        given.retry === undefined
+          ? once(invocation, given, decode)
+          : Effect.provideService(
+              retrying(given.retry, timeoutOf(given), invocation.target, (left) =>
+                once(invocation, { ...given, ...left }, decode)
+              ),
+              RetryPolicy.Idempotent,
+              given.idempotent === true
+            )
+      return breaker === undefined ? call : breaker.guard(call)
+    }
+
     const stream: Pool["stream"] = (invocation, given) =>
+      breaker === undefined
+        ? streamOnce(invocation, given)
+        : Stream.unwrap(Effect.as(breaker.check, streamOnce(invocation, given)))
+
+    const streamOnce: Pool["stream"] = (invocation, given) =>
       Stream.fromPull(
         Effect.withFiber((fiber) => {
           const open = (
@@ -257,15 +359,77 @@ export const make = (
       ...given.attributes
     })
 
+    const health = Effect.gen(function* () {
+      const now = yield* Clock.currentTimeMillis
+      const fatal =
+        barrier.enabled && barrier.taintDeviceOnGpuFatal && typeof device === "string"
+          ? crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now).at(-1)
+          : undefined
+      return Health.judge({
+        pool: options.name,
+        workers: dispatcher.members.filter((member) => member.isOpen).length,
+        size: options.size,
+        isClosed: dispatcher.isClosed,
+        crashes: crashes.find({ since: now - Health.crashWindowMillis }, now),
+        restartsTooOften: restarts.tooMany,
+        circuit: breaker === undefined ? undefined : yield* breaker.state,
+        devices: fatal === undefined ? [] : [{ device: String(device), until: fatal.at + barrier.taintDuration }]
+      })
+    })
+
     return {
       options,
       run,
       stream,
       openSession: (tools) => Effect.suspend(() => sessions.open(tools)),
       closeSession: (session) => Effect.sync(() => sessions.close(session)),
-      stats: Effect.sync(() => statsOf(dispatcher, sessions))
+      stats: Effect.sync(() => statsOf(dispatcher, sessions)),
+      health,
+      changes: Stream.fromPubSub(changes),
+      crashes: (filter = {}) => Effect.map(Clock.currentTimeMillis, (now) => crashes.find(filter, now))
     }
   })
+
+/** The reason, once an exception has tainted the member. */
+const tainted = (member: Member): Effect.Effect<string> =>
+  Effect.callback((resume) => {
+    if (member.taint !== undefined) return resume(Effect.succeed(member.taint))
+    member.onTaint = (reason) => resume(Effect.succeed(reason))
+  })
+
+/**
+ * Tries a call again as its policy says. One deadline holds for all attempts and the delays between them: an attempt gets what
+ * is left of it.
+ */
+const retrying = <A, R>(
+  policy: Schedule.Schedule<unknown, SnakepitError>,
+  timeoutMillis: number | undefined,
+  target: string,
+  attempt: (left: { readonly timeout?: number }) => Effect.Effect<A, SnakepitError, R>
+): Effect.Effect<A, SnakepitError, R> => {
+  if (timeoutMillis === undefined) return Effect.retry(attempt({}), policy)
+  return Effect.suspend(() => {
+    const end = performance.now() + timeoutMillis
+    const left = Effect.suspend(() => attempt({ timeout: Math.max(0, end - performance.now()) }))
+    return Effect.timeoutOrElse(Effect.retry(left, policy), {
+      // an attempt that runs into the deadline tells more than this, so it is left the time to
+      duration: timeoutMillis + 50,
+      orElse: () => Effect.fail(new CallTimeout({ target, timeoutMillis, mayHaveExecuted: true }))
+    })
+  })
+}
+
+/** What became of a worker: another has its slot already, or the slot is to be filled after success or failure. */
+type Outcome = "replaced" | "worked" | "failed"
+
+/** Whether another fiber fills this worker's slot by now. */
+interface Slot {
+  isHandedOver: boolean
+}
+
+/** Waits for a condition of a worker that leaves. It is looked at now and then, so that no call pays for it. */
+const until = (condition: () => boolean): Effect.Effect<void> =>
+  Effect.suspend(() => (condition() ? Effect.void : Effect.andThen(Effect.sleep(10), until(condition))))
 
 /** How many workers start at the same time: each is a process that imports Python modules. */
 const startConcurrency = 4
@@ -273,7 +437,7 @@ const startConcurrency = 4
 const joinFailure = <E>(fiber: Fiber.Fiber<unknown, E>): Effect.Effect<never, E> =>
   Effect.callback((resume) => {
     const stop = fiber.addObserver((exit) => {
-      // the fiber keeps its slot filled for ever, so it ends by failure or interruption only
+      // before the worker is ready, the fiber ends by failure or interruption only
       resume(Exit.isFailure(exit) ? Exit.failCause(exit.cause) : Exit.die(new Error("the slot's fiber ended")))
     })
     return Effect.sync(stop)
@@ -315,7 +479,7 @@ const statsOf = (dispatcher: Dispatcher, sessions: Sessions): PoolStats => {
     inFlight: member.inFlight.size,
     queued: member.waiting.size,
     sessions: member.sessions,
-    state: !member.isOpen ? "closing" : member.inFlight.size > 0 ? "busy" : "idle"
+    state: !member.isOpen || member.retiring ? "closing" : member.inFlight.size > 0 ? "busy" : "idle"
   }))
   return {
     pool: dispatcher.options.name,

@@ -4,6 +4,9 @@
  */
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as CircuitBreaker from "./CircuitBreaker.ts"
+import * as CrashBarrier from "./CrashBarrier.ts"
+import type { OptionReader } from "./internal/optionReader.ts"
 import { ConfigError } from "./SnakepitError.ts"
 import type { AnyTool } from "./Tool.ts"
 
@@ -34,6 +37,14 @@ export interface PoolInput {
   readonly asyncConcurrency?: number | undefined
   /** How long running calls may go on when the pool closes. Defaults to 5 seconds. */
   readonly drainTimeout?: Duration.Input | undefined
+  /** Crashes of workers within `restartWindow` past which the pool is unhealthy. Defaults to 10. */
+  readonly maxRestarts?: number | undefined
+  /** The time over which crashes are counted. Defaults to 60 seconds. */
+  readonly restartWindow?: Duration.Input | undefined
+  /** What becomes of calls whose worker crashed. Defaults to retries of idempotent calls. */
+  readonly crashBarrier?: CrashBarrier.CrashBarrierInput | undefined
+  /** Refuses calls at once after too many failures of workers. Off unless given; `{}` takes its defaults. */
+  readonly circuitBreaker?: CircuitBreaker.CircuitBreakerInput | undefined
   /** Whether targets and attributes that start with an underscore may be reached. Defaults to false. */
   readonly allowPrivate?: boolean | undefined
   /** TypeScript functions that Python code of this pool can call by name. Defaults to none. */
@@ -54,6 +65,10 @@ export interface PoolOptions {
   readonly maxSessions: number
   readonly asyncConcurrency: number
   readonly drainTimeout: number
+  readonly maxRestarts: number
+  readonly restartWindow: number
+  readonly crashBarrier: CrashBarrier.CrashBarrierOptions
+  readonly circuitBreaker: CircuitBreaker.CircuitBreakerOptions | undefined
   readonly allowPrivate: boolean
   readonly tools: ReadonlyArray<AnyTool>
   /** What the input held beside the keys above: options of the backend, which validates them. */
@@ -86,6 +101,10 @@ export const keys: ReadonlyArray<string> = [
   "maxSessions",
   "asyncConcurrency",
   "drainTimeout",
+  "maxRestarts",
+  "restartWindow",
+  "crashBarrier",
+  "circuitBreaker",
   "allowPrivate",
   "tools"
 ]
@@ -136,6 +155,7 @@ export const resolve = (
       refuse(key, value, `one of ${all.map((a) => `"${a}"`).join(", ")}`)
       return fallback
     }
+    const reader: OptionReader = { refuse, integer, millis, oneOf }
     const backend: Record<string, unknown> = {}
     for (const [key, value] of Object.entries(input)) {
       if (keys.includes(key)) continue
@@ -162,6 +182,11 @@ export const resolve = (
       maxSessions: integer("maxSessions", input.maxSessions, 10_000, 1),
       asyncConcurrency: integer("asyncConcurrency", input.asyncConcurrency, 1000, 1),
       drainTimeout: millis("drainTimeout", input.drainTimeout, 5_000),
+      maxRestarts: integer("maxRestarts", input.maxRestarts, 10, 0),
+      restartWindow: millis("restartWindow", input.restartWindow, 60_000),
+      crashBarrier: CrashBarrier.read(reader, input.crashBarrier),
+      circuitBreaker:
+        input.circuitBreaker === undefined ? undefined : CircuitBreaker.read(reader, input.circuitBreaker),
       allowPrivate: input.allowPrivate ?? false,
       tools: input.tools ?? [],
       backend

@@ -92,6 +92,7 @@ const makeInvoker = (pool: Pool, placement: Placement): Invoker => {
   const within = (options: CallOptions) => ({
     timeout: options.timeout,
     idempotent: options.idempotent,
+    retry: options.retry,
     attributes: options.attributes,
     session: placement,
     makeRef

@@ -11,6 +11,7 @@ import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Arguments, CallOptions, Invocation, Success } from "./Call.ts"
+import * as Health from "./Health.ts"
 import { Deadlines } from "./internal/deadlines.ts"
 import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
@@ -142,6 +143,49 @@ export const stats: Effect.Effect<ReadonlyArray<Pool.PoolStats>, never, Snakepit
   Snakepit,
   (snakepit) => Effect.forEach([...snakepit.pools.values()], (pool) => pool.stats)
 )
+
+/** How well the pools are, each and all together; the rules stand in `Health.ts`. */
+export const health: Effect.Effect<Health.Health, never, Snakepit> = Effect.flatMap(Snakepit, (snakepit) =>
+  healthOf(snakepit)
+)
+
+/** The health now, and then whenever a status, an alert or a circuit changes. What only time changes is seen within a second. */
+export const healthChanges: Stream.Stream<Health.Health, never, Snakepit> = Stream.unwrap(
+  Effect.map(Snakepit, (snakepit) =>
+    Stream.mergeAll([Stream.tick("1 second"), ...[...snakepit.pools.values()].map((pool) => pool.changes)], {
+      concurrency: "unbounded"
+    }).pipe(
+      Stream.mapEffect(() => healthOf(snakepit)),
+      Stream.changesWith(Health.isSame)
+    )
+  )
+)
+
+/** Crashes of workers of all pools within the last hour, oldest first; at most the latest 1000 of each pool. */
+export const crashes = (
+  filter: Health.CrashFilter = {}
+): Effect.Effect<ReadonlyArray<Health.CrashRecord>, never, Snakepit> =>
+  Effect.flatMap(Snakepit, (snakepit) =>
+    Effect.map(
+      Effect.forEach([...snakepit.pools.values()], (pool) => pool.crashes(filter)),
+      (found) => found.flat().sort((one, other) => one.at - other.at)
+    )
+  )
+
+/** Whether every pool can serve calls: for a readiness probe. Answer 200 when `ready`, else 503. */
+export const readiness: Effect.Effect<Health.Readiness, never, Snakepit> = Effect.map(health, Health.readiness)
+
+/** That the host is alive: for a liveness probe. */
+export const liveness: Effect.Effect<Health.Liveness, never, Snakepit> = Effect.map(health, ({ pools }) => ({
+  alive: true,
+  workers: pools.reduce((sum, pool) => sum + pool.workers, 0)
+}))
+
+const healthOf = (snakepit: Snakepit["Service"]): Effect.Effect<Health.Health> =>
+  Effect.map(
+    Effect.forEach([...snakepit.pools.values()], (pool) => pool.health),
+    Health.summarize
+  )
 
 const poolOf = (name: string | undefined): Effect.Effect<Pool.Pool, PoolNotFound, Snakepit> =>
   Effect.flatMap(Snakepit, (snakepit) => snakepit.pool(name))

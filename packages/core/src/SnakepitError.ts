@@ -72,6 +72,15 @@ export const CrashClass = Schema.Literals([
 ])
 export type CrashClass = typeof CrashClass.Type
 
+/** One thread of a Python process at its death. */
+export const PythonThread = Schema.Struct({
+  /** The thread that was running when the process died, or when it was asked. */
+  current: Schema.Boolean,
+  /** Outermost first. */
+  frames: Schema.Array(Schema.Struct({ file: Schema.String, line: Schema.Int, function: Schema.String }))
+})
+export type PythonThread = typeof PythonThread.Type
+
 /** The worker process ended while it had this call. */
 export class WorkerCrash extends Schema.TaggedError<WorkerCrash>("@snakepit/core/WorkerCrash")("WorkerCrash", {
   pool: Schema.String,
@@ -83,6 +92,8 @@ export class WorkerCrash extends Schema.TaggedError<WorkerCrash>("@snakepit/core
   signal: Schema.NullOr(Schema.String),
   /** The last lines the worker wrote to stderr, oldest first. */
   stderr: Schema.Array(Schema.String),
+  /** The Python stack of each thread, where the process could still tell: after a segfault or abort, and when unresponsive. */
+  pythonStack: Schema.Array(PythonThread).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
   /** Targets of the calls that the worker had when it ended. */
   inFlight: Schema.Array(Schema.String),
   mayHaveExecuted: Schema.Boolean
@@ -108,6 +119,45 @@ export class WorkerStartError extends Schema.TaggedError<WorkerStartError>("@sna
   override get message() {
     const tail = this.stderr.length === 0 ? "" : `\n${this.stderr.join("\n")}`
     return `worker ${this.worker} of pool "${this.pool}" did not start: ${this.reason}${tail}`
+  }
+}
+
+/** One worker that a call killed. */
+export const CrashMark = Schema.Struct({
+  worker: Schema.String,
+  crash: CrashClass,
+  /** Unix time in milliseconds. */
+  at: Schema.Number
+})
+export type CrashMark = typeof CrashMark.Type
+
+/** This call, or calls equal to it, killed so many workers that it is not run again for an hour. */
+export class PoisonCall extends Schema.TaggedError<PoisonCall>("@snakepit/core/PoisonCall")("PoisonCall", {
+  target: Schema.String,
+  /** The workers it killed, oldest first. */
+  crashes: Schema.Array(CrashMark),
+  /** False when it was refused at once because of the crashes before it. */
+  mayHaveExecuted: Schema.Boolean
+}) {
+  override get message() {
+    const history = this.crashes.map((mark) => `${mark.worker} (${mark.crash})`).join(", ")
+    return (
+      `${this.target} with these arguments killed ${this.crashes.length} workers and is not run again: ${history}. ` +
+      "Mend the Python code, or see `crashBarrier.poisonAfter`"
+    )
+  }
+}
+
+/** The circuit is open: too many calls failed, and this one was not tried. */
+export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("@snakepit/core/CircuitOpen")("CircuitOpen", {
+  pool: Schema.String,
+  /** When the next call may be let through; 0 while probes are running. */
+  retryAfterMillis: Schema.Number
+}) {
+  override get message() {
+    const when =
+      this.retryAfterMillis > 0 ? `in ${Math.ceil(this.retryAfterMillis)} ms` : "when the probes that run have ended"
+    return `the circuit of "${this.pool}" is open: its last calls failed. The next one is let through ${when}`
   }
 }
 
@@ -174,6 +224,21 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("@snakepit/core/P
   }
 }
 
+/** The pool's workers end too often; it goes on trying to start one. The call has not run. */
+export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>("@snakepit/core/PoolUnhealthy")("PoolUnhealthy", {
+  pool: Schema.String,
+  /** Crashes within the window. */
+  crashes: Schema.Int,
+  windowMillis: Schema.Number
+}) {
+  override get message() {
+    return (
+      `pool "${this.pool}" is unhealthy: its workers crashed ${this.crashes} times in ${this.windowMillis} ms. ` +
+      "It goes on trying; see the crashes before this one for the cause"
+    )
+  }
+}
+
 /** No pool has this name. */
 export class PoolNotFound extends Schema.TaggedError<PoolNotFound>("@snakepit/core/PoolNotFound")("PoolNotFound", {
   pool: Schema.String,
@@ -222,11 +287,14 @@ export const RuntimeFailure = Schema.Union([
   UnserializableResult,
   WorkerCrash,
   WorkerStartError,
+  PoisonCall,
+  CircuitOpen,
   CallTimeout,
   ProtocolError,
   PoolSaturated,
   QueueTimeout,
   PoolClosed,
+  PoolUnhealthy,
   PoolNotFound,
   SessionLost,
   SessionBusy,

@@ -50,6 +50,8 @@ export interface Worker {
   release(session: string, refs?: ReadonlyArray<number>): void
   /** Makes tools callable from Python, for one session or for all calls. */
   registerTools(tools: ReadonlyArray<ToolRegistration>, session?: string): void
+  /** Completes with the reason when the worker should be replaced though it works: its age, its calls, its memory. */
+  readonly worn?: Effect.Effect<string> | undefined
   /** Completes when the worker is gone. Calls it had are settled by then. */
   readonly ended: Effect.Effect<WorkerEnd>
 }

@@ -166,7 +166,7 @@ describe("supervision", () => {
     Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("a.crash"))
       const next = yield* Effect.forkChild(Snakepit.call("a.who"), { startImmediately: true })
-      yield* TestClock.adjust("100 millis")
+      yield* TestClock.adjust("150 millis")
       assert.strictEqual(yield* Fiber.join(next), "default-1")
       const [stats] = yield* Snakepit.stats
       assert.deepInclude(stats, { idle: 1, busy: 0, queued: 0 })
@@ -184,7 +184,7 @@ describe("supervision", () => {
     Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("a.crash"))
       const waiting = yield* Effect.forkChild(Effect.flip(Snakepit.call("a.f")), { startImmediately: true })
-      yield* TestClock.adjust("100 millis")
+      yield* TestClock.adjust("150 millis")
       assert.strictEqual((yield* Fiber.join(waiting))._tag, "WorkerStartError")
       assert.strictEqual((yield* Effect.flip(Snakepit.call("a.f")))._tag, "WorkerStartError")
       const session = yield* Effect.flip(Effect.scoped(Snakepit.session()))
@@ -206,7 +206,7 @@ describe("supervision", () => {
       const session = yield* Snakepit.session()
       assert.strictEqual((yield* Effect.flip(session.call("a.crash")))._tag, "WorkerCrash")
       assert.strictEqual((yield* Effect.flip(session.call("a.f")))._tag, "SessionLost")
-      yield* TestClock.adjust("100 millis")
+      yield* TestClock.adjust("150 millis")
       const next = yield* Snakepit.session()
       assert.strictEqual(yield* next.call("a.f"), "f")
     }).pipe(Effect.scoped, Effect.provide(Snakepit.layerTest(targets)), Effect.provide(quiet))

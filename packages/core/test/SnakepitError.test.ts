@@ -31,6 +31,16 @@ const samples: ReadonlyArray<readonly [SnakepitError.RuntimeFailure, ReadonlyArr
     }),
     ["result", "io.StringIO", "Keep it."]
   ],
+  [
+    new SnakepitError.PoisonCall({
+      target: "a.b",
+      crashes: [{ worker: "default-0", crash: "abort", at: 1 }],
+      mayHaveExecuted: true
+    }),
+    ["a.b", "default-0 (abort)", "poisonAfter"]
+  ],
+  [new SnakepitError.CircuitOpen({ pool: "default", retryAfterMillis: 20 }), ["default", "20 ms"]],
+  [new SnakepitError.PoolUnhealthy({ pool: "default", crashes: 11, windowMillis: 60_000 }), ["11", "60000 ms"]],
   [new SnakepitError.WorkerCrash(crash), ["default-0", "segfault", "SIGSEGV", "may have run", "Fatal Python error"]],
   [
     new SnakepitError.WorkerCrash({

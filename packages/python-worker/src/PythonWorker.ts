@@ -1,62 +1,60 @@
 /**
  * Workers that are Python processes: the {@link WorkerSpawner} behind `SnakepitNode.layer`.
  *
- * A worker is spawned into a process group of its own, told over a private descriptor where to listen and which token to expect,
- * and counts as ready when both its channels have answered the handshake. Closing its scope lets it finish and leave, and kills
- * what is left of its group.
+ * A worker is forked from the pool's fork server, or spawned, into a process group of its own; it is told over a private
+ * descriptor where to listen and which token to expect, and counts as ready when both its channels have answered the
+ * handshake. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
-import {
-  type PoolConfig,
-  SnakepitError,
-  type SpawnOptions,
-  ValueAdapters,
-  type Worker,
-  WorkerSpawner
-} from "@snakepit/core"
+import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
 import { Table, Tensor } from "@snakepit/zero-copy"
-import { type ChildProcess, spawn } from "node:child_process"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
-import type { Duplex } from "node:stream"
-import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
-import type * as Scope from "effect/Scope"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import * as Environment from "./Environment.ts"
 import type { EnvironmentError, PythonNotFound } from "./EnvironmentError.ts"
-import { readLines, Tail } from "./internal/stdio.ts"
+import * as ForkServer from "./internal/forkServer.ts"
+import * as Launch from "./internal/launch.ts"
+import type { Boot, OnLine, WorkerProcess } from "./internal/process.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
+import { describeEnd, spawnWorker } from "./internal/spawnedProcess.ts"
+import { Tail } from "./internal/stdio.ts"
 import { WorkerClient } from "./internal/workerClient.ts"
 import * as Interpreter from "./Interpreter.ts"
 import { Decoder, Encoder } from "./MessagePack.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
-/** What one pool's workers are started from. */
-interface Launch {
+type Adapters = ConstructorParameters<typeof Encoder>[0]["adapters"]
+
+/** How the workers of one pool come to be: prepared once, before the first of them. */
+interface Kit {
   readonly options: PythonWorkerConfig.PythonOptions
-  readonly python: string
-  readonly dependencies: string | undefined
+  readonly launch: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+  /** What the fork server, where there is one, printed last to stderr: why it did not come up. */
+  readonly lastWords: () => ReadonlyArray<string>
 }
 
 /** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
 export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
   WorkerSpawner,
   Effect.gen(function* () {
-    const directory = yield* RuntimeDirectory.make
-    const adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
-    const launches = new Map<string, Effect.Effect<Launch, SnakepitError.WorkerStartError>>()
+    const directory = yield* RuntimeDirectory.make()
+    const scope = yield* Effect.scope
+    const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
+    const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
     return WorkerSpawner.of({
       spawn: (wanted) =>
         Effect.gen(function* () {
-          let prepared = launches.get(wanted.pool)
-          if (prepared === undefined) {
-            prepared = yield* Effect.cached(prepare(wanted))
-            launches.set(wanted.pool, prepared)
+          let kit = kits.get(wanted.pool)
+          if (kit === undefined) {
+            kit = yield* Effect.cached(prepare(wanted, scope))
+            kits.set(wanted.pool, kit)
           }
-          return yield* start(wanted, yield* prepared, directory, adapters)
+          return yield* start(wanted, yield* kit, directory, adapters)
         }).pipe(
           Effect.withSpan(
             "snakepit.worker.start",
@@ -68,21 +66,66 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
   })
 )
 
-const prepare = (wanted: SpawnOptions): Effect.Effect<Launch, SnakepitError.WorkerStartError> =>
+const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
     const { progress, python, requirements } = options
-    const interpreter =
+    const found =
       requirements === undefined
         ? yield* Interpreter.find({ python })
         : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
-    const dependencies = yield* Environment.workerDependencies(interpreter, { progress })
-    return { options, python: interpreter.path, dependencies }
+    const dependencies = yield* Environment.workerDependencies(found, { progress })
+    const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
+    if (options.start === "fork") return { options, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
+    return { options, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
   }).pipe(
     Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
       startError(wanted, error.message, [])
     )
   )
+
+/** Forks workers from the pool's fork server, which is started when it is needed and not there. */
+const forkLaunch = (
+  wanted: SpawnOptions,
+  options: PythonWorkerConfig.PythonOptions,
+  interpreter: Launch.Interpreter,
+  scope: Scope.Scope
+): Effect.Effect<Pick<Kit, "launch" | "lastWords">> =>
+  Effect.gen(function* () {
+    const one = yield* Semaphore.make(1)
+    let current: { readonly server: ForkServer.ForkServer; readonly scope: Scope.Closeable } | undefined
+    const pythonPath = options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder))
+    const environment = Launch.threadLimits(interpreter)
+    let stderr = new Tail()
+    const server = Effect.gen(function* () {
+      if (current !== undefined && current.server.isAlive()) return current.server
+      if (current !== undefined) yield* Scope.close(current.scope, Exit.void)
+      const own = yield* Scope.fork(scope)
+      const log = yield* lineLogger({ pool: wanted.pool, worker: `${wanted.pool}-fork-server` })
+      stderr = new Tail()
+      const made = yield* ForkServer.make(
+        interpreter,
+        { preload: options.preload, pythonPath, environment },
+        (stream, line) => {
+          if (stream === "stderr") stderr.add(line)
+          log(stream, line)
+        }
+      ).pipe(
+        Scope.provide(own),
+        Effect.onExit((exit) => (Exit.isFailure(exit) ? Scope.close(own, exit) : Effect.void))
+      )
+      current = { server: made, scope: own }
+      return made
+    }).pipe(one.withPermit)
+    const launch: Kit["launch"] = (boot, onLine) =>
+      Effect.flatMap(server, (running) => running.fork(boot, onLine)).pipe(
+        // what the dead one had bound is in the way of the next
+        Effect.tapError(() => Effect.sync(() => fs.rmSync(boot.socket, { force: true }))),
+        Effect.retry({ times: 2, while: (error) => typeof error !== "string" }),
+        Effect.mapError((error) => (typeof error === "string" ? error : error.reason))
+      )
+    return { launch, lastWords: () => (current === undefined || !current.server.isAlive() ? stderr.all : []) }
+  })
 
 const startError = (
   { pool, worker }: SpawnOptions,
@@ -90,193 +133,98 @@ const startError = (
   stderr: ReadonlyArray<string>
 ): SnakepitError.WorkerStartError => new SnakepitError.WorkerStartError({ pool, worker, reason, stderr: [...stderr] })
 
+/** Logs what a process prints, in the context of this fiber. */
+const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> =>
+  Effect.map(Effect.context<never>(), (context) => {
+    const log = Effect.runForkWith(context)
+    return (stream, line) => {
+      log(Effect.annotateLogs(Effect.logInfo(line), { ...annotations, stream }))
+    }
+  })
+
 const start = (
   wanted: SpawnOptions,
-  launch: Launch,
+  { lastWords, launch, options }: Kit,
   directory: string,
-  adapters: ConstructorParameters<typeof Encoder>[0]["adapters"]
+  adapters: Adapters
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { options } = launch
-    const context = yield* Effect.context<never>()
-    const log = Effect.runForkWith(context)
+    const log = yield* lineLogger({ pool: wanted.pool, worker: wanted.worker })
     const stderr = new Tail()
-    const onLine = (stream: "stdout" | "stderr") => (line: string) => {
+    const onLine: OnLine = (stream, line) => {
+      // kept here too, for the error of a worker that never comes up
       if (stream === "stderr") stderr.add(line)
-      log(Effect.annotateLogs(Effect.logInfo(line), { pool: wanted.pool, worker: wanted.worker, stream }))
+      log(stream, line)
     }
-
-    const { child, ended } = yield* Effect.acquireRelease(
-      Effect.sync(() => {
-        const spawned = spawnPython(wanted.options, launch)
-        return { child: spawned, ended: watch(spawned) }
-      }),
-      // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
-      (process) =>
-        Effect.andThen(
-          Effect.sync(() => killGroup(process.child, "SIGKILL")),
-          Effect.promise(() => process.ended)
-        )
-    )
-    if (child.stdout !== null) readLines(child.stdout, onLine("stdout"))
-    if (child.stderr !== null) readLines(child.stderr, onLine("stderr"))
-
-    const token = crypto.randomBytes(32).toString("base64url")
-    // not named after the pool, whose name may hold anything and be of any length
-    const socket = path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`)
-    const boot = {
-      socket,
-      token,
+    const boot: Boot = {
+      // not named after the pool, whose name may hold anything and be of any length
+      socket: path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`),
+      token: crypto.randomBytes(32).toString("base64url"),
       worker: `${wanted.worker}-${crypto.randomBytes(4).toString("hex")}`,
       profile: wanted.options.profile,
       threads: wanted.options.threads,
       max_frame_bytes: options.maxFrameBytes,
       allow_private: wanted.options.allowPrivate,
+      memory_limit_bytes: options.memoryLimit ?? null,
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
       start_timeout_seconds: options.startTimeout / 1000
     }
-
-    const connect = Effect.callback<WorkerClient, string>((resume) => {
-      let client: WorkerClient | undefined
-      let done = false
-      const finish = (exit: Exit.Exit<WorkerClient, string>) => {
-        if (done) return
-        done = true
-        resume(exit)
-      }
-      ended.then((end) => {
-        client?.onProcessEnd(end)
-        finish(
-          Exit.fail(end.signal === null ? `it ended with exit code ${end.exitCode}` : `it was ended by ${end.signal}`)
-        )
-      })
-      child.once("error", (error) => finish(Exit.fail(`${launch.python} could not be started: ${error.message}`)))
-      const pipe = child.stdio[3] as Duplex // the descriptor that `spawnPython` asked for as a pipe, which Node makes duplex
-      pipe.on("error", () => {}) // the process is ending; `ended` tells
-      pipe.once("data", () => {
-        pipe.destroy()
-        client = new WorkerClient(
-          {
-            pool: wanted.pool,
-            worker: wanted.worker,
-            concurrency: wanted.options.profile === "thread" ? wanted.options.threads : 1,
-            maxFrameBytes: options.maxFrameBytes,
-            socket,
-            token,
-            encoder: () => new Encoder({ adapters }),
-            decoder: () => new Decoder({ adapters }),
-            ladder: { cooperative: options.cancelGrace, raised: options.killGrace, terminated: options.stopTimeout },
-            process: { pid: child.pid, kill: (signal) => killGroup(child, signal), stderr: () => stderr.all }
-          },
-          (exit) => {
-            if (client !== undefined) finish(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
-          }
-        )
-      })
-      pipe.write(`${JSON.stringify(boot)}\n`)
-    })
-
-    const client = yield* connect.pipe(
+    const client = yield* launch(boot, onLine).pipe(
+      Effect.flatMap((process) => connect(wanted, options, boot, process, adapters)),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
       }),
-      Effect.mapError((reason) => startError(wanted, reason, stderr.all))
+      Effect.mapError((reason) => startError(wanted, reason, [...lastWords(), ...stderr.all]))
     )
-    yield* Effect.addFinalizer(() => leave(client, child, options.stopTimeout))
+    yield* Effect.addFinalizer(() => leave(client, options.stopTimeout))
     return client
   })
 
+const connect = (
+  wanted: SpawnOptions,
+  options: PythonWorkerConfig.PythonOptions,
+  boot: Boot,
+  process: WorkerProcess,
+  adapters: Adapters
+): Effect.Effect<WorkerClient, string> =>
+  Effect.callback((resume) => {
+    const client = new WorkerClient(
+      {
+        pool: wanted.pool,
+        worker: wanted.worker,
+        concurrency: wanted.options.profile === "thread" ? wanted.options.threads : 1,
+        maxFrameBytes: options.maxFrameBytes,
+        socket: boot.socket,
+        token: boot.token,
+        encoder: () => new Encoder({ adapters }),
+        decoder: () => new Decoder({ adapters }),
+        ladder: { cooperative: options.cancelGrace, raised: options.killGrace, terminated: options.stopTimeout },
+        heartbeat: {
+          interval: options.heartbeatInterval,
+          timeout: options.heartbeatTimeout,
+          misses: options.heartbeatMisses
+        },
+        limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
+        process
+      },
+      (exit) => resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
+    )
+    process.ended.then((end) => {
+      client.onProcessEnd(end)
+      resume(Effect.fail(describeEnd(end)))
+    })
+  })
+
 /** Lets the worker leave by itself, and kills it when it does not. */
-const leave = (client: WorkerClient, child: ChildProcess, timeoutMillis: number): Effect.Effect<void> =>
-  Effect.suspend(() => {
-    if (child.exitCode !== null || child.signalCode !== null) return client.ended
-    client.shutdown()
-    return client.ended
-  }).pipe(
+const leave = (client: WorkerClient, timeoutMillis: number): Effect.Effect<void> =>
+  Effect.sync(() => client.shutdown()).pipe(
+    Effect.andThen(client.ended),
     Effect.timeoutOption(timeoutMillis),
     Effect.andThen(
       Effect.suspend(() => {
-        killGroup(child, "SIGKILL")
+        client.kill("SIGKILL")
         return client.ended
       })
     )
   )
-
-/** The worker package: beside this file in the repository, inside the package when installed. */
-const workerSource = (): string => {
-  const here = path.dirname(fileURLToPath(import.meta.url))
-  const candidates = [path.join(here, "../../../python/src"), path.join(here, "../python/src")]
-  for (const candidate of candidates) {
-    if (fs.existsSync(path.join(candidate, "snakepit_worker", "__main__.py"))) return candidate
-  }
-  throw new Error(`the Python worker package is not at ${candidates.join(" or ")}`)
-}
-
-// `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
-// stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
-const bootstrap =
-  "import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; " +
-  "import snakepit_worker.__main__"
-
-const spawnPython = (pool: PoolConfig.PoolOptions, { dependencies, options, python }: Launch): ChildProcess => {
-  const paths = dependencies === undefined ? [workerSource()] : [workerSource(), dependencies]
-  return spawn(python, ["-u", "-c", bootstrap, ...paths], {
-    cwd: options.cwd,
-    env: { ...process.env, ...threadLimits(pool.size), ...options.env },
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
-    // a process group of its own, so that what the worker starts ends with it
-    detached: true
-  })
-}
-
-/**
- * Numeric libraries start a thread for each core unless told otherwise; several workers would fight for the cores. Each
- * worker gets its share. Variables that are set already are left alone.
- */
-const threadLimits = (workers: number): Record<string, string> => {
-  const share = String(Math.max(1, Math.floor(os.availableParallelism() / workers)))
-  const limits: Record<string, string> = {}
-  for (const name of ["OMP", "OPENBLAS", "MKL", "NUMEXPR"]) {
-    const variable = `${name}_NUM_THREADS`
-    if (process.env[variable] === undefined) limits[variable] = share
-  }
-  if (process.env["VECLIB_MAXIMUM_THREADS"] === undefined) limits["VECLIB_MAXIMUM_THREADS"] = share
-  return limits
-}
-
-const killGroup = (child: ChildProcess, signal: NodeJS.Signals): void => {
-  if (child.pid === undefined) return
-  try {
-    process.kill(-child.pid, signal)
-  } catch {
-    // no process of the group is left
-  }
-}
-
-/** The end of the process, once its pipes have been read to their ends. */
-const watch = (child: ChildProcess): Promise<Worker.WorkerEnd> =>
-  new Promise((resolve) => {
-    child.once("exit", (exitCode, signal) => {
-      // what it started must not hold its pipes, or its sockets, open
-      killGroup(child, "SIGKILL")
-      const end = { crash: classify(exitCode, signal), exitCode, signal }
-      const timer = setTimeout(() => resolve(end), pipeGraceMillis)
-      child.once("close", () => {
-        clearTimeout(timer)
-        resolve(end)
-      })
-    })
-    child.once("error", () => resolve({ crash: "exit", exitCode: null, signal: null }))
-  })
-
-const pipeGraceMillis = 200
-
-const classify = (exitCode: number | null, signal: NodeJS.Signals | null): SnakepitError.CrashClass | undefined => {
-  if (exitCode === 0) return undefined
-  if (signal === "SIGSEGV" || signal === "SIGBUS" || exitCode === 139) return "segfault"
-  if (signal === "SIGABRT" || exitCode === 134) return "abort"
-  if (signal === "SIGFPE" || exitCode === 136) return "floating_point"
-  if (signal === "SIGKILL" || exitCode === 137) return "killed"
-  return "exit"
-}

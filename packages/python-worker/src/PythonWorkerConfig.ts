@@ -21,6 +21,16 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly cwd?: string | undefined
   /** Environment variables, beside those of this process. */
   readonly env?: Readonly<Record<string, string>> | undefined
+  /**
+   * How workers come to be. `fork`: from a process that has imported everything, in milliseconds; Linux only. `spawn`: each a
+   * new interpreter. Defaults to `fork` on Linux, `spawn` elsewhere.
+   */
+  readonly start?: "fork" | "spawn" | undefined
+  /**
+   * Modules that the fork server imports, so that workers have them at once and share their memory. Modules that start
+   * threads when imported, or open a GPU, are refused. Defaults to none.
+   */
+  readonly preload?: ReadonlyArray<string> | undefined
   /** How long a worker may take from spawn to handshake. Defaults to 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /** How long a worker may take to leave when asked to, before it is killed. Defaults to 2 seconds. */
@@ -31,6 +41,32 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly cancelGrace?: Duration.Input | undefined
   /** Time for code to end after `CallCancelled` was raised in it, before its process is ended. Defaults to 2 seconds. */
   readonly killGrace?: Duration.Input | undefined
+  /** Between two pings on the worker's control channel. Defaults to 2 seconds. */
+  readonly heartbeatInterval?: Duration.Input | undefined
+  /** How long a ping may stay unanswered before the worker counts as missing. Defaults to 10 seconds. */
+  readonly heartbeatTimeout?: Duration.Input | undefined
+  /**
+   * How many intervals in a row an answer has to be overdue before the worker is killed as `unresponsive`. Python code and
+   * native code that lets other threads run are never mistaken; code that holds the interpreter lock without pause for
+   * `heartbeatTimeout + (heartbeatMisses - 1) * heartbeatInterval` is. Defaults to 3.
+   */
+  readonly heartbeatMisses?: number | undefined
+  /**
+   * Bytes that one worker may allocate beyond what it starts with: past them Python raises `MemoryError`. The limit is on address
+   * space (`RLIMIT_AS`), so memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do
+   * not start under it. Linux only. Defaults to none.
+   */
+  readonly memoryLimit?: number | undefined
+  /**
+   * Age at which a worker is replaced. Workers are replaced one at a time: the new one is ready before the old one takes no more
+   * calls; calls that run go on to their end; sessions on the old one have `drainTimeout` to close, then they are lost. Looked
+   * at once per `heartbeatInterval`. Defaults to none.
+   */
+  readonly maxAge?: Duration.Input | undefined
+  /** Calls after which a worker is replaced, like `maxAge`. Defaults to none. */
+  readonly maxCalls?: number | undefined
+  /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
+  readonly maxMemory?: number | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -42,11 +78,20 @@ export const keys = [
   "pythonPath",
   "cwd",
   "env",
+  "start",
+  "preload",
   "startTimeout",
   "stopTimeout",
   "maxFrameBytes",
   "cancelGrace",
   "killGrace",
+  "heartbeatInterval",
+  "heartbeatTimeout",
+  "heartbeatMisses",
+  "memoryLimit",
+  "maxAge",
+  "maxCalls",
+  "maxMemory",
   "progress"
 ] as const
 
@@ -57,11 +102,20 @@ export interface PythonOptions {
   readonly pythonPath: ReadonlyArray<string>
   readonly cwd: string | undefined
   readonly env: Readonly<Record<string, string>>
+  readonly start: "fork" | "spawn"
+  readonly preload: ReadonlyArray<string>
   readonly startTimeout: number
   readonly stopTimeout: number
   readonly maxFrameBytes: number
   readonly cancelGrace: number
   readonly killGrace: number
+  readonly heartbeatInterval: number
+  readonly heartbeatTimeout: number
+  readonly heartbeatMisses: number
+  readonly memoryLimit: number | undefined
+  readonly maxAge: number | undefined
+  readonly maxCalls: number | undefined
+  readonly maxMemory: number | undefined
   readonly progress: "terminal" | "silent"
 }
 
@@ -112,6 +166,14 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       refuse("env", "an object of strings")
       return {}
     }
+    const count = (key: string, minimum: number): number | undefined => {
+      const value = given[key]
+      if (value === undefined) return undefined
+      if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
+      return refuse(key, `an integer of at least ${minimum}`)
+    }
+    const heartbeatInterval = millis("heartbeatInterval", 2_000)
+    if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
     const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
     if (
       typeof maxFrameBytes !== "number" ||
@@ -122,17 +184,29 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       refuse("maxFrameBytes", `an integer from 1024 to ${largestFrame}`)
     const progress = given["progress"] ?? "terminal"
     if (progress !== "terminal" && progress !== "silent") refuse("progress", '"terminal" or "silent"')
+    const start = given["start"] ?? (process.platform === "linux" ? "fork" : "spawn")
+    if (start !== "fork" && start !== "spawn") refuse("start", '"fork" or "spawn"')
+    if (start === "fork" && process.platform !== "linux") refuse("start", '"spawn", since this is not Linux')
     const resolved: PythonOptions = {
       python: text("python"),
       requirements: texts("requirements"),
       pythonPath: texts("pythonPath") ?? [],
       cwd: text("cwd"),
       env: variables(),
+      start: start === "fork" ? "fork" : "spawn",
+      preload: texts("preload") ?? [],
       startTimeout: millis("startTimeout", 30_000),
       stopTimeout: millis("stopTimeout", 2_000),
       maxFrameBytes: Number(maxFrameBytes),
       cancelGrace: millis("cancelGrace", 50),
       killGrace: millis("killGrace", 2_000),
+      heartbeatInterval,
+      heartbeatTimeout: millis("heartbeatTimeout", 10_000),
+      heartbeatMisses: count("heartbeatMisses", 1) ?? 3,
+      memoryLimit: count("memoryLimit", 16 * 1024 * 1024),
+      maxAge: given["maxAge"] === undefined ? undefined : millis("maxAge", 0),
+      maxCalls: count("maxCalls", 1),
+      maxMemory: count("maxMemory", 1),
       progress: progress === "silent" ? "silent" : "terminal"
     }
     return failure === undefined ? Effect.succeed(resolved) : Effect.fail(failure)

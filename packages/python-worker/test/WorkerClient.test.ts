@@ -9,6 +9,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { tempDirectory, waitUntil } from "../../../test/harness.ts"
 import { type Message, Wire } from "../../../test/rawWorker.ts"
+import { Tail } from "../src/internal/stdio.ts"
 import { WorkerClient } from "../src/internal/workerClient.ts"
 import { Decoder, Encoder } from "../src/MessagePack.ts"
 
@@ -98,6 +99,8 @@ const connected = (concurrency = 1) =>
     yield* waitUntil("the peer listens", () => server.listening)
     const signals: Array<string> = []
     const ready: Array<Exit.Exit<unknown, string>> = []
+    const stderr = new Tail()
+    stderr.add("last words")
     const client = new WorkerClient(
       {
         pool: "default",
@@ -109,7 +112,9 @@ const connected = (concurrency = 1) =>
         encoder: () => new Encoder({ adapters: [] }),
         decoder: () => new Decoder({ adapters: [] }),
         ladder: { cooperative: 5, raised: 5, terminated: 5 },
-        process: { pid: 1, kill: (signal) => signals.push(signal), stderr: () => ["last words"] }
+        heartbeat: { interval: 60_000, timeout: 60_000, misses: 3 },
+        limits: { age: undefined, calls: undefined, memory: undefined },
+        process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) }
       },
       (exit) => ready.push(exit)
     )

@@ -10,6 +10,7 @@ import threading
 from ormsgpack import packb, unpackb
 
 from . import storage
+from .memory import resident_bytes, when_there_is_memory
 from .wire import FrameError
 
 TYPE_CHECKING = False
@@ -60,7 +61,7 @@ class Control:
                 if frames is None:
                     break
                 for frame in frames:
-                    self._take(frame)
+                    when_there_is_memory(self._take, frame)
         except (OSError, FrameError) as error:
             complain(f"the control channel broke: {error}")
         self._callbacks.close()
@@ -151,18 +152,6 @@ def stacks() -> str:
     for ident, frame in sys._current_frames().items():
         parts.append(f"Thread {names.get(ident, ident)}:\n{''.join(traceback.format_stack(frame))}")
     return "\n".join(parts)
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process in bytes, from the kernel; 0 where it does not tell."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as statm:
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 def complain(reason: str) -> None:

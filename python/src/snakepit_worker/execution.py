@@ -21,7 +21,7 @@ from .context import current
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
 from .invocation import PAYLOAD_VERSION, Invoker
-from .memory import SharedMemory
+from .shared_memory import SharedMemory
 from .streams import send_items, send_items_async
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .callbacks import Callbacks
     from .event_loop import EventLoop
     from .gate import Gate
-    from .memory import View
+    from .shared_memory import View
     from .outbox import Outbox
     from .resolve import Resolver
     from .sessions import Sessions

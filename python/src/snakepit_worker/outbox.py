@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import storage
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, describe, type_name
+from .memory import release_frames
 from .values import Packer
 
 TYPE_CHECKING = False
@@ -65,6 +66,9 @@ class Outbox:
             if isinstance(error, WorkerFailure):
                 described = error.to_error()
             else:
+                if isinstance(error, MemoryError):
+                    # what used up the memory hangs on the frames that failed, and describing the error takes some too
+                    release_frames(error)
                 described = describe(error, call=running.payload)
             return self._failed(running.id, {"_tag": "Fail", "error": described})
         except BaseException as failure:

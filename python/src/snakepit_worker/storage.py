@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .memory import Exporter, Region, SharedMemory
+    from .shared_memory import Exporter, Region, SharedMemory
 
 SHARED = 14
 

@@ -82,6 +82,19 @@ class Channel:
             else:
                 self._socket.sendall(len(body).to_bytes(4, "little") + body)
 
+    @property
+    def connection(self) -> socket.socket:
+        """The socket."""
+        return self._socket
+
+    def fileno(self) -> int:
+        """Descriptor of the socket."""
+        return self._socket.fileno()
+
+    def close_descriptor(self) -> None:
+        """Closes this descriptor; the connection goes on where it was duplicated to."""
+        self._socket.close()
+
     def stop_reading(self) -> None:
         """Ends a wait of the reading thread, which gets what has arrived and then the end. Sending goes on."""
         try:

@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 
 # what `hmac.compare_digest` is, without `hmac`, which loads OpenSSL
 from _operator import _compare_digest as compare_digest
@@ -21,10 +22,12 @@ from .control import Control, complain, end_with_host
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
 from .gate import Gate
-from .memory import SharedMemory
+from .lifeline import hold_to
+from .memory import limit_memory
 from .outbox import Outbox
 from .resolve import Resolver
 from .sessions import Sessions
+from .shared_memory import SharedMemory
 from .values import Unpacker
 from .wire import Channel, FrameError
 
@@ -35,22 +38,54 @@ if TYPE_CHECKING:
 
 PROTOCOL_VERSION = 1
 
-_BOOT_FD = 3
+# Descriptors that the host hands to a process it spawns.
+BOOT_FD = 3
+LIFELINE_FD = 4
 
 
 def main() -> None:
-    """Runs a worker on the boot configuration that the host writes to file descriptor 3."""
+    """Runs a spawned worker on the boot configuration that the host writes to a descriptor."""
+    pipe = socket.socket(fileno=BOOT_FD)
+    _held = _lifeline()  # a socket that is forgotten is closed
+    boot = _read_boot(pipe)
+    for path in reversed(boot["python_path"]):
+        sys.path.insert(0, path)
+    listener = listen(boot)
+    pipe.sendall(b"listening\n")
+    pipe.close()
+    _run(boot, _accept(boot, listener, ("data", "control")))
+
+
+def _lifeline() -> socket.socket | None:
+    """Ties this process to the life of its host."""
+    try:
+        lifeline = socket.socket(fileno=LIFELINE_FD)
+    except OSError:
+        return None  # started by hand, or by a host that handed over none
+    lifeline.set_inheritable(False)
+    hold_to(lifeline)
+    return lifeline
+
+
+def run_forked(boot: dict[str, Any], listener: socket.socket) -> None:
+    """Runs a worker in a process that was just forked for it."""
+    channels = _accept(boot, listener, ("data", "control", "stdout", "stderr", "lifeline"))
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        os.dup2(channels[name].fileno(), descriptor)
+        channels[name].close_descriptor()
+    hold_to(channels["lifeline"].connection)
+    _run(boot, channels)
+
+
+def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     import faulthandler
 
+    if boot.get("memory_limit_bytes") is not None:
+        limit_memory(boot["memory_limit_bytes"])
     if sys.stderr is not None:
         faulthandler.enable()
-    boot_pipe = socket.socket(fileno=os.dup(_BOOT_FD))
-    os.close(_BOOT_FD)
-    boot = _read_boot(boot_pipe)
-    for path in reversed(boot.get("python_path", [])):
-        sys.path.insert(0, path)
-    channels = _accept(boot, boot_pipe)
-    boot_pipe.close()
+        # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock
+        faulthandler.register(signal.SIGUSR2, all_threads=True)
     worker = Worker(boot, channels["data"], channels["control"], end_with_host)
     worker.install()
     raise SystemExit(worker.serve())
@@ -67,23 +102,27 @@ def _read_boot(pipe: socket.socket) -> dict[str, Any]:
     return boot
 
 
-def _accept(boot: dict[str, Any], pipe: socket.socket) -> dict[str, Channel]:
-    """Listens until the host has opened both channels; strangers are turned away."""
-    path: str = boot["socket"]
+def listen(boot: dict[str, Any]) -> socket.socket:
+    """The socket on which the host opens its channels; its folder is closed to other users, and so is the socket."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
-    os.chmod(path, 0o600)
-    listener.listen(4)
-    listener.settimeout(boot["start_timeout_seconds"])
-    pipe.sendall(b"listening\n")
+    listener.bind(boot["socket"])
+    os.chmod(boot["socket"], 0o600)
+    listener.listen(8)
+    return listener
+
+
+def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...]) -> dict[str, Channel]:
+    """Waits until the host has opened every channel; strangers are turned away."""
+    deadline = time.monotonic() + boot["start_timeout_seconds"]
+    parent = os.getppid()
     channels: dict[str, Channel] = {}
     try:
-        while len(channels) < 2:
-            connection, _ = listener.accept()
+        while len(channels) < len(wanted):
+            connection = _wait_for_peer(listener, deadline, parent)
             # a peer that connects and says nothing must not keep the host out
             connection.settimeout(5)
             channel = Channel(connection, boot["max_frame_bytes"])
-            name = _greet(channel, boot, channels)
+            name = _greet(channel, boot, [name for name in wanted if name not in channels])
             if name is not None:
                 connection.settimeout(None)
                 channels[name] = channel
@@ -92,13 +131,26 @@ def _accept(boot: dict[str, Any], pipe: socket.socket) -> dict[str, Channel]:
     finally:
         listener.close()
         try:
-            os.unlink(path)
+            os.unlink(boot["socket"])
         except FileNotFoundError:
             pass  # the host has removed the directory
     return channels
 
 
-def _greet(channel: Channel, boot: dict[str, Any], taken: dict[str, Channel]) -> str | None:
+def _wait_for_peer(listener: socket.socket, deadline: float, parent: int) -> socket.socket:
+    """The next connection. There is no lifeline yet, so a parent that dies meanwhile has to be noticed here."""
+    while True:
+        listener.settimeout(max(0.0, min(0.25, deadline - time.monotonic())))
+        try:
+            return listener.accept()[0]
+        except (TimeoutError, BlockingIOError):
+            if time.monotonic() >= deadline:
+                raise TimeoutError from None
+            if os.getppid() != parent:
+                raise SystemExit("snakepit: the process that started this one has died") from None
+
+
+def _greet(channel: Channel, boot: dict[str, Any], wanted: list[str]) -> str | None:
     """Checks who connected. Answers the channel's name, or None after having turned the peer away."""
     try:
         frames = channel.read()
@@ -117,7 +169,7 @@ def _greet(channel: Channel, boot: dict[str, Any], taken: dict[str, Channel]) ->
     if version != PROTOCOL_VERSION:
         _turn_away(channel, f"protocol version {version!r} is not known here; this worker speaks {PROTOCOL_VERSION}")
         return None
-    if name not in ("data", "control") or name in taken:
+    if name not in wanted:
         _turn_away(channel, f"channel {name!r} is unknown or taken")
         return None
     info = {
@@ -128,7 +180,8 @@ def _greet(channel: Channel, boot: dict[str, Any], taken: dict[str, Channel]) ->
         "implementation": sys.implementation.name,
         "platform": sys.platform,
     }
-    channel.send(packb({"_tag": "Exit", "requestId": 0, "exit": {"_tag": "Success", "value": info}}))
+    if name in ("data", "control"):
+        channel.send(packb({"_tag": "Exit", "requestId": 0, "exit": {"_tag": "Success", "value": info}}))
     return name
 
 

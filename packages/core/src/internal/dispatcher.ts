@@ -10,24 +10,34 @@
  *   or to the waiting room. One long call never holds up others while a worker is idle, and none that waits escapes the
  *   queue timeout.
  * - A worker that is stopping a call counts as busy until it has proved that the call stopped.
+ * - A call that a crash cut off runs again only as the crash barrier allows; one that had not begun is moved, silently.
  */
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type * as Fiber from "effect/Fiber"
+import type * as Pull from "effect/Pull"
+import * as Schedule from "effect/Schedule"
 import type { Call } from "../Call.ts"
+import * as CrashBarrier from "../CrashBarrier.ts"
 import type { PoolOptions } from "../PoolConfig.ts"
 import {
   CallTimeout,
+  type CrashMark,
   EncodeError,
+  PoisonCall,
   PoolClosed,
   PoolSaturated,
   QueueTimeout,
   SessionBusy,
   SessionLost,
-  type SnakepitError
+  type SnakepitError,
+  type WorkerCrash
 } from "../SnakepitError.ts"
 import type { CallObserver, Worker } from "../Worker.ts"
 import { Chain, type Link } from "./chain.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
+import { Poison } from "./poison.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
 const horizonMillis = 2
@@ -38,7 +48,18 @@ const longestTimer = 2 ** 31 - 1
 /** Most calls sent ahead, however fast they are: bounds what a crash can touch. */
 const maxAhead = 256
 
-type State = "new" | "waiting" | "sent" | "parked" | "settled"
+type State = "new" | "waiting" | "sent" | "parked" | "backoff" | "settled"
+
+/** What crashes have done to one call so far. */
+interface Trouble {
+  last: WorkerCrash
+  /** The crashes that it is held to have caused. */
+  readonly marks: Array<CrashMark>
+  retries: number
+  /** Waits for the next delay of the backoff. */
+  wait: ((crash: WorkerCrash) => Pull.Pull<unknown, never, unknown>) | undefined
+  waiting: Fiber.Fiber<unknown, unknown> | undefined
+}
 
 /** One submitted call, from admission to its only settlement. */
 export abstract class Ticket implements CallObserver, Link<Ticket> {
@@ -59,6 +80,11 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
   /** The caller is gone or answered: what the worker still says only frees its slot. */
   answered = false
   recalling = false
+  /** Values of its stream have come. */
+  hasDelivered = false
+  trouble: Trouble | undefined = undefined
+  /** Its fingerprint, when calls of its target have killed workers. */
+  suspect: string | undefined = undefined
   deadline: Deadline | undefined = undefined
 
   constructor(dispatcher: Dispatcher, call: Call, timeoutMillis: number | undefined) {
@@ -115,6 +141,17 @@ export class Member {
   errors = 0
   /** Takes no more calls: it ended, or is about to be replaced. */
   retired = false
+  /** What calls of the worker were told about its crash. */
+  crash: WorkerCrash | undefined = undefined
+  /** It was killed because a call that nobody waits for did not stop otherwise: no fault of the worker's. */
+  killedToStop = false
+  /** How many calls may have run when it crashed: one of them is to blame. */
+  suspects = 0
+  /** The exception after which it is to be replaced, and whoever waits for one. */
+  taint: string | undefined = undefined
+  onTaint: ((reason: string) => void) | undefined = undefined
+  /** Is about to be replaced: takes calls of the sessions it has, and no others. */
+  retiring = false
   /** Mean time between two replies while busy, in milliseconds; starts high, so that a new worker is not trusted ahead. */
   pace = 10
   lastReplyAt = 0
@@ -158,6 +195,10 @@ export interface Counters {
   errors: number
   rejected: number
   timeouts: number
+  /** Calls sent again after a crash during which they may have run. */
+  retries: number
+  /** Calls sent to another worker after a crash before they began. */
+  moved: number
 }
 
 /** The engine. One per pool; not shared between event loops. */
@@ -165,12 +206,15 @@ export class Dispatcher {
   readonly options: PoolOptions
   readonly deadlines: Deadlines
   readonly members: Array<Member> = []
-  readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0 }
+  readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0, retries: 0, moved: 0 }
   /** Calls of no session that wait for a worker. */
   private readonly waiting = new Chain<Ticket>()
   private waitingPinned = 0
   private rescueTimer: ReturnType<typeof setTimeout> | undefined
   private queueTimer: ReturnType<typeof setTimeout> | undefined
+  /** Calls that wait for their next try. */
+  private readonly backingOff = new Set<Ticket>()
+  private readonly poison: Poison
   private closed = false
   private onIdle: (() => void) | undefined
   private readonly arrivals = new Set<() => void>()
@@ -180,6 +224,11 @@ export class Dispatcher {
   constructor(options: PoolOptions, deadlines: Deadlines) {
     this.options = options
     this.deadlines = deadlines
+    this.poison = new Poison(options.crashBarrier.poisonAfter)
+  }
+
+  get isClosed(): boolean {
+    return this.closed
   }
 
   get queued(): number {
@@ -205,6 +254,13 @@ export class Dispatcher {
     }
     if (this.members.length === 0 && this.outage !== undefined) return this.refuse(ticket, this.outage)
     ticket.submittedAt = performance.now()
+    if (!this.poison.isEmpty) {
+      ticket.suspect = this.poison.suspect(ticket.call)
+      const crashes = ticket.suspect === undefined ? undefined : this.poison.verdict(ticket.suspect)
+      if (crashes !== undefined) {
+        return this.refuse(ticket, new PoisonCall({ target: ticket.call.target, crashes, mayHaveExecuted: false }))
+      }
+    }
     this.place(ticket, ticket.submittedAt)
   }
 
@@ -223,7 +279,7 @@ export class Dispatcher {
     this.counters.timeouts++
     this.counters.errors++
     if (ticket.member !== undefined) ticket.member.errors++
-    const mayHaveExecuted = ticket.state !== "waiting"
+    const mayHaveExecuted = ticket.state !== "waiting" || ticket.trouble !== undefined
     this.stop(ticket)
     ticket.answer(
       Exit.fail(
@@ -236,6 +292,10 @@ export class Dispatcher {
     if (ticket.state === "waiting") {
       this.unqueue(ticket)
       ticket.state = "settled"
+    } else if (ticket.state === "backoff") {
+      this.backingOff.delete(ticket)
+      ticket.state = "settled"
+      ticket.trouble?.waiting?.interruptUnsafe()
     } else if (ticket.state === "sent" || ticket.state === "parked") {
       ticket.member?.worker.interrupt(ticket.number)
     }
@@ -244,7 +304,7 @@ export class Dispatcher {
   /** Waits until a worker is up; fails at once when the pool is closed, or none can be started. */
   readonly someMember: Effect.Effect<void, SnakepitError> = Effect.callback((resume) => {
     if (this.closed) return resume(Effect.fail(new PoolClosed({ pool: this.options.name })))
-    if (this.members.some((member) => member.isOpen)) return resume(Effect.void)
+    if (this.members.some((member) => member.isOpen && !member.retiring)) return resume(Effect.void)
     if (this.outage !== undefined) return resume(Effect.fail(this.outage))
     const wake = () => resume(this.someMember)
     this.arrivals.add(wake)
@@ -280,11 +340,13 @@ export class Dispatcher {
   private choose(now: number): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
+      if (member.retiring) continue
       if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
     }
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
     for (const member of this.members) {
+      if (member.retiring) continue
       if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
         best = member
     }
@@ -314,7 +376,8 @@ export class Dispatcher {
   private refuse(ticket: Ticket, error: SnakepitError): void {
     ticket.state = "settled"
     this.counters.errors++
-    ticket.answer(Exit.fail(error))
+    // a call that a crash cut off may have run, whatever keeps it from running again: its crash is the truth
+    ticket.answer(Exit.fail(ticket.trouble?.last ?? error))
   }
 
   private wait(ticket: Ticket, now: number): void {
@@ -349,7 +412,7 @@ export class Dispatcher {
     const now = performance.now()
     while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
-      const any = this.waiting.head
+      const any = member.retiring ? undefined : this.waiting.head
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
@@ -374,9 +437,15 @@ export class Dispatcher {
 
   /** Forgets a worker that ended. Its calls were settled by it; those of its sessions that wait are lost. */
   remove(member: Member): void {
-    member.retired = true
+    this.dismiss(member, "its worker ended")
     const index = this.members.indexOf(member)
     if (index >= 0) this.members.splice(index, 1)
+    this.checkIdle()
+  }
+
+  /** Gives a worker no more calls, of its sessions neither; those it has go on. */
+  dismiss(member: Member, reason: string): void {
+    member.retired = true
     for (const ticket of member.waiting) {
       this.unqueue(ticket)
       if (this.options.affinity === "hint") {
@@ -384,16 +453,16 @@ export class Dispatcher {
         ticket.pinned = undefined
         ticket.state = "new"
         this.place(ticket, performance.now())
-      } else this.refuse(ticket, lost(ticket, "its worker ended"))
+      } else this.refuse(ticket, lost(ticket, reason))
     }
-    this.checkIdle()
   }
 
   finished(ticket: Ticket, exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
     const member = ticket.member
     if (member === undefined || !member.inFlight.delete(ticket)) return
     const now = performance.now()
-    if (ticket.state === "parked") member.parked--
+    const wasParked = ticket.state === "parked"
+    if (wasParked) member.parked--
     else {
       // A long call counts as `ceiling`, so that a worker that has become fast again is soon trusted again.
       const ceiling = 10
@@ -401,14 +470,122 @@ export class Dispatcher {
       member.lastReplyAt = now
     }
     ticket.state = "settled"
-    if (Exit.isFailure(exit) && !ticket.answered) {
+    const outcome = Exit.isFailure(exit) ? this.failed(member, ticket, exit, wasParked) : exit
+    if (ticket.suspect !== undefined && outcome === exit && member.crash === undefined)
+      this.poison.forget(ticket.suspect)
+    if (this.queued > 0) this.feed(member)
+    else if (this.rescueTimer !== undefined && member.load === 0) this.rescue()
+    if (outcome !== undefined) ticket.answer(outcome, pythonMicros)
+    if (this.onIdle !== undefined) this.checkIdle()
+  }
+
+  /** What the caller of a failed call is told; `undefined` when the call is tried again. */
+  private failed(
+    member: Member,
+    ticket: Ticket,
+    exit: Exit.Failure<unknown, SnakepitError>,
+    wasParked: boolean
+  ): Exit.Exit<unknown, SnakepitError> | undefined {
+    const error = Cause.findErrorOption(exit.cause)
+    let outcome: Exit.Exit<unknown, SnakepitError> | undefined = exit
+    if (
+      ticket.answered &&
+      error._tag === "Some" &&
+      error.value._tag === "WorkerCrash" &&
+      error.value.crash === "killed"
+    ) {
+      member.killedToStop = true
+    }
+    if (error._tag === "Some" && this.options.crashBarrier.enabled) {
+      if (error.value._tag === "WorkerCrash") outcome = this.crashed(member, ticket, error.value, exit, wasParked)
+      else if ("mro" in error.value) this.taintAfter(member, error.value.mro)
+    }
+    if (outcome !== undefined && !ticket.answered) {
       member.errors++
       this.counters.errors++
     }
-    if (this.queued > 0) this.feed(member)
-    else if (this.rescueTimer !== undefined && member.load === 0) this.rescue()
-    ticket.answer(exit, pythonMicros)
-    if (this.onIdle !== undefined) this.checkIdle()
+    return outcome
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Crash barrier
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private crashed(
+    member: Member,
+    ticket: Ticket,
+    crash: WorkerCrash,
+    exit: Exit.Exit<unknown, SnakepitError>,
+    wasParked: boolean
+  ): Exit.Exit<unknown, SnakepitError> | undefined {
+    if (member.crash === undefined) {
+      member.crash = crash
+      // this call, the first that the worker settles, has just left the list
+      const running = member.load + (wasParked ? 0 : 1)
+      member.suspects = Math.min(member.worker.concurrency, running) + member.parked + (wasParked ? 1 : 0)
+    }
+    // a call that nobody waits for is being stopped, and its worker killed for that: no fault of the call's
+    if (ticket.answered || !crash.mayHaveExecuted) return exit
+    const trouble = (ticket.trouble ??= { last: crash, marks: [], retries: 0, wait: undefined, waiting: undefined })
+    trouble.last = crash
+    if (member.suspects === 1 && this.options.crashBarrier.markOn.includes(crash.crash)) {
+      trouble.marks.push({ worker: crash.worker, crash: crash.crash, at: Date.now() })
+      const crashes = this.poison.mark(ticket.call, trouble.marks)
+      if (crashes.length >= this.options.crashBarrier.poisonAfter) {
+        return Exit.fail(new PoisonCall({ target: ticket.call.target, crashes, mayHaveExecuted: true }))
+      }
+      ticket.suspect = this.poison.suspect(ticket.call)
+    }
+    const mayRetry =
+      !this.closed &&
+      CrashBarrier.allowsRetry(this.options.crashBarrier, {
+        idempotent: ticket.call.idempotent,
+        inSession: ticket.call.session !== undefined,
+        hasDelivered: ticket.hasDelivered,
+        retries: trouble.retries
+      })
+    if (!mayRetry) return exit
+    this.backOff(ticket, trouble)
+    return undefined
+  }
+
+  /** Places the call again after the next delay; the delay runs on the caller's clock. */
+  private backOff(ticket: Ticket, trouble: Trouble): void {
+    trouble.retries++
+    ticket.state = "backoff"
+    ticket.member = undefined
+    ticket.recalling = false
+    this.backingOff.add(ticket)
+    const delay =
+      trouble.wait === undefined
+        ? Effect.flatMap(Schedule.toStepWithSleep(this.options.crashBarrier.backoff), (wait) => {
+            trouble.wait = wait
+            return wait(trouble.last)
+          })
+        : trouble.wait(trouble.last)
+    trouble.waiting = Effect.runForkWith(ticket.call.context)(delay)
+    trouble.waiting.addObserver((exit) => {
+      // whoever stopped the wait has dealt with the call
+      if (!this.backingOff.delete(ticket)) return
+      if (Exit.isFailure(exit)) return this.refuse(ticket, trouble.last) // the schedule has ended
+      if (this.members.length === 0 && this.outage !== undefined) return this.refuse(ticket, this.outage)
+      this.counters.retries++
+      ticket.state = "new"
+      // its place in the waiting room is that of a call that comes now
+      ticket.submittedAt = performance.now()
+      this.place(ticket, ticket.submittedAt)
+    })
+  }
+
+  private taintAfter(member: Member, mro: ReadonlyArray<string>): void {
+    const tainting = this.options.crashBarrier.taintOnErrorTypes
+    if (tainting.length === 0 || member.taint !== undefined) return
+    const type = mro.find((name) => tainting.includes(name))
+    if (type === undefined) return
+    member.taint = `it is tainted by a ${type}`
+    member.retiring = true
+    this.recallAhead(member)
+    member.onTaint?.(member.taint)
   }
 
   parked(ticket: Ticket): void {
@@ -431,6 +608,7 @@ export class Dispatcher {
     } else if (this.closed) {
       this.refuse(ticket, new PoolClosed({ pool: this.options.name }))
     } else {
+      if (!member.worker.isOpen) this.counters.moved++
       ticket.state = "new"
       this.place(ticket, performance.now())
     }
@@ -445,15 +623,20 @@ export class Dispatcher {
     for (const member of this.members) {
       const concurrency = member.worker.concurrency
       if (member.load <= concurrency || now - member.lastReplyAt < horizonMillis) continue
-      const numbers: Array<number> = []
-      let position = 0
-      for (const ticket of member.inFlight) {
-        if (ticket.state !== "sent" || position++ < concurrency || ticket.recalling) continue
-        ticket.recalling = true
-        numbers.push(ticket.number)
-      }
-      if (numbers.length > 0) member.worker.recall(numbers)
+      this.recallAhead(member)
     }
+  }
+
+  private recallAhead(member: Member): void {
+    const numbers: Array<number> = []
+    let position = 0
+    for (const ticket of member.inFlight) {
+      if (ticket.state !== "sent" || position++ < member.worker.concurrency) continue
+      if (ticket.recalling) continue
+      ticket.recalling = true
+      numbers.push(ticket.number)
+    }
+    if (numbers.length > 0) member.worker.recall(numbers)
   }
 
   private armRescue(): void {
@@ -509,6 +692,10 @@ export class Dispatcher {
     this.closed = true
     clearTimeout(this.queueTimer)
     this.failWaiting(() => new PoolClosed({ pool: this.options.name }))
+    for (const ticket of this.backingOff) {
+      this.stop(ticket)
+      this.refuse(ticket, new PoolClosed({ pool: this.options.name }))
+    }
     this.onIdle = onIdle
     this.checkIdle()
   }

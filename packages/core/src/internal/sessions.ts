@@ -96,12 +96,12 @@ export class Sessions {
     for (const member of placement.members) if (member.isOpen) member.worker.release(placement.id)
   }
 
-  /** The worker ended: its sessions are lost, unless they only hinted at it. */
-  lose(member: Member): void {
+  /** The worker ended, or leaves: its sessions are lost, unless they only hinted at it. */
+  lose(member: Member, reason = "its worker ended, and its objects with it"): void {
     for (const placement of [...this.placements.values()]) {
       if (placement.member !== member) continue
       const other = this.options.affinity === "hint" ? this.leastUsed(member) : undefined
-      if (other === undefined) this.close(placement, "its worker ended, and its objects with it")
+      if (other === undefined) this.close(placement, reason)
       else this.bind(placement, other)
     }
   }
@@ -139,7 +139,7 @@ export class Sessions {
   private leastUsed(except?: Member): Member | undefined {
     let best: Member | undefined
     for (const member of this.dispatcher.members) {
-      if (!member.isOpen || member === except) continue
+      if (!member.isOpen || member.retiring || member === except) continue
       if (
         best === undefined ||
         member.sessions < best.sessions ||

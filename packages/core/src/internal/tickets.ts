@@ -70,6 +70,7 @@ export class StreamTicket extends Ticket {
 
   override onChunk(values: ReadonlyArray<unknown>): void {
     if (this.answered) return
+    this.hasDelivered = true
     this.chunks.push(values)
     this.wake()
   }

@@ -6,26 +6,14 @@ import * as Exit from "effect/Exit"
 import type { Call } from "../../src/Call.ts"
 import { Deadlines } from "../../src/internal/deadlines.ts"
 import { Dispatcher, type Member, Ticket } from "../../src/internal/dispatcher.ts"
-import type { PoolOptions } from "../../src/PoolConfig.ts"
+import * as PoolConfig from "../../src/PoolConfig.ts"
 import { EncodeError, type SnakepitError, WorkerCrash } from "../../src/SnakepitError.ts"
 import type { CallObserver, ToolRegistration, Worker, WorkerEnd } from "../../src/Worker.ts"
 
-export const poolOptions = (changes: Partial<PoolOptions> = {}): PoolOptions => ({
-  name: "test",
-  size: 1,
-  profile: "process",
-  threads: 8,
-  maxQueue: 1000,
-  queueTimeout: 30_000,
-  callTimeout: undefined,
-  affinity: "strictQueue",
-  sessionIdleTimeout: 3_600_000,
-  maxSessions: 10_000,
-  asyncConcurrency: 1000,
-  drainTimeout: 5_000,
-  allowPrivate: false,
-  tools: [],
-  backend: {},
+const defaults = Effect.runSync(PoolConfig.resolve("test", { size: 1 }))
+
+export const poolOptions = (changes: Partial<PoolConfig.PoolOptions> = {}): PoolConfig.PoolOptions => ({
+  ...defaults,
   ...changes
 })
 
@@ -203,7 +191,7 @@ export class Harness {
   readonly tickets: Array<TestTicket> = []
   private spawned = 0
 
-  constructor(options: Partial<PoolOptions> = {}) {
+  constructor(options: Partial<PoolConfig.PoolOptions> = {}) {
     this.dispatcher = new Dispatcher(poolOptions(options), new Deadlines())
   }
 

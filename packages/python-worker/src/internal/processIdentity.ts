@@ -44,6 +44,13 @@ export const isAlive = (identity: ProcessIdentity): boolean => {
   return started === identity.started && state !== "Z"
 }
 
+/**
+ * Names a process of this host while it lives.
+ *
+ * @internal
+ */
+export const of = (pid: number): ProcessIdentity => ({ host: self.host, pid, started: status(pid).started })
+
 /** Fields 3 and 22 of `/proc/PID/stat`, proc(5). The second may hold spaces and parentheses: count from its end. */
 const status = (pid: number): { readonly state: string; readonly started: number } => {
   try {

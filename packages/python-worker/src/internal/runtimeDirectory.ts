@@ -1,5 +1,6 @@
 /**
- * The folder that holds the sockets of one instance: only its user can enter it, and it is removed with the instance.
+ * The folder that holds the sockets of one instance: only its user can enter it, and it is removed with the instance. One
+ * whose instance was killed is removed by the next that starts: the file `owner` names the process that it belonged to.
  */
 import * as crypto from "node:crypto"
 import * as fs from "node:fs/promises"
@@ -7,25 +8,62 @@ import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
+import * as ProcessIdentity from "./processIdentity.ts"
 
 /** A Unix socket's path has at most 107 bytes (`sun_path`, Linux; 103 on macOS); names inside the folder need about 30. */
 const longestRoot = 60
 
-/** Makes the folder, with mode 0700. */
-export const make: Effect.Effect<string, never, Scope.Scope> = Effect.acquireRelease(
-  Effect.promise(async () => {
-    const roots = [process.env["XDG_RUNTIME_DIR"], os.tmpdir(), "/tmp"]
-    for (const root of roots) {
-      if (root === undefined || root === "" || Buffer.byteLength(root) > longestRoot) continue
-      const directory = path.join(root, `snakepit-${crypto.randomBytes(6).toString("hex")}`)
-      try {
-        await fs.mkdir(directory, { mode: 0o700 })
-        return directory
-      } catch {
-        // not writable, or not there: the next root
-      }
+const prefix = "snakepit-"
+const ownerFile = "owner"
+
+/** Makes the folder, with mode 0700, in the first of the roots that can be written to, and sweeps all of them. */
+export const make = (roots: ReadonlyArray<string> = defaultRoots()): Effect.Effect<string, never, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.promise(async () => {
+      const directory = await create(roots)
+      await Promise.all(roots.map(sweep))
+      return directory
+    }),
+    (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
+  )
+
+const defaultRoots = (): ReadonlyArray<string> => {
+  const roots = [process.env["XDG_RUNTIME_DIR"] ?? "", os.tmpdir(), "/tmp"]
+  return [...new Set(roots)].filter((root) => root !== "" && Buffer.byteLength(root) <= longestRoot)
+}
+
+const create = async (roots: ReadonlyArray<string>): Promise<string> => {
+  for (const root of roots) {
+    const directory = path.join(root, `${prefix}${crypto.randomBytes(6).toString("hex")}`)
+    try {
+      await fs.mkdir(directory, { mode: 0o700 })
+    } catch {
+      continue // not writable, or not there: the next root
     }
-    throw new Error(`no folder for sockets could be made in ${roots.filter((root) => root !== undefined).join(", ")}`)
-  }),
-  (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
-)
+    await fs.writeFile(path.join(directory, ownerFile), ProcessIdentity.format(ProcessIdentity.self))
+    return directory
+  }
+  throw new Error(`no folder for sockets could be made in ${roots.join(", ")}`)
+}
+
+/** Removes the folders of this user whose owners are dead. What does not prove that is left alone. */
+const sweep = async (root: string): Promise<void> => {
+  const names = await fs.readdir(root).catch(() => [])
+  await Promise.all(
+    names
+      .filter((name) => name.startsWith(prefix))
+      .map(async (name) => {
+        const directory = path.join(root, name)
+        try {
+          const found = await fs.lstat(directory)
+          if (!found.isDirectory() || found.uid !== process.getuid?.()) return
+          const owner = ProcessIdentity.parse(await fs.readFile(path.join(directory, ownerFile), "utf8"))
+          // a process of another container may live although it cannot be seen from here
+          if (owner === undefined || !ProcessIdentity.isSameHost(owner) || ProcessIdentity.isAlive(owner)) return
+          await fs.rm(directory, { recursive: true, force: true })
+        } catch {
+          // it has no owner to ask for, or another instance sweeps it at the same time
+        }
+      })
+  )
+}

@@ -1,5 +1,6 @@
 /** What a worker prints: lines to the log, and the last of them kept for the error of a crash. */
 import type { Readable } from "node:stream"
+import { StackReader } from "./pythonStacks.ts"
 
 /** How many stderr lines a `WorkerCrash` carries. */
 const keptLines = 20
@@ -7,11 +8,13 @@ const keptLines = 20
 /** A line longer than this is cut into several: a worker that prints no newline must not fill the memory. */
 const maxLine = 1 << 16
 
-/** The last lines of a stream, oldest first. */
+/** The last lines of a stream, oldest first, and the last Python stacks that were printed there. */
 export class Tail {
+  readonly stacks = new StackReader()
   private readonly lines: Array<string> = []
 
   add(line: string): void {
+    if (this.stacks.take(line)) return
     this.lines.push(line)
     if (this.lines.length > keptLines) this.lines.shift()
   }

@@ -16,9 +16,14 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type { CallbackFunction, Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
 import { Channel, closedReason } from "./channel.ts"
+import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
+import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { InFlight } from "./inFlight.ts"
+import { watchOomKills } from "./memoryEvents.ts"
+import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { threadStates } from "./threadStates.ts"
 
 /** How long each rung of the cancellation ladder is given, in milliseconds. */
 export interface Ladder {
@@ -30,12 +35,14 @@ export interface Ladder {
   readonly terminated: number
 }
 
-/** The process behind the connection, as far as the client cares. */
-export interface Process {
-  readonly pid: number | undefined
-  readonly kill: (signal: NodeJS.Signals) => void
-  /** The last lines of stderr, oldest first. */
-  readonly stderr: () => ReadonlyArray<string>
+/** When a worker that works is worn all the same. */
+export interface WearLimits {
+  /** Milliseconds since its start. */
+  readonly age: number | undefined
+  /** Calls it was given. */
+  readonly calls: number | undefined
+  /** Resident bytes of the Python process. */
+  readonly memory: number | undefined
 }
 
 export interface ClientOptions {
@@ -48,7 +55,9 @@ export interface ClientOptions {
   readonly encoder: () => Encoder
   readonly decoder: () => Decoder
   readonly ladder: Ladder
-  readonly process: Process
+  readonly heartbeat: HeartbeatOptions
+  readonly limits: WearLimits
+  readonly process: WorkerProcess
 }
 
 interface Callback {
@@ -89,6 +98,14 @@ export class WorkerClient implements Worker.Worker {
   private lastCallback = 0
   private greeted = 0
   private fault: string | undefined
+  private unresponsive = false
+  /** Kills a process that is beyond repair, unless it ends by itself. */
+  private lastResort: ReturnType<typeof setTimeout> | undefined
+  private readonly wear = Deferred.makeUnsafe<string>()
+  private readonly startedAt = performance.now()
+  private calls = 0
+  private heartbeat: Heartbeat | undefined
+  private readonly killedForMemory: () => boolean
   /** The worker broke the wire contract: that, and not how its process ended then, is what went wrong. */
   private violation = false
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
@@ -99,6 +116,7 @@ export class WorkerClient implements Worker.Worker {
     this.options = options
     this.ready = ready
     this.id = options.worker
+    this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
@@ -122,6 +140,10 @@ export class WorkerClient implements Worker.Worker {
 
   get ended(): Effect.Effect<Worker.WorkerEnd> {
     return Deferred.await(this.end)
+  }
+
+  get worn(): Effect.Effect<string> {
+    return Deferred.await(this.wear)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -151,6 +173,7 @@ export class WorkerClient implements Worker.Worker {
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
     this.inFlight.set(number, observer)
     this.data.flushSoon()
+    if (++this.calls === this.options.limits.calls) this.wearOut(`it was given ${this.calls} calls, its maxCalls`)
     return number
   }
 
@@ -206,17 +229,78 @@ export class WorkerClient implements Worker.Worker {
 
   /** Asks the worker to finish what runs and leave. */
   shutdown(): void {
+    if (this.leaving || !this.isOpen) return
     this.isOpen = false
     this.leaving = true
     this.requestControl("snakepit.shutdown", {})
   }
 
+  /** Signals the worker's process group. */
+  kill(signal: NodeJS.Signals): void {
+    this.options.process.kill(signal)
+  }
+
   /** Whether the worker answers on its control channel. */
-  readonly ping: Effect.Effect<void> = Effect.callback((resume) => {
-    this.pongs.push(() => resume(Effect.void))
-    this.sendControl({ _tag: "Ping" })
-  })
+  readonly ping: Effect.Effect<void> = Effect.callback((resume) => this.sendPing(() => resume(Effect.void)))
   private readonly pongs: Array<() => void> = []
+
+  private sendPing(onPong: () => void): void {
+    this.pongs.push(onPong)
+    this.sendControl({ _tag: "Ping" })
+  }
+
+  // -------------------------------------------------------------------------------------------------------------------
+  // Liveness and wear
+  // -------------------------------------------------------------------------------------------------------------------
+
+  private watch(): void {
+    this.heartbeat = new Heartbeat(
+      this.options.heartbeat,
+      (onPong) => {
+        this.sendPing(onPong)
+        this.measure()
+      },
+      (millis) => this.onSilent(millis)
+    )
+  }
+
+  /** The worker hangs: its stacks are asked for, by a signal that needs no interpreter lock, and it is killed. */
+  private onSilent(millis: number): void {
+    if (this.greeted < 2) return
+    const { kill, pid } = this.options.process
+    this.isOpen = false
+    this.unresponsive = true
+    const states = threadStates(pid)
+    // the signal below may cut short what the call waits for, so what the call still answers is not to be trusted
+    this.data.destroy()
+    this.fault = [`it did not answer for ${Math.round(millis)} ms`, ...states].join("; ")
+    try {
+      // to the process alone: those that it started do not know the signal, and would die of it
+      process.kill(pid, "SIGUSR2")
+    } catch {
+      // it has just ended
+    }
+    // the dump is written inside the signal's handler, so this is the time for its way here
+    this.lastResort = setTimeout(() => kill("SIGKILL"), stackGraceMillis)
+  }
+
+  private measure(): void {
+    const { age, memory } = this.options.limits
+    const lived = performance.now() - this.startedAt
+    if (age !== undefined && lived >= age) this.wearOut(`it is ${Math.round(lived)} ms old; its maxAge is ${age} ms`)
+    if (memory === undefined) return
+    this.requestControl("snakepit.memory", {}, (exit) => {
+      const resident = field(field(exit, "value"), "rss_bytes")
+      if (typeof resident === "number" && resident > memory) {
+        this.wearOut(`its memory is ${resident} bytes; its maxMemory is ${memory}`)
+      }
+    })
+  }
+
+  private wearOut(reason: string): void {
+    // not here and now: this runs while a call is being placed
+    setImmediate(() => Deferred.doneUnsafe(this.wear, Exit.succeed(reason)))
+  }
 
   // -------------------------------------------------------------------------------------------------------------------
   // From the worker
@@ -308,7 +392,9 @@ export class WorkerClient implements Worker.Worker {
     // the worker compares versions, and turns away a host that it does not understand
     if (field(exit, "_tag") !== "Success") throw new Error(`the worker refused the handshake: ${JSON.stringify(exit)}`)
     this.greeted++
-    if (this.greeted === 2) this.ready(Exit.succeed(field(exit, "value")))
+    if (this.greeted < 2) return
+    this.watch()
+    this.ready(Exit.succeed(field(exit, "value")))
   }
 
   private onRequest(message: unknown): void {
@@ -471,16 +557,21 @@ export class WorkerClient implements Worker.Worker {
     this.fault = reason
     this.violation = violation
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
-    setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis).unref()
+    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis)
+    this.lastResort.unref()
   }
 
   /** The process has ended. Reads what it had sent before, then settles what is left. */
   onProcessEnd(how: Worker.WorkerEnd): void {
     this.isOpen = false
+    this.heartbeat?.stop()
+    clearTimeout(this.lastResort)
+    const stderr = this.options.process.stderr
+    const crash = this.unresponsive ? "unresponsive" : crashClass(how, stderr.all, this.killedForMemory)
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : (how.crash ?? "exit") })
+      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : crash })
     })
   }
 
@@ -488,22 +579,27 @@ export class WorkerClient implements Worker.Worker {
     const crash = end.crash ?? "exit"
     const calls = this.inFlight.entries()
     const inFlight = calls.map(([, observer]) => observer.call.target)
-    const error = (mayHaveExecuted: boolean) =>
-      new SnakepitError.WorkerCrash({
+    const error = (mayHaveExecuted: boolean) => {
+      const made = new SnakepitError.WorkerCrash({
         pool: this.options.pool,
         worker: this.id,
         crash,
         exitCode: end.exitCode,
         signal: end.signal,
         stderr: [
-          ...this.options.process.stderr(),
+          ...this.options.process.stderr.all,
           ...(this.fault === undefined || this.fault === closedReason
             ? []
             : [`snakepit: the connection ended: ${this.fault}`])
         ],
+        pythonStack: [...this.options.process.stderr.stacks.threads],
         inFlight,
         mayHaveExecuted
       })
+      // Until its stack is read, an error keeps what the functions on it ran on: half a megabyte of a worker that is gone.
+      void made.stack
+      return made
+    }
     // Calls run in the order they were sent and each reply leaves before the next call begins, so of those that no
     // reply came for, only the first of each thread can have begun, and those on the event loop.
     let mayHaveBegun = this.concurrency
@@ -625,6 +721,8 @@ export class WorkerClient implements Worker.Worker {
 const protocolVersion = 1
 
 const closeGraceMillis = 100
+
+const stackGraceMillis = 250
 
 /** Tag and number of a message stand within so many bytes of its beginning. */
 const headBytes = 64

@@ -1,0 +1,235 @@
+/**
+ * The fork server of a pool: one Python process that has imported the worker, and whatever `preload` names, and forks
+ * workers from itself in about a millisecond. Partner of `snakepit_worker/fork_server.py`.
+ *
+ * It takes commands on its boot channel, a JSON line each, and reports there: `{ forked, pid }`, `{ exited, code, signal }`. A
+ * worker's stdout and stderr are connections that the client opens on the worker's socket, since a fork has the server's.
+ *
+ * When the server dies its workers live on, but nobody learns their exit codes any more; the next start makes a new server. One
+ * that is asked for a fork and does not answer is killed, and so counts as dead.
+ */
+import * as net from "node:net"
+import * as os from "node:os"
+import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type * as Scope from "effect/Scope"
+import type { Worker } from "@snakepit/core"
+import { Encoder } from "../MessagePack.ts"
+import { field } from "./failures.ts"
+import { type Interpreter, withoutThreads } from "./launch.ts"
+import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
+import * as ProcessIdentity from "./processIdentity.ts"
+import { describeEnd, spawnPython } from "./spawnedProcess.ts"
+import { readLines, Tail } from "./stdio.ts"
+
+/** The fork server was killed before it had done what was asked of it: another may do it. */
+export class ForkServerDied extends Data.TaggedError("ForkServerDied")<{ readonly reason: string }> {}
+
+/** A running fork server. */
+export interface ForkServer {
+  readonly pid: number
+  /** False once it has died. */
+  readonly isAlive: () => boolean
+  /** Forks one worker, and answers it once it listens. */
+  readonly fork: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string | ForkServerDied, Scope.Scope>
+}
+
+interface Forked {
+  readonly onPid: (pid: number) => void
+  readonly onFailed: (reason: string | ForkServerDied) => void
+}
+
+/** What the fork server does in the child, beside what the boot says. */
+export interface ForkOptions {
+  readonly preload: ReadonlyArray<string>
+  readonly pythonPath: ReadonlyArray<string>
+  /** Variables of a worker that the server itself has otherwise. */
+  readonly environment: Readonly<Record<string, string>>
+}
+
+/** Starts a fork server; it is ready when it has imported everything. */
+export const make = (
+  interpreter: Interpreter,
+  options: ForkOptions,
+  onLine: OnLine
+): Effect.Effect<ForkServer, string | ForkServerDied, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { boot, process } = yield* spawnPython(
+      // threads that a library starts while it is imported do not survive a fork, so it is imported with one
+      withoutThreads(interpreter),
+      "snakepit_worker.fork_server as server; server.main()",
+      onLine
+    )
+    const ready = Deferred.makeUnsafe<void, string | ForkServerDied>()
+    const asked = new Map<number, Forked>()
+    const exits = new Map<number, (end: Worker.WorkerEnd) => void>()
+    let last = 0
+    let alive = true
+
+    const report = (message: unknown): void => {
+      const forked = field(message, "forked")
+      const pid = field(message, "pid")
+      if (typeof forked === "number") {
+        const waiting = asked.get(forked)
+        asked.delete(forked)
+        const failed = field(message, "failed")
+        if (typeof pid === "number") waiting?.onPid(pid)
+        else waiting?.onFailed(String(failed))
+        return
+      }
+      const exited = field(message, "exited")
+      if (typeof exited === "number") {
+        const code = field(message, "code")
+        const number = field(message, "signal")
+        const exitCode = typeof code === "number" ? code : null
+        const signal = typeof number === "number" ? signalName(number) : null
+        exits.get(exited)?.({ crash: classify(exitCode, signal), exitCode, signal })
+        return
+      }
+      const refused = field(message, "refused")
+      if (typeof refused === "string") Deferred.doneUnsafe(ready, Exit.fail(refused))
+      else if (field(message, "ready") === true) Deferred.doneUnsafe(ready, Exit.void)
+    }
+    readLines(boot, (line) => report(JSON.parse(line)))
+    process.ended.then((end) => {
+      alive = false
+      const reason = `the fork server died: ${describeEnd(end)}`
+      const died = new ForkServerDied({ reason })
+      // one that ends by itself before it is ready will do so again
+      Deferred.doneUnsafe(ready, Exit.fail(end.signal === null ? reason : died))
+      for (const waiting of asked.values()) waiting.onFailed(died)
+      asked.clear()
+      // its workers go on; their ends are known from their connections from now on, without exit codes
+      for (const [pid, onEnd] of exits) watchOrphan(ProcessIdentity.of(pid), 0, onEnd)
+    })
+    boot.write(
+      `${JSON.stringify({ preload: options.preload, python_path: options.pythonPath, environment: options.environment })}\n`
+    )
+    yield* Deferred.await(ready)
+
+    const fork: ForkServer["fork"] = (workerBoot, onWorkerLine) =>
+      Effect.gen(function* () {
+        let gone = false
+        const pid = yield* Effect.acquireRelease(
+          Effect.callback<number, string | ForkServerDied>((resume) => {
+            if (!alive) return resume(Effect.fail(new ForkServerDied({ reason: "the fork server died" })))
+            const number = ++last
+            const timer = setTimeout(() => process.kill("SIGKILL"), forkMillis)
+            const answer = (exit: Exit.Exit<number, string | ForkServerDied>) => {
+              clearTimeout(timer)
+              resume(exit)
+            }
+            asked.set(number, {
+              onPid: (forked) => answer(Exit.succeed(forked)),
+              onFailed: (reason) => answer(Exit.fail(reason))
+            })
+            boot.write(`${JSON.stringify({ fork: number, boot: workerBoot })}\n`)
+          }),
+          (forked) => Effect.sync(() => gone || killGroup(forked, "SIGKILL"))
+        )
+        const stderr = new Tail()
+        const printed = [
+          readPrinted(workerBoot, "stdout", (line) => onWorkerLine("stdout", line)),
+          readPrinted(workerBoot, "stderr", (line) => {
+            stderr.add(line)
+            onWorkerLine("stderr", line)
+          })
+        ]
+        const lifeline = openPlain(workerBoot, "lifeline")
+        const identity = ProcessIdentity.of(pid)
+        const onEnd = (end: Worker.WorkerEnd) => {
+          if (exits.get(pid) !== onEnd) return
+          exits.delete(pid)
+          gone = true
+          stopWatch()
+          // what it started must not hold its sockets open
+          killGroup(pid, "SIGKILL")
+          lifeline.destroy()
+          const timer = setTimeout(() => resolve(end), pipeGraceMillis)
+          Promise.all(printed).then(() => {
+            clearTimeout(timer)
+            resolve(end)
+          })
+        }
+        let stopWatch = () => {}
+        let resolve: (end: Worker.WorkerEnd) => void = () => {}
+        const ended = new Promise<Worker.WorkerEnd>((settle) => {
+          resolve = settle
+        })
+        exits.set(pid, onEnd)
+        if (!alive) watchOrphan(identity, 0, onEnd)
+        const kill = (signal: NodeJS.Signals) => {
+          killGroup(pid, signal)
+          // a server that hangs does not tell of the end
+          if (signal !== "SIGKILL" || exits.get(pid) !== onEnd) return
+          stopWatch()
+          stopWatch = watchOrphan(identity, reportMillis, onEnd)
+        }
+        // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
+        yield* Effect.addFinalizer(() =>
+          Effect.promise(() => {
+            if (!gone) kill("SIGKILL")
+            return ended
+          })
+        )
+        return { pid, stderr, kill, ended }
+      })
+
+    return { pid: process.pid, isAlive: () => alive, fork }
+  })
+
+const pipeGraceMillis = 200
+
+/** A fork takes about a millisecond; a server that takes this long does nothing at all. */
+const forkMillis = 5_000
+
+/** How long the end of a killed worker may take to be reported by the server. */
+const reportMillis = 500
+
+/** Opens a channel on which the worker gets no messages: what it prints, and its lifeline. */
+const openPlain = (boot: Boot, channel: "stdout" | "stderr" | "lifeline"): net.Socket => {
+  const encoder = new Encoder({ adapters: [] })
+  const mark = encoder.begin()
+  const payload = { protocol_version: 1, token: boot.token, channel }
+  encoder.value({ _tag: "Request", id: 0, tag: "snakepit.hello", payload, headers: [] }, "hello", {})
+  encoder.end(mark)
+  const socket = net.connect({ path: boot.socket })
+  socket.on("error", () => {}) // the worker's end is known from the fork server
+  socket.write(encoder.takeFrames() ?? new Uint8Array())
+  return socket
+}
+
+/** Reads what a forked worker prints; resolves when it has printed its last. */
+const readPrinted = (boot: Boot, channel: "stdout" | "stderr", onLine: (line: string) => void): Promise<void> =>
+  new Promise((resolve) => {
+    const socket = openPlain(boot, channel)
+    socket.on("close", () => resolve())
+    readLines(socket, onLine)
+  })
+
+/**
+ * Watches a process whose parent is gone or silent, by asking whether it lives; tells so many milliseconds after its end. Answers
+ * how to stop it.
+ */
+const watchOrphan = (
+  identity: ProcessIdentity.ProcessIdentity,
+  millis: number,
+  onEnd: (end: Worker.WorkerEnd) => void
+): (() => void) => {
+  const look = () => {
+    if (ProcessIdentity.isAlive(identity)) timer = setTimeout(look, 20)
+    else timer = setTimeout(() => onEnd({ crash: "exit", exitCode: null, signal: null }), millis)
+    // closing the pool waits for the end where it has to; the timer alone keeps no program running
+    timer.unref()
+  }
+  let timer: ReturnType<typeof setTimeout> | undefined
+  look()
+  return () => clearTimeout(timer)
+}
+
+const signalName = (number: number): string => {
+  for (const [name, value] of Object.entries(os.constants.signals)) if (value === number) return name
+  return `signal ${number}`
+}

@@ -1,0 +1,72 @@
+/** What workers of one pool are started with: interpreter, paths, environment. Prepared once, before the first worker. */
+import type { PoolConfig } from "@snakepit/core"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { fileURLToPath } from "node:url"
+import type { PythonOptions } from "../PythonWorkerConfig.ts"
+
+/** A Python, and what to start it with. */
+export interface Interpreter {
+  readonly python: string
+  /** The worker package, then, if there is one, the folder with what it needs. */
+  readonly paths: ReadonlyArray<string>
+  readonly cwd: string | undefined
+  readonly env: NodeJS.ProcessEnv
+}
+
+/** Puts together what a pool's interpreters are started with. */
+export const prepare = (
+  pool: PoolConfig.PoolOptions,
+  options: PythonOptions,
+  python: string,
+  dependencies: string | undefined
+): Interpreter => ({
+  python,
+  paths: dependencies === undefined ? [workerSource()] : [workerSource(), dependencies],
+  cwd: options.cwd,
+  env: { ...process.env, ...threadShare(pool.size), ...options.env }
+})
+
+/** What tells numeric libraries how many threads to start. */
+const threadVariables: ReadonlyArray<string> = [
+  "OMP_NUM_THREADS",
+  "OPENBLAS_NUM_THREADS",
+  "MKL_NUM_THREADS",
+  "NUMEXPR_NUM_THREADS",
+  "VECLIB_MAXIMUM_THREADS"
+]
+
+/**
+ * Numeric libraries start a thread for each core unless told otherwise; the workers of a pool share the cores. Variables
+ * that are set already are left alone.
+ */
+const threadShare = (workers: number): Record<string, string> => {
+  const share = String(Math.max(1, Math.floor(os.availableParallelism() / workers)))
+  const limits: Record<string, string> = {}
+  for (const variable of threadVariables) if (process.env[variable] === undefined) limits[variable] = share
+  return limits
+}
+
+/** What an interpreter is told of threads. */
+export const threadLimits = ({ env }: Interpreter): Record<string, string> => {
+  const limits: Record<string, string> = {}
+  for (const variable of threadVariables) if (env[variable] !== undefined) limits[variable] = env[variable]
+  return limits
+}
+
+/** The same interpreter with numeric libraries that start no threads. */
+export const withoutThreads = (interpreter: Interpreter): Interpreter => ({
+  ...interpreter,
+  env: { ...interpreter.env, ...Object.fromEntries(threadVariables.map((variable) => [variable, "1"])) }
+})
+
+/** The worker package: beside the packages in the repository, inside this package when it is installed. */
+const workerSource = (): string => {
+  const here = path.dirname(fileURLToPath(import.meta.url))
+  const candidates = [path.join(here, "../../../../python/src"), path.join(here, "../../python/src")]
+  for (const candidate of candidates) {
+    if (fs.existsSync(path.join(candidate, "snakepit_worker", "__main__.py"))) return candidate
+  }
+  throw new Error(`the Python worker package is not at ${candidates.join(" or ")}`)
+}

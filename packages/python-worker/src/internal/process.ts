@@ -1,0 +1,52 @@
+/** A worker's process as its client sees it, however it came to be. */
+import type { Worker } from "@snakepit/core"
+import type { SnakepitError } from "@snakepit/core"
+import type { Tail } from "./stdio.ts"
+
+/** What a worker is told when it starts; one JSON line, or a part of one. */
+export interface Boot {
+  readonly socket: string
+  readonly token: string
+  readonly worker: string
+  readonly profile: "process" | "thread"
+  readonly threads: number
+  readonly max_frame_bytes: number
+  readonly allow_private: boolean
+  readonly memory_limit_bytes: number | null
+  readonly python_path: ReadonlyArray<string>
+  readonly start_timeout_seconds: number
+}
+
+/** A live process. */
+export interface WorkerProcess {
+  readonly pid: number
+  /** The last lines it wrote to stderr. */
+  readonly stderr: Tail
+  /** Signals its whole process group; does nothing once it has ended. */
+  readonly kill: (signal: NodeJS.Signals) => void
+  /** Its end, once what it had printed has been read. */
+  readonly ended: Promise<Worker.WorkerEnd>
+}
+
+/** Takes what a worker prints. */
+export type OnLine = (stream: "stdout" | "stderr", line: string) => void
+
+/** Signals a process group; a group that is gone is none of our business. */
+export const killGroup = (pid: number | undefined, signal: NodeJS.Signals): void => {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, signal)
+  } catch {
+    // no process of the group is left
+  }
+}
+
+/** The class of an end, from what the kernel says of it. */
+export const classify = (exitCode: number | null, signal: string | null): SnakepitError.CrashClass | undefined => {
+  if (exitCode === 0) return undefined
+  if (signal === "SIGSEGV" || signal === "SIGBUS" || exitCode === 139) return "segfault"
+  if (signal === "SIGABRT" || exitCode === 134) return "abort"
+  if (signal === "SIGFPE" || exitCode === 136) return "floating_point"
+  if (signal === "SIGKILL" || exitCode === 137) return "killed"
+  return "exit"
+}

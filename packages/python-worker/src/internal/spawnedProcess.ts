@@ -1,0 +1,103 @@
+/** Workers that are spawned: each a new interpreter that imports what it needs. Partner of `snakepit_worker/__main__.py`. */
+import { type ChildProcess, spawn } from "node:child_process"
+import type { Duplex } from "node:stream"
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import type { Worker } from "@snakepit/core"
+import type { Interpreter } from "./launch.ts"
+import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
+import { readLines, Tail } from "./stdio.ts"
+
+interface Spawned {
+  readonly child: ChildProcess
+  readonly ended: Promise<Worker.WorkerEnd>
+}
+
+/** Starts an interpreter on a module of the worker package; the scope's end kills it and what it started. */
+export const spawnPython = (
+  { cwd, env, paths, python }: Interpreter,
+  module: string,
+  onLine: OnLine
+): Effect.Effect<{ readonly process: WorkerProcess; readonly boot: Duplex }, string, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { child, ended } = yield* Effect.acquireRelease(
+      Effect.callback<Spawned, string>((resume) => {
+        const started = spawn(python, ["-u", "-c", bootstrap(module), ...paths], {
+          cwd,
+          env,
+          // the last is the lifeline: nothing is ever sent on it, and its end ends the process (`lifeline.py`)
+          stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
+          // a process group of its own, so that what the worker starts ends with it
+          detached: true
+        })
+        started.once("error", (error) => resume(Effect.fail(`${python} could not be started: ${error.message}`)))
+        started.once("spawn", () => resume(Effect.succeed({ child: started, ended: watch(started) })))
+      }),
+      // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
+      (spawned) =>
+        Effect.promise(() => {
+          if (spawned.child.exitCode === null && spawned.child.signalCode === null) {
+            killGroup(spawned.child.pid, "SIGKILL")
+          }
+          return spawned.ended
+        })
+    )
+    const stderr = new Tail()
+    if (child.stdout !== null) readLines(child.stdout, (line) => onLine("stdout", line))
+    if (child.stderr !== null) {
+      readLines(child.stderr, (line) => {
+        stderr.add(line)
+        onLine("stderr", line)
+      })
+    }
+    child.stdio[4]?.on("error", () => {})
+    const boot = child.stdio[3] as Duplex // asked for as a pipe above, which Node makes duplex
+    boot.on("error", () => {}) // the process is ending; `ended` tells
+    const pid = child.pid ?? 0 // set, since the process has spawned
+    return {
+      process: { pid, stderr, kill: (signal) => killGroup(pid, signal), ended },
+      boot
+    }
+  })
+
+/** Spawns one worker, and answers it once it listens. */
+export const spawnWorker = (
+  interpreter: Interpreter,
+  boot: Boot,
+  onLine: OnLine
+): Effect.Effect<WorkerProcess, string, Scope.Scope> =>
+  Effect.gen(function* () {
+    const spawned = yield* spawnPython(interpreter, "snakepit_worker.__main__", onLine)
+    spawned.boot.write(`${JSON.stringify(boot)}\n`)
+    yield* Effect.callback<void, string>((resume) => {
+      spawned.boot.once("data", () => resume(Effect.void))
+      spawned.process.ended.then((end) => resume(Effect.fail(describeEnd(end))))
+    })
+    return spawned.process
+  })
+
+/** How a process ended, in words. */
+export const describeEnd = (end: Worker.WorkerEnd): string =>
+  end.signal === null ? `it ended with exit code ${end.exitCode ?? "unknown"}` : `it was ended by ${end.signal}`
+
+// `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
+// stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
+const bootstrap = (module: string): string =>
+  `import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; import ${module}`
+
+/** The end of the process, once its pipes have been read to their ends. */
+const watch = (child: ChildProcess): Promise<Worker.WorkerEnd> =>
+  new Promise((resolve) => {
+    child.once("exit", (exitCode, signal) => {
+      // what it started must not hold its pipes, or its sockets, open
+      killGroup(child.pid, "SIGKILL")
+      const end = { crash: classify(exitCode, signal), exitCode, signal }
+      const timer = setTimeout(() => resolve(end), pipeGraceMillis)
+      child.once("close", () => {
+        clearTimeout(timer)
+        resolve(end)
+      })
+    })
+  })
+
+const pipeGraceMillis = 200

@@ -1,0 +1,240 @@
+"""The fork server: has imported the worker and what ``preload`` names, and forks workers from itself.
+
+Forking is safe here because of what this process does not do: it starts no thread, opens no connection to the host but
+the boot channel, and refuses to preload modules that start threads. A forked worker begins with its own process group,
+fresh random state, default signal handlers, and none of the server's descriptors. Partner of ``forkServer.ts``.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+
+from .lifeline import hold_to
+from .worker import BOOT_FD, LIFELINE_FD, listen, run_forked
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+_SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+
+
+def main() -> None:
+    """Serves forks until the host closes the boot channel."""
+    lifeline = socket.socket(fileno=LIFELINE_FD)
+    hold_to(lifeline)
+    Server(socket.socket(fileno=BOOT_FD), lifeline).serve()
+
+
+class Server:
+    """Reads commands, forks, reports pids and exits."""
+
+    def __init__(self, pipe: socket.socket, lifeline: socket.socket) -> None:
+        self._pipe = pipe
+        self._inherited = [lifeline]
+        self._rest = b""
+        self._environment: dict[str, str] = {}
+
+    def serve(self) -> None:
+        """Runs until the boot channel closes."""
+        options = self._read_line()
+        if options is None:
+            return
+        self._environment = options["environment"]
+        for path in reversed(options["python_path"]):
+            sys.path.insert(0, path)
+        refusal = preload(options["preload"])
+        if refusal is not None:
+            self._report({"refused": refusal})
+            return
+        # what has been imported moves out of the collector's sight: a collection in a worker does not copy its pages
+        gc.collect()
+        gc.freeze()
+        # a handler has to be there for the wakeup descriptor to be written to
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        waker, wakeup = socket.socketpair()
+        waker.setblocking(False)
+        wakeup.setblocking(False)
+        signal.set_wakeup_fd(wakeup.fileno())
+        self._inherited += [waker, wakeup]
+        self._report({"ready": True})
+        while True:
+            readable, _, _ = select.select([self._pipe, waker], [], [])
+            if waker in readable:
+                waker.recv(4096)
+                self._reap()
+            if self._pipe in readable:
+                data = self._pipe.recv(65536)
+                if not data:
+                    return
+                self._rest += data
+                while b"\n" in self._rest:
+                    line, self._rest = self._rest.split(b"\n", 1)
+                    self._fork(json.loads(line))
+
+    def _fork(self, command: dict[str, Any]) -> None:
+        number, boot = command["fork"], command["boot"]
+        try:
+            # bound before the fork, so that the host can connect as soon as it knows the pid
+            listener = listen(boot)
+            pid = os.fork()
+        except OSError as error:
+            self._report({"forked": number, "failed": f"{type(error).__name__}: {error}"})
+            return
+        if pid == 0:
+            status = 1
+            try:
+                self._become_worker()
+                run_forked(boot, listener)
+                status = 0
+            except SystemExit as exit:
+                status = exit.code if isinstance(exit.code, int) else 1
+                if isinstance(exit.code, str):
+                    print(exit.code, file=sys.stderr)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                flush_and_leave(status)
+        listener.close()
+        try:
+            os.setpgid(pid, pid)
+        except OSError:
+            pass  # the child was faster, or has ended
+        self._report({"forked": number, "pid": pid})
+
+    def _become_worker(self) -> None:
+        """Leaves behind what is the server's."""
+        try:
+            os.setpgid(0, 0)
+        except OSError:
+            pass  # the server was faster
+        signal.set_wakeup_fd(-1)
+        for number in _SIGNALS:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        self._pipe.close()
+        for end in self._inherited:
+            end.close()
+        reset_after_fork(self._environment)
+
+    def _reap(self) -> None:
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            if os.WIFSIGNALED(status):
+                self._report({"exited": pid, "code": None, "signal": os.WTERMSIG(status)})
+            else:
+                self._report({"exited": pid, "code": os.waitstatus_to_exitcode(status), "signal": None})
+
+    def _read_line(self) -> dict[str, Any] | None:
+        while b"\n" not in self._rest:
+            data = self._pipe.recv(65536)
+            if not data:
+                return None
+            self._rest += data
+        line, self._rest = self._rest.split(b"\n", 1)
+        options: dict[str, Any] = json.loads(line)
+        return options
+
+    def _report(self, message: dict[str, Any]) -> None:
+        self._pipe.sendall(json.dumps(message).encode() + b"\n")
+
+
+def preload(modules: list[str]) -> str | None:
+    """Imports modules into the server; answers why one cannot be there, or None."""
+    import importlib
+
+    for name in modules:
+        before = thread_count()
+        try:
+            importlib.import_module(name)
+        except BaseException as error:
+            import traceback
+
+            return f"preload: {name!r} does not import:\n{''.join(traceback.format_exception(error)).rstrip()}"
+        if thread_count() > before:
+            started = f"started {thread_count() - before} thread(s) when it was imported, and threads"
+            return f"preload: {name!r} {started} do not survive a fork; take it out of `preload`"
+        if gpu_is_open():
+            opened = "opened a GPU when it was imported, and its context"
+            return f"preload: {name!r} {opened} does not survive a fork; take it out of `preload`"
+    return None
+
+
+def thread_count() -> int:
+    """Threads of this process, native ones too."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def gpu_is_open() -> bool:
+    """Whether this process holds a descriptor of an NVIDIA or AMD GPU."""
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            target = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the descriptor of the listing itself
+        if target.startswith(("/dev/nvidia", "/dev/kfd")):
+            return True
+    return False
+
+
+def reset_after_fork(environment: dict[str, str]) -> None:
+    """Gives a forked worker its variables, random numbers and numeric threads of its own.
+
+    ``random`` reseeds itself; numpy's global generator does not. Generators that a preloaded module made for itself are
+    its own business, and the guide says so.
+    """
+    os.environ.update(environment)
+    # `numpy.random` is imported on first use; where it was not, a worker's own import seeds it
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()
+    threads = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    if threads.isdecimal() and int(threads) > 1:
+        set_openblas_threads(int(threads))
+
+
+def set_openblas_threads(threads: int) -> None:
+    """Tells the OpenBLAS libraries that were loaded with one thread how many they may use now."""
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        paths = {line.split(maxsplit=5)[5].strip() for line in maps if "openblas" in line}
+    if not paths:
+        return
+    import ctypes
+
+    for path in paths:
+        library = ctypes.CDLL(path)
+        for symbol in ("scipy_openblas_set_num_threads64_", "openblas_set_num_threads64_", "openblas_set_num_threads"):
+            if hasattr(library, symbol):
+                getattr(library, symbol)(threads)
+                break
+
+
+def flush_and_leave(status: int) -> None:
+    """Ends a forked worker: it must not unwind into the server's main loop."""
+    import atexit
+
+    try:
+        atexit._run_exitfuncs()
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more, or user code has closed it
+    os._exit(status)
+
+
+if __name__ == "__main__":
+    main()

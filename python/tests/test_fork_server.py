@@ -1,0 +1,137 @@
+"""The fork server's own parts: what it refuses to preload, and what a forked worker begins with."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from package_path import ENVIRONMENT
+from snakepit_worker.fork_server import preload, thread_count
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forking is for Linux only")
+
+
+class Client:
+    """Speaks to a fork server as the host does."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        boot, boot_peer = socket.socketpair()
+        self.lifeline, lifeline_peer = socket.socketpair()
+        with boot_peer, lifeline_peer:
+            # the server expects the two on fixed descriptors, as the host hands them over
+            given = (boot_peer.fileno(), lifeline_peer.fileno())
+            code = (
+                f"import os; spare = [os.dup(given) for given in {given}]; "
+                "os.closerange(3, min(spare)); [os.dup2(end, place) for end, place in zip(spare, (3, 4))]; "
+                "from snakepit_worker import fork_server; fork_server.main()"
+            )
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", code], pass_fds=given, start_new_session=True, env=ENVIRONMENT
+            )
+        boot.settimeout(10)
+        self.boot = boot
+        self._lines = boot.makefile("r", encoding="utf-8")
+        self.send({"preload": [], "python_path": [], "environment": {}, **options})
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Writes one command."""
+        self.boot.sendall(json.dumps(message).encode() + b"\n")
+
+    def read(self) -> Any:
+        """The next report."""
+        return json.loads(self._lines.readline())
+
+    def close(self) -> None:
+        """Cuts the lifeline, which ends the server."""
+        for end in (self.lifeline, self._lines, self.boot):
+            end.close()
+        self.process.wait(timeout=5)
+
+
+@pytest.fixture
+def server() -> Iterator[Client]:
+    """A server that has nothing preloaded."""
+    client = Client({})
+    assert client.read() == {"ready": True}
+    yield client
+    client.close()
+
+
+def boot(path: Path) -> dict[str, Any]:
+    """A worker's boot configuration, with little time for the host to connect."""
+    return {
+        "socket": str(path),
+        "token": "t",
+        "worker": "w",
+        "profile": "process",
+        "environment": {},
+        "max_frame_bytes": 1024,
+        "allow_private": False,
+        "memory_limit_bytes": None,
+        "python_path": [],
+        "start_timeout_seconds": 0.2,
+    }
+
+
+def test_a_fork_is_reported_with_its_process_and_so_is_its_end(server: Client, tmp_path: Path) -> None:
+    server.send({"fork": 7, "boot": boot(tmp_path / "a.sock")})
+    forked = server.read()
+    assert forked["forked"] == 7
+    # nobody connects to it, so it leaves
+    assert server.read() == {"exited": forked["pid"], "code": 1, "signal": None}
+
+
+def test_a_worker_that_is_killed_is_reported_with_the_signal(server: Client, tmp_path: Path) -> None:
+    server.send({"fork": 1, "boot": {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}})
+    pid = server.read()["pid"]
+    os.kill(pid, 9)
+    assert server.read() == {"exited": pid, "code": None, "signal": 9}
+
+
+def test_a_forked_worker_leads_a_process_group_of_its_own(server: Client, tmp_path: Path) -> None:
+    server.send({"fork": 1, "boot": {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}})
+    pid = server.read()["pid"]
+    assert os.getpgid(pid) == pid
+    os.kill(pid, 9)
+
+
+def test_a_fork_that_cannot_listen_fails_and_the_server_goes_on(server: Client, tmp_path: Path) -> None:
+    server.send({"fork": 1, "boot": boot(tmp_path / "missing" / "a.sock")})
+    failed = server.read()
+    assert failed["forked"] == 1
+    assert "FileNotFoundError" in failed["failed"]
+    server.send({"fork": 2, "boot": boot(tmp_path / "b.sock")})
+    assert "pid" in server.read()
+
+
+def test_the_server_refuses_what_does_not_import() -> None:
+    client = Client({"preload": ["no_such_module"]})
+    refused = client.read()["refused"]
+    client.close()
+    assert refused.startswith("preload: 'no_such_module' does not import:")
+    assert "ModuleNotFoundError" in refused
+
+
+def test_a_module_that_starts_threads_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "with_thread.py").write_text(
+        "import threading\nstop = threading.Event()\nthreading.Thread(target=stop.wait, daemon=True).start()\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = thread_count()
+    refusal = preload(["with_thread"])
+    sys.modules["with_thread"].stop.set()
+    assert refusal is not None
+    assert refusal.startswith("preload: 'with_thread' started 1 thread(s)")
+    assert before >= 1
+
+
+def test_a_module_without_threads_is_taken() -> None:
+    assert preload(["fractions", "json"]) is None

@@ -1,0 +1,76 @@
+"""The limit on a process's memory, and going on where there is none for a moment."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from package_path import ENVIRONMENT
+from snakepit_worker.memory import release_frames, resident_bytes, when_there_is_memory
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits address space this way")
+
+
+def test_resident_memory_grows_with_what_is_kept() -> None:
+    before = resident_bytes()
+    kept = bytearray(b"x") * (64 << 20)
+    assert resident_bytes() - before > 32 << 20
+    assert kept
+
+
+@linux
+def test_allocating_past_the_limit_is_a_memory_error_and_below_it_is_not() -> None:
+    code = """
+from snakepit_worker.memory import limit_memory
+limit_memory(64 << 20)
+try:
+    bytearray(128 << 20)
+except MemoryError:
+    print(len(bytearray(16 << 20)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert int(done.stdout) == 16 << 20
+
+
+def test_what_fails_for_want_of_memory_is_tried_again() -> None:
+    attempts: list[int] = []
+
+    def act(argument: int) -> None:
+        attempts.append(argument)
+        if len(attempts) < 3:
+            raise MemoryError
+
+    when_there_is_memory(act, 7)
+    assert attempts == [7, 7, 7]
+
+
+def test_other_errors_are_not_tried_again() -> None:
+    def act(_: int) -> None:
+        raise ValueError("once")
+
+    with pytest.raises(ValueError, match="once"):
+        when_there_is_memory(act, 7)
+
+
+def test_released_frames_hold_no_variables_any_more() -> None:
+    class Big:
+        alive = 0
+
+        def __init__(self) -> None:
+            Big.alive += 1
+
+        def __del__(self) -> None:
+            Big.alive -= 1
+
+    def fail() -> None:
+        pieces = [Big(), Big()]
+        raise MemoryError(len(pieces))
+
+    try:
+        fail()
+    except MemoryError as error:
+        assert Big.alive == 2
+        release_frames(error)
+        assert Big.alive == 0

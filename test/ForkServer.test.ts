@@ -1,0 +1,90 @@
+/** Workers that are forked from a process that has imported everything, and the death of that process. */
+import { Snakepit, SnakepitError } from "@snakepit/core"
+import { assert, describe, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import { children, freeze, isRunning, kill, pidsOf, pool, waitForWorkers, waitUntil, withPool } from "./harness.ts"
+import { descendants } from "./processTree.ts"
+
+const poolWith = (preload: ReadonlyArray<string>) => pool({ start: "fork", preload })
+
+const getpid = Snakepit.call("os.getpid", { success: Schema.Number })
+
+/** The pool's fork server: the one process that this process has started itself. */
+const forkServer = Effect.sync(() => {
+  const [server, ...others] = children()
+  assert.isDefined(server)
+  assert.deepStrictEqual(others, [])
+  return server
+})
+
+describe("The fork server", () => {
+  it.live("workers are its children, and have what it preloaded", () =>
+    Effect.gen(function* () {
+      const server = yield* forkServer
+      assert.includeMembers([...descendants(server)], [...(yield* pidsOf())])
+      assert.isTrue(yield* Snakepit.call("builtins.eval", { args: ["'fractions' in __import__('sys').modules"] }))
+    }).pipe(withPool({ size: 2, start: "fork", preload: ["fractions"] }))
+  )
+
+  it.live("when it dies its workers live on, their ends are noticed, and the next start makes a new one", () =>
+    Effect.gen(function* () {
+      const server = yield* forkServer
+      const pid = yield* getpid
+      yield* kill(server, "SIGKILL")
+      yield* waitUntil("the fork server is gone", () => !isRunning(server))
+      assert.strictEqual(yield* getpid, pid)
+
+      const error = yield* Effect.flip(Snakepit.call("hazards.leave", { args: [3] }))
+      assert.instanceOf(error, SnakepitError.WorkerCrash)
+      assert.strictEqual(error.crash, "exit")
+      yield* waitForWorkers(1)
+      assert.notStrictEqual(yield* getpid, pid)
+      assert.notStrictEqual(yield* forkServer, server)
+    }).pipe(withPool({ start: "fork" }))
+  )
+
+  it.live("a frozen one does not hide that its workers end, and is replaced when it does not answer", () =>
+    Effect.gen(function* () {
+      const server = yield* forkServer
+      yield* freeze(server)
+      assert.isNumber(yield* getpid)
+      const error = yield* Effect.flip(Snakepit.call("hazards.leave", { args: [3] }))
+      assert.instanceOf(error, SnakepitError.WorkerCrash)
+      yield* waitForWorkers(1)
+      assert.isNumber(yield* getpid)
+      assert.isFalse(isRunning(server))
+    }).pipe(withPool({ start: "fork" }))
+  )
+
+  it.live("forked workers draw different random numbers", () =>
+    Effect.gen(function* () {
+      const draw = Snakepit.call("numpy.random.random", { success: Schema.Number })
+      const drawn = yield* Effect.all([draw, draw, draw, draw], { concurrency: 4 })
+      assert.strictEqual(new Set(drawn).size, 4)
+    }).pipe(withPool({ size: 4, start: "fork", preload: ["numpy", "numpy.random"] }))
+  )
+
+  it.live("a module that starts a thread when it is imported is refused, and the pool says which", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.provide(Effect.void, poolWith(["threaded_import"])))
+      assert.instanceOf(error, SnakepitError.WorkerStartError)
+      assert.match(error.reason, /preload: 'threaded_import' started 1 thread\(s\)/)
+    })
+  )
+
+  it.live("a module that cannot be imported is refused with its traceback", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.provide(Effect.void, poolWith(["no_such_module"])))
+      assert.instanceOf(error, SnakepitError.WorkerStartError)
+      assert.match(error.reason, /preload: 'no_such_module' does not import:[^]*ModuleNotFoundError/)
+    })
+  )
+
+  it.live("nothing of it is left when the pool is closed", () =>
+    Effect.gen(function* () {
+      yield* withPool({ size: 3, start: "fork" })(getpid)
+      yield* waitUntil("no process is left", () => descendants(process.pid).length === 0)
+    })
+  )
+})
