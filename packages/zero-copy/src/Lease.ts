@@ -1,3 +1,4 @@
+/// <reference lib="es2024.arraybuffer" preserve="true" />
 /**
  * The right to look at a part of shared memory. It ends with its scope, or earlier with {@link Lease.close}: then the
  * `ArrayBuffer` is detached, so that typed arrays over it are empty and whoever asks for the bytes is told, and the memory

@@ -27,7 +27,7 @@ export class SharedMemoryExhausted extends Schema.TaggedError<SharedMemoryExhaus
   override get message() {
     return (
       `pool "${this.pool}" has no shared memory for ${this.wantedBytes} bytes: ${this.reason}. ` +
-      "Close tensors earlier, raise `maxSharedMemory`, or let callers wait with `whenFull: \"wait\"`"
+      'Close tensors earlier, raise `maxSharedMemory`, or let callers wait with `whenFull: "wait"`'
     )
   }
 }

@@ -390,7 +390,7 @@ class Worker:
 
     def _send(self, message: dict[str, Any], session: str | None) -> None:
         """Sends a call to TypeScript."""
-        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"]["args"]))
+        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"].get("args")))
 
     def _read_answer(self, frame: bytes | memoryview, session: str | None) -> dict[str, Any]:
         """The answer to a call to TypeScript, which may hold refs of the session that made the call."""

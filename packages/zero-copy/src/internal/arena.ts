@@ -132,7 +132,13 @@ export class Arena {
       }
     }
     const usual = Math.min(largestSegment, Math.max(smallestSegment, this.sharedBytes))
-    let made = Segment.make(++this.lastSegment, Math.min(left, Math.max(needed, usual)), this.prefix, this.folders, this.memory)
+    let made = Segment.make(
+      ++this.lastSegment,
+      Math.min(left, Math.max(needed, usual)),
+      this.prefix,
+      this.folders,
+      this.memory
+    )
     if (typeof made === "string" && usual > needed) {
       made = Segment.make(++this.lastSegment, needed, this.prefix, this.folders, this.memory)
     }

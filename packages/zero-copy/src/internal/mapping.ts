@@ -39,10 +39,14 @@ const open = (): Memory | string => {
     // `require` is how a package is loaded at once and late; what it answers is the module that the type names
     const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi")
     const libc = koffi.load(null)
-    const mmap = libc.func("void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)")
+    const mmap = libc.func(
+      "void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)"
+    )
     const munmap = libc.func("int munmap(void *address, size_t length)")
     const fallocate =
-      process.platform === "linux" ? libc.func("int posix_fallocate(int fd, int64_t offset, int64_t length)") : undefined
+      process.platform === "linux"
+        ? libc.func("int posix_fallocate(int fd, int64_t offset, int64_t length)")
+        : undefined
     return {
       reserve: (fd, bytes) => (fallocate === undefined ? 0 : Number(fallocate(fd, 0, bytes))),
       map: (fd, bytes) => {

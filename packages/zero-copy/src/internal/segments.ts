@@ -1,9 +1,10 @@
+/// <reference lib="es2024.arraybuffer" preserve="true" />
 /**
  * Segments: files that host and workers map, of which regions are cut.
  *
  * They are in `/dev/shm`, which is memory, unless that is too small or missing; then in the folder for temporary files.
- * A name is the arena's prefix and a number, so a worker needs to be told the number only, and a later start can tell
- * whose they were. The bytes of a segment are reserved when it is made: a full file system is an error then, and never
+ * A name is the arena's prefix and a number, so a worker needs to be told the number only; the folder belongs to one
+ * instance, and says to a later one whose it was. The bytes of a segment are reserved when it is made: a full file system is an error then, and never
  * a signal at the first write.
  */
 import * as fs from "node:fs"
@@ -13,40 +14,34 @@ import { FreeList } from "./freeList.ts"
 import type { Memory } from "./mapping.ts"
 
 /** `/dev/shm` with less free than this is not used: Docker gives containers 64 MiB unless told otherwise. */
-export const smallestShm = 256 * 1024 * 1024
+const smallestShm = 256 * 1024 * 1024
 
 const shm = "/dev/shm"
 
 /** Where segments go, in order of preference, and what is to be said about it. */
 export interface Places {
-  readonly folders: ReadonlyArray<string>
+  readonly roots: ReadonlyArray<string>
   readonly notice: string | undefined
 }
 
 /** Finds out where segments can be. `wanted` is the budget: a small `/dev/shm` is no harm when that is smaller still. */
-export const findPlaces = (wanted: number, shmFolder: string = shm): Places => {
-  const files = os.tmpdir()
+export const findPlaces = (wanted: number, shmRoot: string = shm, fileRoot: string = os.tmpdir()): Places => {
+  const instead = `shared memory is made of files in ${fileRoot} instead, which is slower where that is a disk`
   try {
-    const { bavail, bsize } = fs.statfsSync(shmFolder)
+    fs.accessSync(shmRoot, fs.constants.W_OK)
+    const { bavail, bsize } = fs.statfsSync(shmRoot)
     const free = bavail * bsize
-    fs.accessSync(shmFolder, fs.constants.W_OK)
-    if (free >= Math.min(wanted, smallestShm)) return { folders: [shmFolder, files], notice: undefined }
+    if (free >= Math.min(wanted, smallestShm)) return { roots: [shmRoot, fileRoot], notice: undefined }
     return {
-      folders: [files],
+      roots: [fileRoot],
       notice:
-        `${shmFolder} has ${mebibytes(free)} free, and maxSharedMemory is ${mebibytes(wanted)}: shared memory is made of ` +
-        `files in ${files} instead, which is slower when the system writes them to disk. Give it more room ` +
-        `(docker run --shm-size=1g, or an emptyDir of medium Memory in Kubernetes), or lower maxSharedMemory`
+        `${shmRoot} has ${mebibytes(free)} free, and maxSharedMemory is ${mebibytes(wanted)}: ${instead}. Give it more ` +
+        "room (docker run --shm-size=1g, an emptyDir of medium Memory in Kubernetes), or lower maxSharedMemory"
     }
   } catch {
-    // macOS has none
-    return {
-      folders: [files],
-      notice:
-        process.platform === "linux"
-          ? `${shmFolder} cannot be used: shared memory is made of files in ${files} instead`
-          : undefined
-    }
+    // macOS has none, and there is nothing to be done about it
+    const notice = process.platform === "linux" ? `${shmRoot} cannot be used: ${instead}` : undefined
+    return { roots: [fileRoot], notice }
   }
 }
 
@@ -76,7 +71,13 @@ export class Segment {
   }
 
   /** Makes a segment in the first folder that has room, or answers why there is none. */
-  static make(id: number, size: number, prefix: string, folders: ReadonlyArray<string>, memory: Memory): Segment | string {
+  static make(
+    id: number,
+    size: number,
+    prefix: string,
+    folders: ReadonlyArray<string>,
+    memory: Memory
+  ): Segment | string {
     const reasons: Array<string> = []
     for (const folder of folders) {
       const file = path.join(folder, `${prefix}${id}`)
