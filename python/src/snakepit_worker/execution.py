@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from .callbacks import Callbacks
     from .event_loop import EventLoop
     from .gate import Gate
-    from .shared_memory import View
     from .outbox import Outbox
     from .resolve import Resolver
     from .sessions import Sessions
+    from .shared_memory import View
     from .values import Unpacker
 
 _REF = 15
@@ -134,7 +134,7 @@ class Execution:
             self.gate.end(running)
 
     def _reply(self, running: Running, body: bytes) -> None:
-        """Sends the `Exit` of a call, and says in it which of the shared bytes that the call was given are still used."""
+        """Sends the `Exit` of a call, which says which of the shared bytes that it was given are still looked at."""
         if self.views:
             payload = running.payload
             for name in ("args", "kwargs"):

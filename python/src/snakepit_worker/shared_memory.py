@@ -1,8 +1,8 @@
 """Shared memory: segments of the host's, looked at and written to.
 
-The host owns all segments. It names a part of one by [segment, offset, length, region, writable] when it sends bytes, and
-grants a part to write results in, of which this module cuts regions. A segment is a file whose name is a prefix from
-the boot configuration and the segment's number, so that no name ever crosses the wire.
+The host owns all segments. It names a part of one by [segment, offset, length, region, writable] when it sends bytes,
+and grants a part to write results in, of which this module cuts regions. A segment is a file whose name is a prefix
+from the boot configuration and the segment's number, so that no name ever crosses the wire.
 
 What arrives is looked at through an exporter, a ctypes array over the segment: whatever is made of it (an ndarray, its
 views, a torch tensor, an Arrow buffer) keeps it alive. When a request is answered, those of its exporters that are

@@ -3,8 +3,8 @@
 An adapter that packs hands over bytes with `store`, or asks for room with `write`, and puts what it gets into its
 payload. An adapter that unpacks gets `bytes` or `Shared` in that place, and reads either with `buffer`.
 
-Packing may run an adapter twice for one message (see `values.py`), and a message may turn out not to be sendable: regions that were
-taken for it since `begin` are given back by `discard`.
+Packing may run an adapter twice for one message (see `values.py`), and a message may turn out not to be sendable:
+regions that were taken for it since the last `commit` are given back by `discard`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Shared:
 
     @property
     def buffer(self) -> memoryview:
-        """Exactly the bytes. Whatever is made of it keeps the shared memory; read-only unless the sender said otherwise."""
+        """Exactly the bytes; whatever is made of them keeps the shared memory. Read-only unless the sender says not."""
         view = memoryview(self.exporter).cast("B")[: self.size]
         return view if self.is_writable else view.toreadonly()
 
@@ -90,7 +90,7 @@ def store(data: bytes | memoryview) -> Ext | bytes | memoryview:
 
 
 def shared(owner: object, offset: int, size: int) -> Ext | None:
-    """What stands for bytes that are in shared memory already: `size` of them, `offset` bytes into what `owner` exports.
+    """What stands for bytes that are in shared memory already: `size`, from `offset` on of what `owner` exports.
 
     None when they are not: `owner` is an exporter neither of bytes that arrived nor of `memory.array`.
     """
