@@ -26,17 +26,17 @@ def hold(array: numpy.ndarray) -> None:
     _held["ordinary"] = array.copy()
 
 
-def held() -> numpy.ndarray:
+def held(_which: str) -> numpy.ndarray:
     """That copy: an array as any numpy code makes it."""
     return _held["ordinary"]
 
 
-def made_in_place() -> numpy.ndarray:
+def made_in_place(_which: str) -> numpy.ndarray:
     """An array of that size that was made in shared memory; filling it is not part of the measurement."""
     return snakepit_worker.empty(_held["ordinary"].shape, _held["ordinary"].dtype)
 
 
-def filled_in_place() -> numpy.ndarray:
+def filled_in_place(_which: str) -> numpy.ndarray:
     """The same with the items of the held array."""
     array = snakepit_worker.empty(_held["ordinary"].shape, _held["ordinary"].dtype)
     array[...] = _held["ordinary"]

@@ -105,8 +105,8 @@ const sizeOf = (array: unknown, pool: string) =>
   Snakepit.call("arrays.size", { args: [array], pool, success: Schema.Number })
 const floats = Tensor.schema(Float64Array)
 
-const held = (pool: string) => Snakepit.call("arrays.held", { pool, success: floats })
-const madeInPlace = ZeroCopy.scoped(Snakepit.call("arrays.made_in_place", { success: floats }))
+const held = (pool: string) => Snakepit.call("arrays.held", { args: ["it"], pool, success: floats })
+const madeInPlace = ZeroCopy.scoped(Snakepit.call("arrays.made_in_place", { args: ["it"], success: floats }))
 
 const measureSize = async (
   runtime: Runtime,
@@ -200,7 +200,7 @@ const checkContent = (payload: Float64Array, isInline: boolean) =>
     yield* Snakepit.call("arrays.hold", { args: [leased] })
     check("from_python owned", crc32((yield* held("default")).bytes))
     check("from_python copied", crc32((yield* ZeroCopy.scoped(held("default"))).bytes))
-    const filled = ZeroCopy.scoped(Snakepit.call("arrays.filled_in_place", { success: floats }))
+    const filled = ZeroCopy.scoped(Snakepit.call("arrays.filled_in_place", { args: ["it"], success: floats }))
     check("from_python leased", crc32((yield* filled).bytes))
     if (!isInline) return
     check("to_python inline", yield* checksum(payload, "inline"))
