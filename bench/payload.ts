@@ -69,7 +69,9 @@ export const run: Run = async (flags) => {
     })
   )
   try {
-    await runtime.runPromise(Effect.all([checksum(new Float64Array(1), "default"), checksum(new Float64Array(1), "inline")]))
+    await runtime.runPromise(
+      Effect.all([checksum(new Float64Array(1), "default"), checksum(new Float64Array(1), "inline")])
+    )
     separate()
     const tinyAll: Array<number> = []
     const results: Array<Row> = []

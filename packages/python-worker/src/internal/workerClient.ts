@@ -476,8 +476,7 @@ export class WorkerClient implements Worker.Worker {
     if (this.frameCall !== undefined) return this.frameCall
     const head = bytes.subarray(start, Math.min(end, start + requestHeadBytes)).toString("latin1")
     const number =
-      numberAfter("\xa9requestId", head, bytes, start, end) ??
-      numberAfter("\xaarequest_id", head, bytes, start, end)
+      numberAfter("\xa9requestId", head, bytes, start, end) ?? numberAfter("\xaarequest_id", head, bytes, start, end)
     return (this.frameCall = number ?? -1)
   }
 
