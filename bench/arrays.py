@@ -41,3 +41,18 @@ def filled_in_place(_which: str) -> numpy.ndarray:
     array = snakepit_worker.empty(_held["ordinary"].shape, _held["ordinary"].dtype)
     array[...] = _held["ordinary"]
     return array
+
+
+def ones(count: int) -> numpy.ndarray:
+    """A result of a size."""
+    return numpy.ones(count)
+
+
+def keep_last(array: numpy.ndarray) -> None:
+    """Keeps an array until the next one comes."""
+    _held["last"] = array
+
+
+def drop_last() -> None:
+    """Lets go of it."""
+    _held.pop("last", None)

@@ -6,7 +6,7 @@
  * handshake. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
 import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
-import { findPlaces, SharedMemory, Table, Tensor } from "@snakepit/zero-copy"
+import { DeviceTensor, findPlaces, SharedMemory, Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
@@ -48,7 +48,7 @@ export const layer: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory> = Lay
   Effect.gen(function* () {
     const directory = yield* RuntimeDirectory.make()
     const scope = yield* Effect.scope
-    const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
+    const adapters: Adapters = [Tensor.adapter, Table.adapter, DeviceTensor.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
     const memories = new Map<string, SharedMemory.PoolMemory>()
     const spawner = WorkerSpawner.of({

@@ -7,6 +7,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Metric from "effect/Metric"
 import * as Scope from "effect/Scope"
 import { Arena, type Refusal, type Region } from "./internal/arena.ts"
 import { load, type Memory } from "./internal/mapping.ts"
@@ -181,7 +182,8 @@ export const make = (
   place: ArenaPlace
 ): Effect.Effect<PoolMemory, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const log = Effect.runForkWith(yield* Effect.context<never>())
+    const context = yield* Effect.context<never>()
+    const log = Effect.runForkWith(context)
     const memory: Memory | string = options.enabled ? load() : "zeroCopy.enabled is false"
     const arena =
       typeof memory === "string"
@@ -190,10 +192,22 @@ export const make = (
             Effect.sync(() => new Arena({ ...place, maxBytes: options.maxSharedMemory, memory })),
             (made) => Effect.sync(() => made.close())
           )
-    return new PoolMemory(pool, options, arena, (message) => {
+    const made = new PoolMemory(pool, options, arena, (message) => {
       log(Effect.annotateLogs(Effect.logWarning(message), { pool, code: "zero_copy_unavailable" }))
     })
+    made.listeners.add((event) => {
+      if (event.name === "zero_copy.export" || event.name === "zero_copy.import") {
+        crossedBytes.updateUnsafe(event.bytes, context)
+      } else if (typeof arena !== "string") sharedBytes.updateUnsafe(arena.sharedBytes, context)
+    })
+    return made
   })
+
+/** Bytes that crossed through shared memory, in either direction. */
+const crossedBytes = Metric.counter("snakepit.zero_copy.bytes", { incremental: true })
+
+/** Bytes of all segments of the pool that was looked at last. */
+const sharedBytes = Metric.gauge("snakepit.memory.shared_bytes")
 
 /** The service over the memory of pools that are looked up when asked for. */
 export const fromPools = (pools: ReadonlyMap<string, PoolMemory>): SharedMemory["Service"] => ({

@@ -10,6 +10,10 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { CurrentLeases, Leases } from "./internal/leases.ts"
+import type { Lease } from "./Lease.ts"
+import type { SharedMemory } from "./SharedMemory.ts"
+import { type SharedOptions, Tensor, type TensorData } from "./Tensor.ts"
+import { LeaseClosed, type SharedMemoryExhausted, type ZeroCopyUnavailable } from "./ZeroCopyError.ts"
 
 const leases = Effect.acquireRelease(
   Effect.sync(() => new Leases()),
@@ -35,3 +39,41 @@ export const scoped = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A
 /** {@link scoped} for a stream: its items stay in shared memory until the stream has ended. Close each before the next. */
 export const scopedStream = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
   Stream.unwrap(Effect.map(leases, (made) => Stream.provideService(stream, CurrentLeases, made)))
+
+/**
+ * Puts a tensor into shared memory, for as long as the scope lives: what a call does with a large argument by itself, once instead of
+ * with each call. A tensor that is there already is answered as it is.
+ */
+const exportTensor = <Data extends TensorData>(
+  tensor: Tensor<Data>,
+  options: SharedOptions = {}
+): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> =>
+  Effect.suspend(() => {
+    if (!tensor.copied) return Effect.succeed(tensor)
+    return Effect.map(Tensor.make(tensor.dtype, tensor.shape, options), (made) => {
+      made.bytes.set(tensor.bytes)
+      // it has the dtype of `tensor`, which is what `Data` names
+      return made as Tensor<Data>
+    })
+  })
+
+/**
+ * Takes a tensor out of shared memory: a copy that no scope ends. Fails with `LeaseClosed` when its lease has ended.
+ */
+const importTensor = <Data extends TensorData>(tensor: Tensor<Data>): Effect.Effect<Tensor<Data>, LeaseClosed> =>
+  unlessClosed(() => tensor.toOwned())
+
+/** Ends the lease of a tensor, or a lease, before its scope does. Fails with `LeaseClosed` when it has ended already. */
+export const close = (shared: Tensor | Lease): Effect.Effect<void, LeaseClosed> => unlessClosed(() => shared.close())
+
+const unlessClosed = <A>(use: () => A): Effect.Effect<A, LeaseClosed> =>
+  Effect.try({
+    try: use,
+    catch: (error) => {
+      // anything else is a mistake of ours
+      if (error instanceof LeaseClosed) return error
+      throw error
+    }
+  })
+
+export { exportTensor as export, importTensor as import }

@@ -10,6 +10,7 @@ export {
   type TensorDataConstructor
 } from "./Tensor.ts"
 export { Table, TableAs, type TableKind } from "./Table.ts"
+export { DeviceTensor, SharedDeviceTensor } from "./DeviceTensor.ts"
 export { Lease } from "./Lease.ts"
 export * as SharedMemory from "./SharedMemory.ts"
 export * as Storage from "./Storage.ts"

@@ -1,7 +1,7 @@
 """The Python side of Snakepit: runs calls that arrive from TypeScript.
 
-Layout: ``worker`` assembles everything and reads requests; ``wire`` moves frames; ``values``, ``adapters``, ``arrays``
-and ``tables`` turn values into bytes and back; ``errors`` describes exceptions. ``execution`` runs one request, with
+Layout: ``worker`` assembles everything and reads requests; ``wire`` moves frames; ``values``, ``adapters``, ``arrays``,
+``devices`` and ``tables`` turn values into bytes and back; ``errors`` describes exceptions. ``execution`` runs one request, with
 ``gate`` (which calls run and may be stopped), ``invocation`` (what a payload asks for), ``resolve`` (finding targets),
 ``streams``, ``event_loop`` (``async def`` targets) and ``outbox`` (what is sent). ``control`` answers while a call
 runs; ``sessions`` holds the objects behind refs; ``callbacks`` calls TypeScript; ``context`` is what code inside a call

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     DType = Any
 
 _PLACE = 0
+# Half of a float32: numpy has it through ml_dtypes, torch by itself.
+_BFLOAT16 = "bfloat16"
 _COPY_LIMIT = 16_384  # bytes; above it a view saves more than it costs to make
 _dtypes: dict[DType, object] = {}
 
@@ -59,6 +61,8 @@ def tensor(array: Array) -> list[object]:
     """[dtype, shape, data] of an ndarray. Raises Refused for a dtype that numpy cannot rebuild from its description."""
     dtype = array.dtype
     shape = list(array.shape)
+    if dtype.name == _BFLOAT16:  # of ml_dtypes: numpy knows no name for it
+        return [_BFLOAT16, *tensor(array.view("u2"))[1:]]
     spec = _dtypes.get(dtype) or _describe(dtype)
     if spec == "|O":
         return [spec, shape, array.ravel().tolist()]
@@ -127,6 +131,12 @@ def _lists(descr: Any) -> object:
 
 def _dtype(spec: object) -> DType:
     numpy = sys.modules["numpy"]
+    if spec == _BFLOAT16:
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise Refused("a tensor of bfloat16, for which numpy needs the package ml_dtypes") from None
+        return numpy.dtype(ml_dtypes.bfloat16)
     if type(spec) is str:
         return numpy.dtype(spec)
     if type(spec) is not list:
@@ -160,13 +170,13 @@ def empty(shape: int | tuple[int, ...], dtype: object = float) -> Array:
     import numpy
 
     if storage.memory is not None:
-        wanted = numpy.dtype(dtype)  # type: ignore[call-overload]  # numpy says what is no dtype
+        wanted = numpy.dtype(dtype)
         lengths = (shape,) if isinstance(shape, int) else tuple(shape)
         size = math.prod(lengths) * wanted.itemsize
         region = None if wanted.hasobject or size <= _COPY_LIMIT else storage.memory.allocate(size)
         if region is not None:
             return numpy.ndarray(lengths, wanted, storage.memory.array(region, size))
-    return numpy.empty(shape, dtype)  # type: ignore[call-overload]
+    return numpy.empty(shape, dtype)
 
 
 def decode(payload: object) -> Array:
@@ -270,9 +280,15 @@ _SCALARS: dict[str, Rule] = {
 def _torch_payload(tensor_: Any) -> list[object]:
     """A torch tensor in main memory, without its gradient."""
     if tensor_.device.type != "cpu":
-        raise Formless(
-            f"the tensor is on {tensor_.device}; move it with .cpu(), or call it inside a session to keep it as a ref"
-        )
+        from . import devices
+
+        return devices.payload(tensor_)
+    if str(tensor_.dtype) == "torch.bfloat16":
+        import torch
+
+        bits = _payload(tensor_.detach().contiguous().view(torch.int16).numpy())
+        bits[1][0] = _BFLOAT16  # type: ignore[index]  # what `_payload` answers is [name, [dtype, ...]]
+        return bits
     try:
         array = tensor_.detach().resolve_conj().resolve_neg().numpy()
     except (TypeError, RuntimeError, ImportError) as error:
