@@ -241,6 +241,23 @@ describe("SharedMemory", () => {
       )
     )
 
+    it.live("a result that is closed while another call looks at it is not overwritten", () =>
+      withPool({ profile: "thread", threads: 2 })(
+        Effect.gen(function* () {
+          const running = yield* Deferred.make<void>()
+          const goOn = yield* Deferred.make<void>()
+          const tensor = yield* ZeroCopy.scoped(ones(20_000))
+          const wait = () => Effect.andThen(Deferred.succeed(running, undefined), Deferred.await(goOn))
+          const fiber = yield* Effect.forkChild(Snakepit.call("sharing.wait_for", { args: [wait, tensor] }))
+          yield* Deferred.await(running)
+          tensor.close()
+          for (let i = 0; i < 50; i++) yield* Snakepit.call("sharing.in_place", { args: [20_000, 9] })
+          yield* Deferred.succeed(goOn, undefined)
+          assert.strictEqual(yield* Fiber.join(fiber), 20_000)
+        }).pipe(Effect.scoped)
+      )
+    )
+
     it.live("what a crashed worker held is used again, and what it answered stays readable", () =>
       withPool()(
         Effect.gen(function* () {

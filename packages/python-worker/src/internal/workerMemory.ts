@@ -191,11 +191,10 @@ export class WorkerMemory implements Storage.Outgoing {
       free()
       return copy
     }
-    region.hold()
-    const lease: Lease = new Lease(region, from, bytes, false, () => {
-      leases.remove(lease)
-      free()
-    })
+    // held by itself, so that the worker does not use its place again while a call, of whichever worker, looks at it
+    const part = own ? region.arena.part(region, from, bytes, free) : region
+    if (!own) region.hold()
+    const lease: Lease = new Lease(part, from, bytes, false, () => leases.remove(lease))
     leases.add(lease)
     return lease
   }

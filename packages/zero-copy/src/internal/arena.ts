@@ -90,8 +90,17 @@ export class Arena {
     await Promise.all([...this.onPressure].map((ask) => ask()))
   }
 
-  /** @internal The last hold of a region is gone. */
-  give(region: Region): void {
+  /** A part of a region, with holds of its own, and one on the region. `onFree` is called when the last of its own is gone. */
+  part(region: Region, offset: number, byteLength: number, onFree: () => void): Region {
+    region.hold()
+    return new Region(this, ++this.lastRegion, region.segment, offset, byteLength, () => {
+      onFree()
+      region.release()
+    })
+  }
+
+  /** The last hold of a region is gone. */
+  private give(region: Region): void {
     const { byteLength, offset, segment } = region
     segment.free.give(offset, byteLength)
     this.heldBytes -= byteLength
@@ -116,7 +125,7 @@ export class Arena {
   private region(segment: Segment, offset: number, size: number): Region {
     this.emptySince.delete(segment)
     this.heldBytes += size
-    return new Region(this, ++this.lastRegion, segment, offset, size)
+    return new Region(this, ++this.lastRegion, segment, offset, size, (unheld) => this.give(unheld))
   }
 
   private grow(size: number): Segment | Refusal {
@@ -184,13 +193,22 @@ export class Region {
   readonly offset: number
   readonly byteLength: number
   private holds = 1
+  private readonly onFree: (region: Region) => void
 
-  constructor(arena: Arena, id: number, segment: Segment, offset: number, byteLength: number) {
+  constructor(
+    arena: Arena,
+    id: number,
+    segment: Segment,
+    offset: number,
+    byteLength: number,
+    onFree: (region: Region) => void
+  ) {
     this.arena = arena
     this.id = id
     this.segment = segment
     this.offset = offset
     this.byteLength = byteLength
+    this.onFree = onFree
   }
 
   /** Bytes of the region, for the host's own copying; not to be handed out. */
@@ -204,6 +222,6 @@ export class Region {
 
   release(): void {
     this.holds--
-    if (this.holds === 0) this.arena.give(this)
+    if (this.holds === 0) this.onFree(this)
   }
 }
