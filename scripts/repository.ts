@@ -22,6 +22,7 @@ export interface Manifest {
   readonly version: string
   readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>> | null>>
   readonly dependencies?: Readonly<Record<string, string>>
+  readonly optionalDependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>
 }
 

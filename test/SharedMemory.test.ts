@@ -40,8 +40,8 @@ const events = (name?: string) =>
   })
 
 describe("SharedMemory", () => {
-  layer(pool(), { excludeTestServices: true })("what Python sees", (it) => {
-    it.effect("a large typed array is an ndarray over shared memory, read-only", () =>
+  layer(pool(), { excludeTestServices: true })("what Python sees", (shared) => {
+    shared.effect("a large typed array is an ndarray over shared memory, read-only", () =>
       Effect.gen(function* () {
         assert.deepStrictEqual(yield* look(ramp(10_000)), {
           dtype: "<f8",
@@ -55,13 +55,13 @@ describe("SharedMemory", () => {
       })
     )
 
-    it.effect("a small one is inside the message, and Python's own", () =>
+    shared.effect("a small one is inside the message, and Python's own", () =>
       Effect.gen(function* () {
         assert.deepInclude(yield* look(ramp(10)), { writable: true, shared: false })
       })
     )
 
-    it.effect("a tensor that is in shared memory already is the same bytes", () =>
+    shared.effect("a tensor that is in shared memory already is the same bytes", () =>
       Effect.gen(function* () {
         const tensor = yield* Tensor.make(Float32Array, [4, 5])
         assert.isFalse(tensor.copied)
@@ -77,7 +77,7 @@ describe("SharedMemory", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.effect("one that is handed over writable can be written to, and TypeScript sees it", () =>
+    shared.effect("one that is handed over writable can be written to, and TypeScript sees it", () =>
       Effect.gen(function* () {
         const tensor = yield* Tensor.make(Float64Array, [3], { writable: true })
         assert.isFalse(tensor.readonly)
@@ -86,7 +86,7 @@ describe("SharedMemory", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.effect("parts of a tensor are parts of the same bytes, backwards and transposed too", () =>
+    shared.effect("parts of a tensor are parts of the same bytes, backwards and transposed too", () =>
       Effect.gen(function* () {
         const tensor = yield* Tensor.from(ramp(12), [3, 4])
         const parts: ReadonlyArray<readonly [Tensor, ReadonlyArray<number>]> = [
@@ -104,7 +104,7 @@ describe("SharedMemory", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.effect("an array that a result is a part of is not copied either", () =>
+    shared.effect("an array that a result is a part of is not copied either", () =>
       Effect.gen(function* () {
         const tensor = yield* Tensor.from(ramp(20_000))
         const same = yield* ZeroCopy.scoped(Snakepit.call("sharing.echo", { args: [tensor], success: floats }))
@@ -114,8 +114,8 @@ describe("SharedMemory", () => {
     )
   })
 
-  layer(pool(), { excludeTestServices: true })("results", (it) => {
-    it.effect("belong to the caller, unless a scope is there for them", () =>
+  layer(pool(), { excludeTestServices: true })("results", (shared) => {
+    shared.effect("belong to the caller, unless a scope is there for them", () =>
       Effect.gen(function* () {
         const owned = yield* ones(20_000)
         assert.isTrue(owned.copied)
@@ -123,7 +123,7 @@ describe("SharedMemory", () => {
       })
     )
 
-    it.effect("stay in shared memory inside ZeroCopy.scoped, and cannot be used after it", () =>
+    shared.effect("stay in shared memory inside ZeroCopy.scoped, and cannot be used after it", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
         const tensor = yield* Scope.provide(ZeroCopy.scoped(ones(20_000)), scope)
@@ -143,7 +143,7 @@ describe("SharedMemory", () => {
       })
     )
 
-    it.effect("can be closed one by one, and their memory is used again", () =>
+    shared.effect("can be closed one by one, and their memory is used again", () =>
       Effect.gen(function* () {
         const arena = yield* arenaOf()
         yield* ZeroCopy.scoped(
@@ -159,7 +159,7 @@ describe("SharedMemory", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.effect("are written in place where Python makes them so, and are read-only once handed over", () =>
+    shared.effect("are written in place where Python makes them so, and are read-only once handed over", () =>
       Effect.gen(function* () {
         const placed = yield* ZeroCopy.scoped(Snakepit.call("sharing.in_place", { args: [50_000, 3], success: floats }))
         assert.isFalse(placed.copied)
@@ -172,7 +172,7 @@ describe("SharedMemory", () => {
       }).pipe(Effect.scoped)
     )
 
-    it.effect("of streams are shared, item by item", () =>
+    shared.effect("of streams are shared, item by item", () =>
       Effect.gen(function* () {
         const sums: Array<number> = []
         yield* Snakepit.stream("sharing.numbered", { args: [40], success: floats }).pipe(
@@ -192,7 +192,7 @@ describe("SharedMemory", () => {
       })
     )
 
-    it.effect("and arguments of callbacks are shared", () =>
+    shared.effect("and arguments of callbacks are shared", () =>
       Effect.gen(function* () {
         const heard = (tensor: Tensor) => [tensor.copied, tensor.data.length]
         const call = Snakepit.call("sharing.call_with", { args: [heard, 20_000] })
@@ -448,7 +448,7 @@ describe("SharedMemory", () => {
 
   layer(pool({ zeroCopy: { thresholdBytes: 1 } }), { excludeTestServices: true })(
     "every dtype, shape and layout arrives bit for bit",
-    (it) => {
+    (shared) => {
       const dtypes = [
         "|b1",
         "|i1",
@@ -479,7 +479,7 @@ describe("SharedMemory", () => {
       const layouts = ["plain", "transposed", "reversed", "stepped", "broadcast"]
       const pair = Schema.Tuple([Schema.declare(Tensor.isTensor), Schema.Uint8Array])
 
-      it.effect.each(dtypes)("%s", (dtype) =>
+      shared.effect.each(dtypes)("%s", (dtype) =>
         Effect.gen(function* () {
           for (const shape of shapes) {
             for (const layout of layouts) {

@@ -1,6 +1,7 @@
 """Ordinary numpy: an image is an array of rows, columns and three colours, each from 0 to 1."""
 
 import numpy
+
 import snakepit_worker
 
 

@@ -131,9 +131,15 @@ def vectors() -> Iterator[tuple[Vector, bytes]]:
                 "kind": kind,
                 "value": value,
                 "typescript": "decode" if "typescript decodes" in marks or _has_whole_float(value) else "exact",
-                "python": "decode" if "python decodes" in marks or _has(value, ("$double", "$callback", "$shared")) else "exact",
+                "python": "decode"
+                if "python decodes" in marks or _has(value, ("$double", "$callback", "$shared"))
+                else "exact",
             }
             yield vector, encode(value)
+
+
+# What only the host sends.
+_FROM_HOST = ("$double", "$callback", "$shared")
 
 
 def _has(value: Notation, sigils: tuple[str, ...]) -> bool:

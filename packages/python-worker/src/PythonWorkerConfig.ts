@@ -68,7 +68,7 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly maxCalls?: number | undefined
   /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
   readonly maxMemory?: number | undefined
-  /** How arrays and tables share memory with the workers. By default they do, from 64 KiB on, up to 4 GiB. */
+  /** How arrays and tables share memory with the workers. By default they do, from 32 KiB on, up to 4 GiB. */
   readonly zeroCopy?: SharedMemory.ZeroCopyOptions | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined

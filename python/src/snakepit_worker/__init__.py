@@ -1,12 +1,13 @@
 """The Python side of Snakepit: runs calls that arrive from TypeScript.
 
 Layout: ``worker`` assembles everything and reads requests; ``wire`` moves frames; ``values``, ``adapters``, ``arrays``,
-``devices`` and ``tables`` turn values into bytes and back; ``errors`` describes exceptions. ``execution`` runs one request, with
-``gate`` (which calls run and may be stopped), ``invocation`` (what a payload asks for), ``resolve`` (finding targets),
-``streams``, ``event_loop`` (``async def`` targets) and ``outbox`` (what is sent). ``control`` answers while a call
-runs; ``sessions`` holds the objects behind refs; ``callbacks`` calls TypeScript; ``context`` is what code inside a call
-can ask. ``fork_server`` forks workers from a process that has imported them already; ``lifeline`` has them die with the
-host; ``memory`` knows how much of it they have. ``storage`` decides which bytes go through ``shared_memory``.
+``devices`` and ``tables`` turn values into bytes and back; ``errors`` describes exceptions. ``execution`` runs one
+request, with ``gate`` (which calls run and may be stopped), ``invocation`` (what a payload asks for), ``resolve``
+(finding targets), ``streams``, ``event_loop`` (``async def`` targets) and ``outbox`` (what is sent). ``control``
+answers while a call runs; ``sessions`` holds the objects behind refs; ``callbacks`` calls TypeScript; ``context`` is
+what code inside a call can ask. ``storage`` decides which bytes go through ``shared_memory``. ``fork_server`` forks
+workers from a process that has imported them already; ``lifeline`` has them die with the host; ``memory`` knows how
+much of it they have.
 
 Code that runs inside a call imports from here what it wants to know of the call.
 """

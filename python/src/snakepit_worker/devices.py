@@ -1,8 +1,8 @@
 """Tensors on accelerators: the adapter `device`. They stay where they are; TypeScript gets a handle.
 
 A torch, cupy or jax array whose memory the CPU cannot read leaves as [ref, device, dtype, shape, library], where the
-ref is that of a `Device` in the session's worker. What comes back with that ref is the very array. So a tensor on a device
-lives in a session, and ends with its ref, with its session or with its worker.
+ref is that of a `Device` in the session's worker. What comes back with that ref is the very array. So a tensor on a
+device lives in a session, and ends with its ref, with its session or with its worker.
 
 Another worker can open it through CUDA IPC, when it is told how by `Device.share`. Nothing in that description is
 pickled: it is numbers, names and the driver's own handles. Imported by `adapters.py` when the first such array is seen.

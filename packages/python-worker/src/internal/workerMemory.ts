@@ -21,7 +21,7 @@ export interface Line {
 
 /** Places are reported free when there are so many, or so many bytes, or after so long: a report costs about 8 us. */
 const freeCount = 16
-const freeBytes = 2 * 1024 * 1024
+const freeBytes = 256 * 1024
 const freeMillis = 10
 
 interface Kept {

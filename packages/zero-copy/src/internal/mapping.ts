@@ -5,6 +5,7 @@
  * address are foreign. `koffi` is an optional dependency, loaded on first use: {@link load} says why it cannot be had.
  */
 import { createRequire } from "node:module"
+import type * as Koffi from "koffi"
 
 /** The part of the C library that segments need. */
 export interface Memory {
@@ -37,7 +38,7 @@ const open = (): Memory | string => {
   }
   try {
     // `require` is how a package is loaded at once and late; what it answers is the module that the type names
-    const koffi = createRequire(import.meta.url)("koffi") as typeof import("koffi")
+    const koffi = createRequire(import.meta.url)("koffi") as typeof Koffi
     const libc = koffi.load(null)
     const mmap = libc.func(
       "void *mmap(void *address, size_t length, int protection, int flags, int fd, int64_t offset)"
