@@ -151,7 +151,7 @@ describe("Decoder", () => {
       ["an extension longer than its frame", "c9ffffffff01", "bytes or more"],
       ["an extension that it does not know", "d46300", "protocol version 1"],
       ["a place in shared memory that is no array", "d40e00", "a place in shared memory as an array"],
-      ["shared memory, where there is none", "c7060e950000000000", "bytes inside the message"],
+      ["a place of too few parts", "c7050e9400000000", "a place in shared memory of 5 items"],
       ["a negative extension", "d4ff00", "protocol version 1"],
       ["a callback", "d41001", "TypeScript to Python only"],
       ["bytes behind an extension's value", "d5019000", "one value in extension 1"],
