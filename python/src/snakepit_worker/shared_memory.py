@@ -187,10 +187,12 @@ class SharedMemory:
 
     def released(self) -> list[int]:
         """The regions of kept views that have died since."""
-        regions = []
-        while self.dead:
-            regions.append(self.dead.popleft().region)
-        return regions
+        regions: list[int] = []
+        while True:
+            try:  # another thread may take the last one
+                regions.append(self.dead.popleft().region)
+            except IndexError:
+                return regions
 
     def forget_segments(self, segments: Iterable[int]) -> None:
         """The host has removed them."""

@@ -541,15 +541,15 @@ export class WorkerClient implements Worker.Worker {
     if (!isRunning) this.memory.keepAll(0)
   }
 
-  /** Asks the worker for the room for results that it does not use. */
-  private trim(): Promise<ReadonlyArray<readonly [number, number]>> {
-    if (!this.isOpen) return Promise.resolve([])
+  /** Asks the worker for the room for results that it does not use; a busy one may answer later than is waited for. */
+  private trim(): Promise<void> {
+    if (!this.isOpen) return Promise.resolve()
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve([]), trimMillis)
+      const timer = setTimeout(resolve, trimMillis)
       this.requestControl("snakepit.trim", {}, (exit) => {
         clearTimeout(timer)
-        const places = field(exit, "value")
-        resolve(Array.isArray(places) ? places.filter(isPair) : [])
+        this.memory.returned(field(exit, "value"))
+        resolve()
       })
     })
   }
@@ -771,13 +771,10 @@ const headBytes = 64
 /** The number of the call stands within so many bytes of the beginning of a callback's request. */
 const requestHeadBytes = 128
 
-/** A worker that does not say within this time which room it does not use keeps it. */
+/** How long is waited for a worker to say which room it does not use. */
 const trimMillis = 200
 
 const raiseAgainMillis = 100
-
-const isPair = (place: unknown): place is readonly [number, number] =>
-  Array.isArray(place) && place.length === 2 && place.every(Number.isSafeInteger)
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 

@@ -13,8 +13,8 @@ import * as Context from "effect/Context"
 export interface Line {
   /** Places of results that are free again: sent before the next request. */
   readonly free: (places: ReadonlyArray<readonly [number, number]>) => void
-  /** Asks for grants that are not used; answers with [segment, offset] of each. */
-  readonly trim: () => Promise<ReadonlyArray<readonly [number, number]>>
+  /** Asks for grants that are not used: {@link WorkerMemory.returned} gets them. Resolves then, or when it takes too long. */
+  readonly trim: () => Promise<void>
   /** Segments are gone. */
   readonly forget: (segments: ReadonlyArray<number>) => void
 }
@@ -246,7 +246,14 @@ export class WorkerMemory implements Storage.Outgoing {
   private readonly onPressure = async (): Promise<void> => {
     if (this.grants.length === 0 && this.kept.size === 0) return
     this.flush()
-    for (const [segment, offset] of await this.line.trim()) {
+    await this.line.trim()
+  }
+
+  /** The worker has given back grants, named by [segment, offset]. */
+  returned(places: unknown): void {
+    if (!Array.isArray(places)) return
+    for (const place of places) {
+      const [segment, offset] = Array.isArray(place) ? place : []
       const at = this.grants.findIndex((grant) => grant.segment.id === segment && grant.offset === offset)
       if (at >= 0) this.grants.splice(at, 1)[0]?.release()
     }
