@@ -12,6 +12,7 @@ export default defineConfig({
       { extends: true, test: { name: "core", include: ["packages/core/test/**/*.test.ts"] } },
       { extends: true, test: { name: "zero-copy", include: ["packages/zero-copy/test/**/*.test.ts"] } },
       { extends: true, test: { name: "python-worker", include: ["packages/python-worker/test/**/*.test.ts"] } },
+      { extends: true, test: { name: "cli", include: ["packages/cli/test/**/*.test.ts"] } },
       { extends: true, test: { name: "integration", include: ["test/**/*.test.ts", "bench/test/**/*.test.ts"] } }
     ],
     // Nothing may hang: every test and hook has a deadline, and none gets a second try.

@@ -21,6 +21,8 @@ export interface Manifest {
   readonly name: string
   readonly version: string
   readonly exports?: Readonly<Record<string, string | Readonly<Record<string, string>> | null>>
+  /** Programs, and the files that they are built to. */
+  readonly bin?: Readonly<Record<string, string>>
   readonly dependencies?: Readonly<Record<string, string>>
   readonly optionalDependencies?: Readonly<Record<string, string>>
   readonly peerDependencies?: Readonly<Record<string, string>>

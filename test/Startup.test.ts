@@ -125,8 +125,8 @@ describe("Startup", () => {
         if (folder === undefined) return assert.fail("there is no folder for sockets")
         assert.strictEqual(fs.statSync(path.join(sockets, folder)).mode & 0o777, 0o700)
         return waitUntil(
-          "only the name of its owner is left",
-          () => fs.readdirSync(path.join(sockets, folder)).join() === "owner"
+          "only the name of its owner and the status socket are left",
+          () => fs.readdirSync(path.join(sockets, folder)).join() === "owner,status.sock"
         )
       }).pipe(withPool({ size: 2 }))
       yield* expectNoSockets(sockets)

@@ -44,37 +44,47 @@ interface Kit {
  * The spawner, and the memory that its workers share. Interpreters and environments are prepared once for each pool, before
  * its first worker.
  */
-export const layer: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory> = Layer.effectContext(
-  Effect.gen(function* () {
-    const directory = yield* RuntimeDirectory.make()
-    const scope = yield* Effect.scope
-    const adapters: Adapters = [Tensor.adapter, Table.adapter, DeviceTensor.adapter, ...(yield* ValueAdapters)]
-    const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
-    const memories = new Map<string, SharedMemory.PoolMemory>()
-    const spawner = WorkerSpawner.of({
-      spawn: (wanted) =>
-        Effect.gen(function* () {
-          let kit = kits.get(wanted.pool)
-          if (kit === undefined) {
-            kit = yield* Effect.cached(
-              Effect.tap(prepare(wanted, scope), ({ memory }) => Effect.sync(() => memories.set(wanted.pool, memory)))
-            )
-            kits.set(wanted.pool, kit)
-          }
-          return yield* start(wanted, yield* kit, directory, adapters)
-        }).pipe(
-          Effect.withSpan(
-            "snakepit.worker.start",
-            { attributes: { "snakepit.pool": wanted.pool, "snakepit.worker": wanted.worker } },
-            { captureStackTrace: false }
-          )
-        )
-    })
-    return Context.make(WorkerSpawner, spawner).pipe(
-      Context.add(SharedMemory.SharedMemory, SharedMemory.fromPools(memories))
-    )
-  })
+export const layer: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory> = Layer.suspend(() =>
+  layerIn.pipe(Layer.provide(RuntimeDirectory.layer))
 )
+
+/**
+ * The spawner, with its sockets in a directory that others use too.
+ *
+ * @internal
+ */
+export const layerIn: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory, never, RuntimeDirectory.RuntimeDirectory> =
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const directory = yield* RuntimeDirectory.RuntimeDirectory
+      const scope = yield* Effect.scope
+      const adapters: Adapters = [Tensor.adapter, Table.adapter, DeviceTensor.adapter, ...(yield* ValueAdapters)]
+      const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
+      const memories = new Map<string, SharedMemory.PoolMemory>()
+      const spawner = WorkerSpawner.of({
+        spawn: (wanted) =>
+          Effect.gen(function* () {
+            let kit = kits.get(wanted.pool)
+            if (kit === undefined) {
+              kit = yield* Effect.cached(
+                Effect.tap(prepare(wanted, scope), ({ memory }) => Effect.sync(() => memories.set(wanted.pool, memory)))
+              )
+              kits.set(wanted.pool, kit)
+            }
+            return yield* start(wanted, yield* kit, directory, adapters)
+          }).pipe(
+            Effect.withSpan(
+              "snakepit.worker.start",
+              { attributes: { "snakepit.pool": wanted.pool, "snakepit.worker": wanted.worker } },
+              { captureStackTrace: false }
+            )
+          )
+      })
+      return Context.make(WorkerSpawner, spawner).pipe(
+        Context.add(SharedMemory.SharedMemory, SharedMemory.fromPools(memories))
+      )
+    })
+  )
 
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {

@@ -11,7 +11,10 @@
  */
 import { Snakepit, type SnakepitError } from "@snakepit/core"
 import type { SharedMemory } from "@snakepit/zero-copy"
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Instances from "./Instances.ts"
+import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import * as PythonWorker from "./PythonWorker.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
@@ -25,6 +28,8 @@ export const layer = (
   Snakepit.Snakepit | SharedMemory.SharedMemory,
   SnakepitError.ConfigError | SnakepitError.WorkerStartError
 > =>
-  Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve }).pipe(
-    Layer.provideMerge(PythonWorker.layer)
+  Layer.effectDiscard(Effect.flatMap(RuntimeDirectory.RuntimeDirectory, Instances.serve)).pipe(
+    Layer.provideMerge(Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve })),
+    Layer.provideMerge(PythonWorker.layerIn),
+    Layer.provide(RuntimeDirectory.layer)
   )

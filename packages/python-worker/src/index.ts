@@ -1,6 +1,7 @@
 /** Real Python worker processes for Snakepit. `SnakepitNode.layer` is the way in. */
 export * as Environment from "./Environment.ts"
 export * as EnvironmentError from "./EnvironmentError.ts"
+export * as Instances from "./Instances.ts"
 export * as Interpreter from "./Interpreter.ts"
 export * as MessagePack from "./MessagePack.ts"
 export * as PythonWorker from "./PythonWorker.ts"

@@ -1,6 +1,7 @@
 /** What workers of one pool are started with: interpreter, paths, environment. Prepared once, before the first worker. */
 import type { PoolConfig } from "@snakepit/core"
 import * as fs from "node:fs"
+import { createRequire } from "node:module"
 import * as os from "node:os"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
@@ -61,12 +62,39 @@ export const withoutThreads = (interpreter: Interpreter): Interpreter => ({
   env: { ...interpreter.env, ...Object.fromEntries(threadVariables.map((variable) => [variable, "1"])) }
 })
 
-/** The worker package: beside the packages in the repository, inside this package when it is installed. */
+/** Names the folder of the Python sources where neither this file nor `node_modules` leads to them. */
+const sourceVariable = "SNAKEPIT_WORKER_SOURCE"
+
+/**
+ * The folder with the package `snakepit_worker`: beside the packages in the repository, inside this package when it is
+ * installed. Code that a bundler has put into another file finds it as Node finds packages, from that file or from the
+ * working directory.
+ */
 const workerSource = (): string => {
+  const given = process.env[sourceVariable]
   const here = path.dirname(fileURLToPath(import.meta.url))
-  const candidates = [path.join(here, "../../../../python/src"), path.join(here, "../../python/src")]
+  const candidates =
+    given !== undefined
+      ? [given]
+      : [
+          path.join(here, "../../../../python/src"),
+          path.join(here, "../../python/src"),
+          ...[import.meta.url, path.join(process.cwd(), "package.json")].flatMap(installedSource)
+        ]
   for (const candidate of candidates) {
     if (fs.existsSync(path.join(candidate, "snakepit_worker", "__main__.py"))) return candidate
   }
-  throw new Error(`the Python worker package is not at ${candidates.join(" or ")}`)
+  throw new Error(
+    `the Python package snakepit_worker is not at ${[...new Set(candidates)].join(" or ")}; set ${sourceVariable} to the ` +
+      "folder `python/src` of @snakepit/python-worker"
+  )
+}
+
+const installedSource = (from: string): ReadonlyArray<string> => {
+  try {
+    const manifest = createRequire(from).resolve("@snakepit/python-worker/package.json")
+    return [path.join(path.dirname(manifest), "python/src")]
+  } catch {
+    return [] // it is not installed there
+  }
 }

@@ -6,7 +6,9 @@ import * as crypto from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
 import * as path from "node:path"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Scope from "effect/Scope"
 import * as ProcessIdentity from "./processIdentity.ts"
 
@@ -26,6 +28,17 @@ export const make = (roots: ReadonlyArray<string> = defaultRoots()): Effect.Effe
     }),
     (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
   )
+
+/** The folder of the instance. */
+export class RuntimeDirectory extends Context.Service<RuntimeDirectory, string>()(
+  "@snakepit/python-worker/RuntimeDirectory"
+) {}
+
+/** Makes the folder of an instance, and removes it with the layer. */
+export const layer: Layer.Layer<RuntimeDirectory> = Layer.effect(
+  RuntimeDirectory,
+  Effect.suspend(() => make())
+)
 
 const defaultRoots = (): ReadonlyArray<string> => {
   const roots = [process.env["XDG_RUNTIME_DIR"] ?? "", os.tmpdir(), "/tmp"]
@@ -48,22 +61,44 @@ const create = async (roots: ReadonlyArray<string>): Promise<string> => {
 
 /** Removes the folders of this user whose owners are dead. What does not prove that is left alone. */
 const sweep = async (root: string): Promise<void> => {
+  const found = await owned(root)
+  const dead = found.filter(({ owner }) => !ProcessIdentity.isAlive(owner))
+  // another instance may sweep at the same time
+  await Promise.all(dead.map(({ directory }) => fs.rm(directory, { recursive: true, force: true }).catch(() => {})))
+}
+
+/** The folders of this user's instances that run now. */
+export const running = async (
+  roots: ReadonlyArray<string> = defaultRoots()
+): Promise<ReadonlyArray<{ readonly directory: string; readonly pid: number }>> => {
+  const found = (await Promise.all(roots.map(owned))).flat()
+  return found
+    .filter(({ owner }) => ProcessIdentity.isAlive(owner))
+    .map(({ directory, owner }) => ({ directory, pid: owner.pid }))
+}
+
+interface Owned {
+  readonly directory: string
+  readonly owner: ProcessIdentity.ProcessIdentity
+}
+
+/** The folders in a root that say whose they are. A process of another container may live although it cannot be seen. */
+const owned = async (root: string): Promise<ReadonlyArray<Owned>> => {
   const names = await fs.readdir(root).catch(() => [])
-  await Promise.all(
+  const found = await Promise.all(
     names
       .filter((name) => name.startsWith(prefix))
-      .map(async (name) => {
+      .map(async (name): Promise<ReadonlyArray<Owned>> => {
         const directory = path.join(root, name)
         try {
-          const found = await fs.lstat(directory)
-          if (!found.isDirectory() || found.uid !== process.getuid?.()) return
+          const entry = await fs.lstat(directory)
+          if (!entry.isDirectory() || entry.uid !== process.getuid?.()) return []
           const owner = ProcessIdentity.parse(await fs.readFile(path.join(directory, ownerFile), "utf8"))
-          // a process of another container may live although it cannot be seen from here
-          if (owner === undefined || !ProcessIdentity.isSameHost(owner) || ProcessIdentity.isAlive(owner)) return
-          await fs.rm(directory, { recursive: true, force: true })
+          return owner !== undefined && ProcessIdentity.isSameHost(owner) ? [{ directory, owner }] : []
         } catch {
-          // it has no owner to ask for, or another instance sweeps it at the same time
+          return [] // it has no owner to ask for, or is gone
         }
       })
   )
+  return found.flat()
 }
