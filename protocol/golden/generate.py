@@ -104,6 +104,7 @@ _SIGILS: dict[str, Any] = {
     "$text": lambda units: _extension(11, _from_units(units).encode("utf-8", "surrogatepass")),
     "$double": lambda digits: _extension(12, struct.pack("<d", float(digits))),
     "$adapted": lambda parts: _extension(13, encode(parts)),
+    "$shared": lambda place: _extension(14, encode(place)),
     "$ref": lambda parts: _extension(15, encode(parts)),
     "$callback": lambda number: _extension(16, encode(number)),
 }
@@ -130,9 +131,15 @@ def vectors() -> Iterator[tuple[Vector, bytes]]:
                 "kind": kind,
                 "value": value,
                 "typescript": "decode" if "typescript decodes" in marks or _has_whole_float(value) else "exact",
-                "python": "decode" if "python decodes" in marks or _has(value, ("$double", "$callback")) else "exact",
+                "python": "decode"
+                if "python decodes" in marks or _has(value, ("$double", "$callback", "$shared"))
+                else "exact",
             }
             yield vector, encode(value)
+
+
+# What only the host sends.
+_FROM_HOST = ("$double", "$callback", "$shared")
 
 
 def _has(value: Notation, sigils: tuple[str, ...]) -> bool:
@@ -276,6 +283,12 @@ def _messages() -> Iterator[tuple[object, ...]]:
             },
         ),
     )
+    yield "request-grant", _request(4, "snakepit.grant", {"bytes": 16_777_216})
+    yield "request-released", _request(0, "snakepit.released", {"regions": [7, 12]})
+    yield "request-free", _request(11, "snakepit.free", {"places": [[3, 4096], [3, 167_936]]})
+    yield "request-trim", _request(12, "snakepit.trim", {})
+    yield "request-forget", _request(13, "snakepit.forget", {"segments": [2, 3]})
+    yield "exit-success-kept", {**_exit(9, {"_tag": "Success", "value": 3}), "kept": [7]}
     yield "ack", {"_tag": "Ack", "requestId": 3}
     yield "interrupt", {"_tag": "Interrupt", "requestId": 3}
     yield "ping", {"_tag": "Ping"}
@@ -579,6 +592,8 @@ def _values() -> Iterator[tuple[object, ...]]:
     yield from _times()
     yield from _tensors()
     yield from _tables()
+    yield "shared", {"$shared": [3, 4096, 160_000, 7, False]}
+    yield "shared-writable", {"$shared": [3, 4096, 160_000, 7, True]}
     yield "adapted", {"$adapted": ["point", {"x": 1, "y": {"$tuple": [2, 3]}}]}
     yield "ref", {"$ref": ["session-1", "default-1-4f6c", 7, "sklearn.svm._classes.SVC"]}
     yield "ref-in-list", [1, {"$ref": ["s", "w", 4_294_967_296, "object"]}]

@@ -4,6 +4,7 @@
  */
 import { PoolConfig, type SnakepitError } from "@snakepit/core"
 import { Selection } from "@snakepit/hardware"
+import { SharedMemory } from "@snakepit/zero-copy"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
@@ -112,6 +113,8 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
   readonly fallback?: ReadonlyArray<Selection.Preference> | undefined
   /** How much workers tell of an exception. */
   readonly errors?: ErrorInput | undefined
+  /** How arrays and tables share memory with the workers. By default they do, from 32 KiB on, up to 4 GiB. */
+  readonly zeroCopy?: SharedMemory.ZeroCopyOptions | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -149,6 +152,7 @@ export const keys = [
   "minFreeMemory",
   "fallback",
   "errors",
+  "zeroCopy",
   "progress"
 ] as const
 
@@ -187,6 +191,7 @@ export interface PythonOptions {
   readonly minFreeMemory: number
   readonly fallback: ReadonlyArray<Selection.Preference>
   readonly errors: ErrorOptions
+  readonly zeroCopy: SharedMemory.ResolvedOptions
   readonly progress: "terminal" | "silent"
 }
 
@@ -260,6 +265,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       minFreeMemory: integer("minFreeMemory", given["minFreeMemory"], 0, 0),
       fallback: preferences("fallback", [], 0),
       errors: errorOptions(reader, given["errors"]),
+      zeroCopy: zeroCopyOptions(reader, given["zeroCopy"]),
       progress: oneOf("progress", given["progress"], "terminal", ["terminal", "silent"])
     }
     return reader.result(resolved)
@@ -286,6 +292,13 @@ const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOpt
     redactPaths: reader.boolean("errors.redactPaths", given["redactPaths"], true),
     generateRepro: reader.text("errors.generateRepro", given["generateRepro"])
   }
+}
+
+const zeroCopyOptions = (reader: PoolConfig.OptionReader, value: unknown = {}): SharedMemory.ResolvedOptions => {
+  const bad = SharedMemory.invalid(value)
+  if (bad === undefined) return SharedMemory.resolve(value as SharedMemory.ZeroCopyOptions) // checked just now
+  reader.refuse(`zeroCopy${bad.key}`, bad.value, bad.expected)
+  return SharedMemory.defaults
 }
 
 const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Record<string, string>> => {

@@ -1,4 +1,5 @@
 /** The client of a worker against a peer that the test plays: who is told what, exactly once, whatever the peer does. */
+import { SharedMemory } from "@snakepit/zero-copy"
 import { type Call, SnakepitError, type Worker } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as net from "node:net"
@@ -121,7 +122,8 @@ const connected = (concurrency = 1) =>
         heartbeat: { interval: 60_000, timeout: 60_000, misses: 3 },
         limits: { age: undefined, calls: undefined, memory: undefined },
         process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) },
-        onWarning: (warning) => warnings.push(warning)
+        onWarning: (warning) => warnings.push(warning),
+        memory: new SharedMemory.PoolMemory("default", SharedMemory.defaults, "this is a test", () => {})
       },
       (exit) => ready.push(exit)
     )

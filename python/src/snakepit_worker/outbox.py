@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import storage
 from .description import Describer, ErrorOptions, undescribed
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
 from .library_errors import LibraryErrors
@@ -46,9 +47,14 @@ class Outbox:
         What cannot cross is kept as a ref where there is a session. Raises UnserializableResult.
         """
         packer = self._plain if session is None else self._packer(session)
-        body = packer.pack(message, root)
-        if len(body) > self._limit:
-            raise _too_large(value, len(body), self._limit, root)
+        try:
+            body = packer.pack(message, root)
+            if len(body) > self._limit:
+                raise _too_large(value, len(body), self._limit, root)
+        except BaseException:
+            storage.discard()
+            raise
+        storage.commit()
         return body
 
     def success(self, running: Running, value: object, micros: int | None) -> bytes:

@@ -22,8 +22,8 @@ interface Callback {
 export interface Host {
   /** The context of a call that the worker has. */
   readonly contextOf: (call: number) => Context.Context<never> | undefined
-  /** Sends the outcome of one request. Throws when it cannot cross. */
-  readonly send: (request: number, exit: unknown) => void
+  /** Sends the outcome of one request, which was made in a call, or in none. Throws when it cannot cross. */
+  readonly send: (request: number, exit: unknown, call: number | undefined) => void
 }
 
 export class Callbacks {
@@ -99,7 +99,8 @@ export class Callbacks {
     if (callback === undefined) {
       return this.answer(
         request,
-        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended"))
+        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended")),
+        call
       )
     }
     const effect = Effect.suspend(() => {
@@ -128,12 +129,13 @@ export class Callbacks {
         request,
         exit._tag === "Success"
           ? { _tag: "Success", value: exit.value }
-          : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
+          : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) },
+        call
       )
     } catch (error) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
       this.note(request, error, call)
-      this.host.send(request, { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] })
+      this.host.send(request, { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }, call)
     }
   }
 

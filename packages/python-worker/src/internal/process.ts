@@ -29,6 +29,12 @@ export interface Boot {
     readonly library: string | null
     readonly attributes: ReadonlyArray<string>
   }>
+  /** Shared memory: what the names of segments begin with, where it is used from how many bytes on. */
+  readonly shared: {
+    readonly prefixes: ReadonlyArray<string>
+    readonly threshold_bytes: number
+    readonly strict: boolean
+  } | null
 }
 
 /** A live process. */

@@ -8,11 +8,12 @@
  * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `cancellations.ts`.
  */
 import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
+import type { SharedMemory } from "@snakepit/zero-copy"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { CallbackFunction, Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import type { Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
 import { Callbacks } from "./callbacks.ts"
 import { Cancellations, type Ladder } from "./cancellations.ts"
 import { Channel, closedReason } from "./channel.ts"
@@ -23,6 +24,7 @@ import { InFlight } from "./inFlight.ts"
 import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { WorkerMemory } from "./workerMemory.ts"
 import { threadStates } from "./threadStates.ts"
 
 /** When a worker that works is worn all the same. */
@@ -51,6 +53,8 @@ export interface ClientOptions {
   readonly process: WorkerProcess
   /** Hears each warning of Python, with the context of the call that it came up in. */
   readonly onWarning: (warning: PythonWarning, context: Context.Context<never> | undefined) => void
+  /** What the pool shares with its workers. */
+  readonly memory: SharedMemory.PoolMemory
 }
 
 /** A warning of Python's `warnings`. */
@@ -80,12 +84,19 @@ export class WorkerClient implements Worker.Worker {
   private readonly requests = new Requests()
   private readonly decoder: Decoder
   private readonly controlDecoder: Decoder
+  private readonly memory: WorkerMemory
   private readonly inFlight = new InFlight<Worker.CallObserver>()
   private readonly parkedCalls = new Set<number>()
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
   private readonly callbacks = new Callbacks({
     contextOf: (call) => this.inFlight.get(call)?.call.context,
-    send: (request, exit) => this.sendControl({ _tag: "Exit", requestId: request, exit })
+    send: (request, exit, call) => {
+      // shared memory that the answer names belongs to the call that it was made in, if there is one
+      const isRunning = call !== undefined && this.inFlight.get(call) !== undefined
+      this.memory.pinTo(isRunning ? call : 0)
+      this.send(this.control, { _tag: "Exit", requestId: request, exit }, { storage: this.memory })
+      if (!isRunning) this.memory.keepAll(0)
+    }
   })
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
   /** Streams that sent what does not decode: what they fail with once they have stopped. */
@@ -109,6 +120,13 @@ export class WorkerClient implements Worker.Worker {
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
   private encoding: Call.Call | undefined
   private encodingNumber = 0
+  /** The frame that is being decoded, and its call, once that is known. */
+  private frame: { readonly bytes: Buffer; readonly start: number; readonly end: number } = {
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0
+  }
+  private frameCall: number | undefined
 
   constructor(options: ClientOptions, ready: (exit: Exit.Exit<unknown, string>) => void) {
     this.options = options
@@ -121,6 +139,18 @@ export class WorkerClient implements Worker.Worker {
       raise: (call) => this.requestControl("snakepit.raise", { request_id: call }),
       terminate: () => this.terminate()
     })
+    this.memory = new WorkerMemory(options.memory, {
+      free: (places) => this.sendData("snakepit.free", { places }),
+      trim: () => this.trim(),
+      forget: (segments) => this.isOpen && this.requestControl("snakepit.forget", { segments })
+    })
+    this.encodeHooks = {
+      callback: (fn) => {
+        const call = this.encoding
+        return this.callbacks.add(fn, call?.session ?? this.encodingNumber, call?.context ?? Context.empty())
+      },
+      storage: this.memory
+    }
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
     const connect = (onFrame: (bytes: Buffer, start: number, end: number) => void) =>
@@ -154,23 +184,27 @@ export class WorkerClient implements Worker.Worker {
   // -------------------------------------------------------------------------------------------------------------------
 
   start(observer: Worker.CallObserver): number {
+    this.memory.flushIfMany()
     const number = this.inFlight.reserve()
     const call = observer.call
     const encoder = this.data.encoder
     const mark = encoder.begin()
     this.encoding = call
     this.encodingNumber = number
+    this.memory.pinTo(number)
     try {
       this.requests.write(encoder, number, call, this.encodeHooks)
     } catch (error) {
       encoder.rollback(mark)
       this.callbacks.endCall(number)
+      this.memory.settle(number)
       throw error
     }
     const length = encoder.end(mark)
     if (length > this.options.maxFrameBytes) {
       encoder.rollback(mark)
       this.callbacks.endCall(number)
+      this.memory.settle(number)
       throw this.tooLarge("args", length)
     }
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
@@ -319,7 +353,8 @@ export class WorkerClient implements Worker.Worker {
         this.settle(
           number,
           decodeExit(field(message, "exit"), observer.call.target, this.callbacks.failuresOf(number)),
-          typeof micros === "number" ? micros : undefined
+          typeof micros === "number" ? micros : undefined,
+          field(message, "kept")
         )
         return
       }
@@ -346,17 +381,16 @@ export class WorkerClient implements Worker.Worker {
     let position = start
     if (end - start < headPrefix.length + exitPrefix.length + 2) return false
     for (let i = 0; i < headPrefix.length; i++) if (bytes[position++] !== headPrefix[i]) return false
-    const token = bytes[position++] ?? 0
-    let number: number
-    if (token === 0xcf && position + 8 < end) {
-      number = bytes.readUInt32BE(position) * 0x1_0000_0000 + bytes.readUInt32BE(position + 4)
-      position += 8
-    } else return false
+    const token = bytes[position] ?? 0
+    const number = readUint(bytes, position, end)
+    if (number === undefined) return false
+    position += 1 + uintSize(token)
     for (let i = 0; i < exitPrefix.length; i++) if (bytes[position++] !== exitPrefix[i]) return false
     if (number === 0) return false
     const observer = this.inFlight.get(number)
     if (observer === undefined) return true
     let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
+    this.frameCall = number
     try {
       exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
     } catch (error) {
@@ -413,6 +447,10 @@ export class WorkerClient implements Worker.Worker {
       }
       case "snakepit.callback":
         return this.callbacks.run(number, payload, typeof call === "number" ? call : undefined)
+      case "snakepit.grant":
+        return this.callbacks.answer(number, Exit.succeed(this.memory.grant(field(payload, "bytes"))))
+      case "snakepit.released":
+        return this.memory.released(field(payload, "regions"))
       case "snakepit.warning": {
         const [category, text, file, line] = ["category", "message", "file", "line"].map((name) => field(payload, name))
         const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
@@ -422,9 +460,7 @@ export class WorkerClient implements Worker.Worker {
         )
       }
       default:
-        throw new Error(
-          `expected snakepit.callback, snakepit.parked or snakepit.warning, got ${describe(field(message, "tag"))}`
-        )
+        throw new Error(`expected a callback or a notice, got ${describe(field(message, "tag"))}`)
     }
   }
 
@@ -432,35 +468,57 @@ export class WorkerClient implements Worker.Worker {
   // What the codec asks
   // -------------------------------------------------------------------------------------------------------------------
 
-  private readonly encodeHooks: EncodeHooks = {
-    callback: (fn: CallbackFunction) => {
-      const call = this.encoding
-      return this.callbacks.add(fn, call?.session ?? this.encodingNumber, call?.context ?? Context.empty())
-    }
-  }
+  private readonly encodeHooks: EncodeHooks
 
   private readonly decodeHooks: DecodeHooks = {
     ref: (session, worker, id, type) => {
       const handle: Handle = { session, worker, id, type }
       return this.refMakers.get(session)?.(handle) ?? handle
-    }
+    },
+    shared: (place) => this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
+  }
+
+  /** The call that the frame being decoded belongs to. */
+  private callOfFrame(): number {
+    const { bytes, end, start } = this.frame
+    if (this.frameCall !== undefined) return this.frameCall
+    const head = bytes.subarray(start, Math.min(end, start + requestHeadBytes)).toString("latin1")
+    const number =
+      numberAfter("\xa9requestId", head, bytes, start, end) ?? numberAfter("\xaarequest_id", head, bytes, start, end)
+    return (this.frameCall = number ?? -1)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
   // Settling
   // -------------------------------------------------------------------------------------------------------------------
 
+  /** Asks the worker for the room for results that it does not use; a busy one may answer later than is waited for. */
+  private trim(): Promise<void> {
+    if (!this.isOpen) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, trimMillis)
+      this.requestControl("snakepit.trim", {}, (exit) => {
+        clearTimeout(timer)
+        this.memory.returned(field(exit, "value"))
+        resolve()
+      })
+    })
+  }
+
   private settle(
     number: number,
     exit: Exit.Exit<unknown, SnakepitError.SnakepitError>,
-    pythonMicros: number | undefined
+    pythonMicros: number | undefined,
+    kept?: unknown
   ): void {
+    this.memory.settle(number, kept)
     const spoiled = this.spoiled.size > 0 ? this.spoiled.get(number) : undefined
     if (spoiled !== undefined) this.spoiled.delete(number)
     this.forget(number)?.onExit(spoiled ?? exit, pythonMicros)
   }
 
   private drop(number: number): void {
+    this.memory.settle(number)
     this.forget(number)?.onDropped()
   }
 
@@ -535,6 +593,7 @@ export class WorkerClient implements Worker.Worker {
       } else this.drop(number)
     }
     this.callbacks.interruptAll()
+    this.memory.end()
     Deferred.doneUnsafe(this.end, Exit.succeed({ ...end, crash: this.leaving ? undefined : crash }))
   }
 
@@ -566,11 +625,11 @@ export class WorkerClient implements Worker.Worker {
     this.send(this.control, message)
   }
 
-  private send(channel: Channel, message: unknown): void {
+  private send(channel: Channel, message: unknown, hooks: EncodeHooks = {}): void {
     const encoder = channel.encoder
     const mark = encoder.begin()
     try {
-      encoder.value(message, "message", {})
+      encoder.value(message, "message", hooks)
     } catch (error) {
       encoder.rollback(mark)
       throw error
@@ -592,6 +651,8 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
+    this.frame = { bytes, start, end }
+    this.frameCall = undefined
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
@@ -604,10 +665,10 @@ export class WorkerClient implements Worker.Worker {
     const head = bytes.subarray(start, Math.min(end, start + headBytes)).toString("latin1")
     const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
     if (tag === "Request") {
-      const callback = this.numberAfter("\xa2id", head, bytes, start, end)
+      const callback = numberAfter("\xa2id", head, bytes, start, end)
       if (callback !== undefined) return this.callbacks.answer(callback, Exit.fail(error))
     }
-    const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
+    const number = numberAfter("\xa9requestId", head, bytes, start, end)
     if (number === undefined || tag === undefined) throw error
     const failure = Exit.fail(this.undecodable(error, "result"))
     if (tag === "Exit") return this.settle(number, failure, undefined)
@@ -615,21 +676,6 @@ export class WorkerClient implements Worker.Worker {
     // the generator runs on: it has to be stopped, and until then its worker is not free
     this.spoiled.set(number, failure)
     this.interrupt(number)
-  }
-
-  private numberAfter(key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined {
-    const found = head.indexOf(key)
-    if (found < 0) return undefined
-    const at = start + found + key.length
-    for (let size = 1; size <= 9 && at + size <= end; size++) {
-      try {
-        const number = this.decoder.decode(bytes, at, at + size, this.decodeHooks)
-        return typeof number === "number" ? number : undefined
-      } catch {
-        // the integer is longer than this many bytes
-      }
-    }
-    return undefined
   }
 
   private undecodable(error: unknown, root: string): SnakepitError.SnakepitError {
@@ -651,6 +697,12 @@ const stackGraceMillis = 250
 /** Tag and number of a message stand within so many bytes of its beginning. */
 const headBytes = 64
 
+/** The number of the call stands within so many bytes of the beginning of a callback's request. */
+const requestHeadBytes = 128
+
+/** How long is waited for a worker to say which room it does not use. */
+const trimMillis = 200
+
 const numberOf = (message: unknown, name: string): number => {
   const value = field(message, name)
   if (typeof value !== "number") throw new Error(`expected an integer as ${name}, got ${describe(value)}`)
@@ -660,6 +712,27 @@ const numberOf = (message: unknown, name: string): number => {
 const describe = (value: unknown): string => {
   const tag = field(value, "_tag")
   return typeof tag === "string" ? `a message ${tag}` : (JSON.stringify(value) ?? String(value))
+}
+
+/** The integer behind a key, in a frame that may be wrong in any way. */
+const numberAfter = (key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined => {
+  const found = head.indexOf(key)
+  if (found < 0) return undefined
+  const at = start + found + key.length
+  return readUint(bytes, at, end)
+}
+
+/** Bytes of a MessagePack integer behind its token: 0 for those that are their token, and for what is none. */
+const uintSize = (token: number): number => (token >= 0xcc && token <= 0xcf ? 1 << (token - 0xcc) : 0)
+
+/** The non-negative integer at a place, if one stands there whole. */
+const readUint = (bytes: Buffer, at: number, end: number): number | undefined => {
+  const token = at < end ? (bytes[at] ?? 0xc0) : 0xc0
+  if (token < 0x80) return token
+  const size = uintSize(token)
+  if (size === 0 || at + size >= end) return undefined
+  const low = bytes.readUIntBE(at + 1 + Math.max(0, size - 4), Math.min(size, 4))
+  return size === 8 ? bytes.readUInt32BE(at + 1) * 0x1_0000_0000 + low : low
 }
 
 /** In place of a message that could not be decoded. */
