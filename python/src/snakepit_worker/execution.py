@@ -16,6 +16,7 @@ from time import perf_counter_ns
 
 from ormsgpack import Ext, packb, unpackb
 
+from .arrivals import settle, waiting
 from .context import current
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
@@ -165,6 +166,8 @@ class Execution:
                 gate.on_main = None
                 return True
             try:
+                if waiting:
+                    args, _ = settle(function, args, {})
                 value = function(*args)
             finally:
                 running.shielded = True
