@@ -134,6 +134,15 @@ def test_columns_of_python_objects_of_one_kind_arrive_with_what_is_missing() -> 
     assert there_and_back(frame).to_pydict() == held
 
 
+def test_column_names_cross_as_text() -> None:
+    pandas = pytest.importorskip("pandas")
+    assert there_and_back(pandas.DataFrame([[1, 2]], columns=["id", 2020])).column_names == ["id", "2020"]
+    years = pandas.DataFrame([[1, 2]], columns=[2020, 2021])
+    assert there_and_back(years).column_names == ["2020", "2021"]
+    pandas.testing.assert_frame_equal(as_kind("pandas", years), years)
+    assert "called '1'" in refused(pandas.DataFrame([[1, 2]], columns=[1, "1"])).reason
+
+
 def test_columns_of_the_same_name_are_refused() -> None:
     pandas = pytest.importorskip("pandas")
     assert "several columns are called 'a'" in refused(pandas.DataFrame([[1, 2]], columns=["a", "a"])).reason

@@ -37,7 +37,12 @@ def prepare(table: Table) -> tuple[int, Callable[[Any], None]]:
 
     def write(sink: Any) -> None:
         with pyarrow.ipc.new_stream(sink, table.schema) as writer:
-            writer.write(table)
+            if table.num_rows == 0 and all(column.num_chunks for column in table.columns):
+                # pyarrow leaves out empty batches, and with them the categories of a column
+                chunks = [column.chunk(0) for column in table.columns]
+                writer.write_batch(pyarrow.RecordBatch.from_arrays(chunks, schema=table.schema))
+            else:
+                writer.write_table(table)
 
     counter = pyarrow.MockOutputStream()
     write(counter)

@@ -26,6 +26,9 @@ def to_arrow(frame: Frame) -> Table:
         import pyarrow
     except ImportError:
         raise Refused("a table of pandas crosses as Arrow, and pyarrow is not installed: install pyarrow") from None
+    if frame.columns.inferred_type.startswith("mixed"):
+        # Names are text in Arrow. What is all integers comes back as such; of a mixture, pyarrow warns.
+        frame = frame.set_axis(list(map(str, frame.columns)), axis="columns")
     if not frame.columns.is_unique:
         twice = ", ".join(map(repr, frame.columns[frame.columns.duplicated()].unique()))
         raise Refused(f"several columns are called {twice}, and columns are found by name; rename them")
