@@ -6,10 +6,11 @@
  * handshake. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
 import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
-import { Table, Tensor } from "@snakepit/zero-copy"
+import { findPlaces, SharedMemory, Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -33,25 +34,31 @@ type Adapters = ConstructorParameters<typeof Encoder>[0]["adapters"]
 /** How the workers of one pool come to be: prepared once, before the first of them. */
 interface Kit {
   readonly options: PythonWorkerConfig.PythonOptions
+  readonly memory: SharedMemory.PoolMemory
   readonly launch: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
   /** What the fork server, where there is one, printed last to stderr: why it did not come up. */
   readonly lastWords: () => ReadonlyArray<string>
 }
 
-/** The spawner. Interpreters and environments are prepared once for each pool, before its first worker. */
-export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
-  WorkerSpawner,
+/**
+ * The spawner, and the memory that its workers share. Interpreters and environments are prepared once for each pool, before
+ * its first worker.
+ */
+export const layer: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory> = Layer.effectContext(
   Effect.gen(function* () {
     const directory = yield* RuntimeDirectory.make()
     const scope = yield* Effect.scope
     const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
     const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
-    return WorkerSpawner.of({
+    const memories = new Map<string, SharedMemory.PoolMemory>()
+    const spawner = WorkerSpawner.of({
       spawn: (wanted) =>
         Effect.gen(function* () {
           let kit = kits.get(wanted.pool)
           if (kit === undefined) {
-            kit = yield* Effect.cached(prepare(wanted, scope))
+            kit = yield* Effect.cached(
+              Effect.tap(prepare(wanted, scope), ({ memory }) => Effect.sync(() => memories.set(wanted.pool, memory)))
+            )
             kits.set(wanted.pool, kit)
           }
           return yield* start(wanted, yield* kit, directory, adapters)
@@ -63,6 +70,9 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.effect(
           )
         )
     })
+    return Context.make(WorkerSpawner, spawner).pipe(
+      Context.add(SharedMemory.SharedMemory, SharedMemory.fromPools(memories))
+    )
   })
 )
 
@@ -76,13 +86,30 @@ const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, S
         : yield* Interpreter.find({ python: (yield* Environment.make({ requirements, python, progress })).python })
     const dependencies = yield* Environment.workerDependencies(found, { progress })
     const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
-    if (options.start === "fork") return { options, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
-    return { options, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
+    const memory = yield* Scope.provide(sharedMemory(wanted.pool, options), scope)
+    if (options.start === "fork")
+      return { options, memory, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
+    return { options, memory, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
   }).pipe(
     Effect.mapError((error: SnakepitError.ConfigError | PythonNotFound | EnvironmentError) =>
       startError(wanted, error.message, [])
     )
   )
+
+/** The shared memory of a pool: files in folders of this instance, which a later one sweeps when this one was killed. */
+const sharedMemory = (
+  pool: string,
+  { zeroCopy }: PythonWorkerConfig.PythonOptions
+): Effect.Effect<SharedMemory.PoolMemory, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (!zeroCopy.enabled) return yield* SharedMemory.make(pool, zeroCopy, { prefix: "", folders: [] })
+    const places = findPlaces(zeroCopy.maxSharedMemory)
+    if (places.notice !== undefined) {
+      yield* Effect.annotateLogs(Effect.logWarning(places.notice), { pool, code: "shared_memory_small" })
+    }
+    const folders = yield* Effect.forEach(places.roots, (root) => RuntimeDirectory.make([root]))
+    return yield* SharedMemory.make(pool, zeroCopy, { prefix: "segment-", folders })
+  })
 
 /** Forks workers from the pool's fork server, which is started when it is needed and not there. */
 const forkLaunch = (
@@ -144,7 +171,7 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
 
 const start = (
   wanted: SpawnOptions,
-  { lastWords, launch, options }: Kit,
+  { lastWords, launch, memory, options }: Kit,
   directory: string,
   adapters: Adapters
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
@@ -156,6 +183,7 @@ const start = (
       if (stream === "stderr") stderr.add(line)
       log(stream, line)
     }
+    const { arena } = memory
     const boot: Boot = {
       // not named after the pool, whose name may hold anything and be of any length
       socket: path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`),
@@ -167,10 +195,18 @@ const start = (
       allow_private: wanted.options.allowPrivate,
       memory_limit_bytes: options.memoryLimit ?? null,
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
-      start_timeout_seconds: options.startTimeout / 1000
+      start_timeout_seconds: options.startTimeout / 1000,
+      shared:
+        typeof arena === "string"
+          ? null
+          : {
+              prefixes: arena.folders.map((folder) => path.join(folder, arena.prefix)),
+              threshold_bytes: options.zeroCopy.thresholdBytes,
+              strict: options.zeroCopy.strict
+            }
     }
     const client = yield* launch(boot, onLine).pipe(
-      Effect.flatMap((process) => connect(wanted, options, boot, process, adapters)),
+      Effect.flatMap((process) => connect(wanted, options, boot, process, memory, adapters)),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
@@ -186,6 +222,7 @@ const connect = (
   options: PythonWorkerConfig.PythonOptions,
   boot: Boot,
   process: WorkerProcess,
+  memory: SharedMemory.PoolMemory,
   adapters: Adapters
 ): Effect.Effect<WorkerClient, string> =>
   Effect.callback((resume) => {
@@ -206,7 +243,8 @@ const connect = (
           misses: options.heartbeatMisses
         },
         limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
-        process
+        process,
+        memory
       },
       (exit) => resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
     )

@@ -3,6 +3,7 @@
  * (size, profile, queue) are those of `PoolConfig` in `@snakepit/core`.
  */
 import { type PoolConfig, SnakepitError } from "@snakepit/core"
+import { SharedMemory } from "@snakepit/zero-copy"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
@@ -67,6 +68,8 @@ export interface PythonPool extends PoolConfig.PoolInput {
   readonly maxCalls?: number | undefined
   /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
   readonly maxMemory?: number | undefined
+  /** How arrays and tables share memory with the workers. By default they do, from 64 KiB on, up to 4 GiB. */
+  readonly zeroCopy?: SharedMemory.ZeroCopyOptions | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -92,6 +95,7 @@ export const keys = [
   "maxAge",
   "maxCalls",
   "maxMemory",
+  "zeroCopy",
   "progress"
 ] as const
 
@@ -116,6 +120,7 @@ export interface PythonOptions {
   readonly maxAge: number | undefined
   readonly maxCalls: number | undefined
   readonly maxMemory: number | undefined
+  readonly zeroCopy: SharedMemory.ResolvedOptions
   readonly progress: "terminal" | "silent"
 }
 
@@ -172,6 +177,20 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
       return refuse(key, `an integer of at least ${minimum}`)
     }
+    const zeroCopy = (): SharedMemory.ResolvedOptions => {
+      const value = given["zeroCopy"] ?? {}
+      const bad = SharedMemory.invalid(value)
+      if (bad !== undefined) {
+        failure ??= new SnakepitError.ConfigError({
+          key: `pools.${options.name}.zeroCopy${bad.key}`,
+          actual: bad.actual,
+          expected: bad.expected
+        })
+        return SharedMemory.defaults
+      }
+      // checked just now
+      return SharedMemory.resolve(value as SharedMemory.ZeroCopyOptions)
+    }
     const heartbeatInterval = millis("heartbeatInterval", 2_000)
     if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
     const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
@@ -207,6 +226,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       maxAge: given["maxAge"] === undefined ? undefined : millis("maxAge", 0),
       maxCalls: count("maxCalls", 1),
       maxMemory: count("maxMemory", 1),
+      zeroCopy: zeroCopy(),
       progress: progress === "silent" ? "silent" : "terminal"
     }
     return failure === undefined ? Effect.succeed(resolved) : Effect.fail(failure)

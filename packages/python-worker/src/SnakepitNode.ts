@@ -10,6 +10,7 @@
  * ```
  */
 import { Snakepit, type SnakepitError } from "@snakepit/core"
+import type { SharedMemory } from "@snakepit/zero-copy"
 import * as Layer from "effect/Layer"
 import * as PythonWorker from "./PythonWorker.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
@@ -20,7 +21,10 @@ export type Config = Snakepit.Config<PythonWorkerConfig.PythonPool>
 /** The service, its pools started. Closing it drains the pools and leaves no process, socket or file behind. */
 export const layer = (
   config: Config = {}
-): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
+): Layer.Layer<
+  Snakepit.Snakepit | SharedMemory.SharedMemory,
+  SnakepitError.ConfigError | SnakepitError.WorkerStartError
+> =>
   Snakepit.layer(config, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve }).pipe(
-    Layer.provide(PythonWorker.layer)
+    Layer.provideMerge(PythonWorker.layer)
   )

@@ -1,4 +1,5 @@
 /** The client of a worker against a peer that the test plays: who is told what, exactly once, whatever the peer does. */
+import { SharedMemory } from "@snakepit/zero-copy"
 import { type Call, SnakepitError, type Worker } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as net from "node:net"
@@ -114,6 +115,7 @@ const connected = (concurrency = 1) =>
         ladder: { cooperative: 5, raised: 5, terminated: 5 },
         heartbeat: { interval: 60_000, timeout: 60_000, misses: 3 },
         limits: { age: undefined, calls: undefined, memory: undefined },
+        memory: new SharedMemory.PoolMemory("default", SharedMemory.defaults, "this is a test", () => {}),
         process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) }
       },
       (exit) => ready.push(exit)

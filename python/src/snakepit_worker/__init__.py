@@ -6,7 +6,7 @@ and ``tables`` turn values into bytes and back; ``errors`` describes exceptions.
 ``streams``, ``event_loop`` (``async def`` targets) and ``outbox`` (what is sent). ``control`` answers while a call
 runs; ``sessions`` holds the objects behind refs; ``callbacks`` calls TypeScript; ``context`` is what code inside a call
 can ask. ``fork_server`` forks workers from a process that has imported them already; ``lifeline`` has them die with the
-host; ``memory`` knows how much of it they have.
+host; ``memory`` knows how much of it they have. ``storage`` decides which bytes go through ``shared_memory``.
 
 Code that runs inside a call imports from here what it wants to know of the call.
 """

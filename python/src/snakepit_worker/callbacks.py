@@ -96,6 +96,16 @@ class Callbacks:
         finally:
             self._waiting.pop(number, None)
 
+    def ask(self, tag: str, payload: dict[str, Any]) -> Any:
+        """Asks the host itself for something, and answers it; the thread waits, since the host answers at once."""
+        answer: SimpleQueue[bytes | memoryview | None] = SimpleQueue()
+        number = self._reserve(answer.put)
+        try:
+            self._send({"_tag": "Request", "id": number, "tag": tag, "payload": payload, "headers": []}, None)
+            return self._value(answer.get(), None)
+        finally:
+            self._waiting.pop(number, None)
+
     def _reserve(self, deliver: Callable[[bytes | memoryview | None], object]) -> int:
         with self._lock:
             if self._closed is not None:

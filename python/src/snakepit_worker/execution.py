@@ -16,11 +16,13 @@ from time import perf_counter_ns
 
 from ormsgpack import Ext, packb, unpackb
 
+from . import storage
 from .arrivals import settle, waiting
 from .context import current
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
 from .invocation import PAYLOAD_VERSION, Invoker
+from .shared_memory import SharedMemory
 from .streams import send_items, send_items_async
 
 TYPE_CHECKING = False
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .resolve import Resolver
     from .sessions import Sessions
+    from .shared_memory import View
     from .values import Unpacker
 
 _REF = 15
@@ -81,6 +84,8 @@ class Execution:
         self._outbox = outbox
         # Sessions of the refs met while a frame was unpacked.
         self.refs_seen: set[str] = set()
+        # What the arguments of a call look at in shared memory, by the number of the call.
+        self.views: dict[int, list[View]] = {}
         # What calls of one target have in common, as bytes: the target's owner, its name, and a record to run with.
         self._plans: dict[bytes | memoryview, tuple[Any, str, Running]] = {}
         # Where the args of the call before began, which is nearly always right for the next.
@@ -98,6 +103,7 @@ class Execution:
         try:
             # inside, since from here on the call can be stopped
             if not self.gate.begin_on_main(running):
+                self.views.pop(running.id, None)
                 return
             body = self._run(running)
         except BaseException as error:
@@ -105,7 +111,7 @@ class Execution:
             body = self._outbox.failure(running, error)
         self.gate.on_main = None
         if body is not None:
-            self._outbox.send(body)
+            self._reply(running, body)
 
     def run_beside(self, request: dict[str, Any]) -> None:
         """Runs a request on a thread other than the main one, which is the call's until it returns."""
@@ -113,6 +119,7 @@ class Execution:
         running.thread = threading.get_ident()
         try:
             if not self.gate.begin(running):
+                self.views.pop(running.id, None)
                 return
             current.set(running)
             body = self._run(running)
@@ -123,9 +130,38 @@ class Execution:
         if body is None:
             return
         try:
-            self._outbox.send(body)
+            self._reply(running, body)
         finally:
             self.gate.end(running)
+
+    def _reply(self, running: Running, body: bytes) -> None:
+        """Sends the `Exit` of a call, which says which of the shared bytes that it was given are still looked at."""
+        if self.views:
+            payload = running.payload
+            for name in ("args", "kwargs"):
+                if name in payload:
+                    payload[name] = type(payload[name])()  # what nobody else has kept dies here
+            body = self._with_kept(running.id, body)
+        self._outbox.send(body)
+        if (memory := storage.memory) is not None and memory.dead:
+            self.flush_released()
+
+    def _with_kept(self, request_id: int, body: bytes) -> bytes:
+        views = self.views.pop(request_id, None)
+        kept = None if views is None else SharedMemory.keep(views)
+        if not kept:
+            return body
+        # one more entry behind those of the map: a map of fewer than 15 has its size in the low bits of the first byte
+        return bytes((body[0] + 1,)) + body[1:] + packb("kept") + packb(kept)
+
+    def flush_released(self) -> None:
+        """Tells the host which of the shared bytes that were kept are not used any more."""
+        memory = storage.memory
+        regions = [] if memory is None else memory.released()
+        if regions:
+            payload = {"regions": regions}
+            notice = {"_tag": "Request", "id": 0, "tag": "snakepit.released", "payload": payload, "headers": []}
+            self._outbox.send(packb({**notice, "isNotification": True}))
 
     def run_quick(self, frame: bytes | memoryview) -> bool:
         """Runs a call whose like was run before, without decoding its envelope; answers whether it was one.
@@ -152,7 +188,11 @@ class Execution:
             args = unpackb(frame[at:], ext_hook=self._ext_hook)
         except (AttributeError, ValueError, WorkerFailure):
             return False  # the general way finds out what is wrong, and whose fault it is
+        memory = storage.memory
+        if memory is not None and (views := memory.take_views()):
+            self.views[number] = views
         if self.refs_seen or type(args) is not list:
+            self.views.pop(number, None)
             return False  # and it checks that refs belong to the call's session
         gate = self.gate
         try:
@@ -164,6 +204,7 @@ class Execution:
             gate.last = number
             if gate.refusing and gate.refuses(number):
                 gate.on_main = None
+                self.views.pop(number, None)
                 return True
             try:
                 if waiting:
@@ -191,6 +232,12 @@ class Execution:
             running.shielded = True
             body = self._outbox.failure(self._own(running, args), error)
         gate.on_main = None
+        if memory is not None and (self.views or memory.dead):
+            value = args = None
+            body = self._with_kept(number, body)
+            self._outbox.send(body)
+            self.flush_released()
+            return True
         self._outbox.send(body)
         return True
 
@@ -311,8 +358,10 @@ class Execution:
             body = self._outbox.failure(running, stopped)
         except BaseException as error:
             body = self._outbox.failure(running, error)
+        result = value = None
+        running.task = None
         try:
-            self._outbox.send(body)
+            self._reply(running, body)
         finally:
             self.gate.end(running)
 

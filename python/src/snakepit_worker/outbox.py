@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import storage
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, describe, type_name
 from .memory import release_frames
 from .values import Packer
@@ -31,9 +32,14 @@ class Outbox:
         What cannot cross is kept as a ref where there is a session. Raises UnserializableResult.
         """
         packer = self._plain if session is None else self._packer(session)
-        body = packer.pack(message, root)
-        if len(body) > self._limit:
-            raise _too_large(value, len(body), self._limit, root)
+        try:
+            body = packer.pack(message, root)
+            if len(body) > self._limit:
+                raise _too_large(value, len(body), self._limit, root)
+        except BaseException:
+            storage.discard()
+            raise
+        storage.commit()
         return body
 
     def success(self, running: Running, value: object, micros: int | None) -> bytes:

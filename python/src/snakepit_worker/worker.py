@@ -15,8 +15,9 @@ from _operator import _compare_digest as compare_digest
 
 from ormsgpack import packb, unpackb
 
+from . import storage
 from .callbacks import Callback, Callbacks, tools
-from .context import watch_main
+from .context import running_call, watch_main
 from .control import Control, complain, end_with_host
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
@@ -26,6 +27,7 @@ from .memory import limit_memory
 from .outbox import Outbox
 from .resolve import Resolver
 from .sessions import Sessions
+from .shared_memory import SharedMemory
 from .values import Unpacker
 from .wire import Channel, FrameError
 
@@ -208,6 +210,7 @@ class Worker:
         )
         self._control = Control(control, self._execution, self._callbacks, self._leave, on_lost)
         self._leaving = False
+        self._share(boot.get("shared"))
         watch_main(lambda: self._gate.on_main)
 
     def install(self) -> None:
@@ -269,8 +272,11 @@ class Worker:
     def _decode(self, frame: bytes | memoryview) -> dict[str, Any] | None:
         """The request in a frame; None when there is none, after the host was told."""
         self._execution.refs_seen.clear()
+        memory = storage.memory
         try:
             request: Any = self._unpacker.unpack(frame)
+            if memory is not None and (views := memory.take_views()):
+                self._execution.views[request["id"]] = views
             if self._execution.refs_seen:
                 self._check_refs(request)
                 self._execution.refs_seen.clear()
@@ -285,6 +291,8 @@ class Worker:
                 return request  # type: ignore[no-any-return]  # all that the caller reads was checked
             reason = f"expected a Request with an integer id and a payload on the data channel, got {request['_tag']!r}"
         except WorkerFailure as failure:
+            if memory is not None:
+                memory.take_views()
             number = failure.request_id if failure.request_id is not None else _number_of(frame)
             if number is not None:
                 if self._gate.skip(number):
@@ -327,6 +335,10 @@ class Worker:
             self._execution.release(session, refs)
             if refs is None:
                 tools.release(session)
+        elif tag == "snakepit.free":
+            if storage.memory is not None:
+                storage.memory.free(payload["places"])
+            return  # a notice: nobody waits for an answer
         elif tag == "snakepit.tools":
             tools.register(self._callbacks, payload.get("session_id"), payload["tools"])
         else:
@@ -363,9 +375,22 @@ class Worker:
 
         return submit
 
+    def _share(self, shared: dict[str, Any] | None) -> None:
+        """Opens the shared memory of the host's, if it has any."""
+
+        def ask(size: int) -> list[int] | None:
+            granted: Any = self._callbacks.ask("snakepit.grant", {"bytes": size})
+            return granted if type(granted) is list and len(granted) == 3 else None
+
+        if shared is None:
+            storage.use(None)
+        else:
+            memory = SharedMemory(shared["prefixes"], ask)
+            storage.use(memory, shared["threshold_bytes"], shared["strict"])
+
     def _send(self, message: dict[str, Any], session: str | None) -> None:
         """Sends a call to TypeScript."""
-        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"]["args"]))
+        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"].get("args")))
 
     def _read_answer(self, frame: bytes | memoryview, session: str | None) -> dict[str, Any]:
         """The answer to a call to TypeScript, which may hold refs of the session that made the call."""
@@ -376,7 +401,19 @@ class Worker:
             return self._sessions.get(owner, worker, ref)
 
         answer: Any = Unpacker(resolve, self._callback).unpack(frame)
+        self._look_at_answer()
         return answer  # type: ignore[no-any-return]  # the control thread has seen that it is an Exit
+
+    def _look_at_answer(self) -> None:
+        """Shared bytes in an answer belong to the call that asked for it; those that no call asked for are kept."""
+        views = None if storage.memory is None else storage.memory.take_views()
+        if not views:
+            return
+        running = running_call()
+        if running is None:
+            SharedMemory.keep(views)
+        else:
+            self._execution.views.setdefault(running.id, []).extend(views)
 
     def _leave(self) -> None:
         """The host says goodbye: what runs finishes, nothing else begins."""
@@ -386,6 +423,7 @@ class Worker:
 
     def _after_fork(self) -> None:
         """A child that the target forks shares nothing with the host."""
+        storage.use(None)
         self._data.after_fork()
         self._control.after_fork()
         self._gate.after_fork()

@@ -15,6 +15,12 @@ export interface Boot {
   readonly memory_limit_bytes: number | null
   readonly python_path: ReadonlyArray<string>
   readonly start_timeout_seconds: number
+  /** Shared memory: what the names of segments begin with, where it is used from how many bytes on. */
+  readonly shared: {
+    readonly prefixes: ReadonlyArray<string>
+    readonly threshold_bytes: number
+    readonly strict: boolean
+  } | null
 }
 
 /** A live process. */

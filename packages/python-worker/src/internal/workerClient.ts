@@ -8,6 +8,7 @@
  * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `ladder`.
  */
 import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
+import type { SharedMemory } from "@snakepit/zero-copy"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
@@ -23,6 +24,7 @@ import { InFlight } from "./inFlight.ts"
 import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { WorkerMemory } from "./workerMemory.ts"
 import { threadStates } from "./threadStates.ts"
 
 /** How long each rung of the cancellation ladder is given, in milliseconds. */
@@ -58,6 +60,8 @@ export interface ClientOptions {
   readonly heartbeat: HeartbeatOptions
   readonly limits: WearLimits
   readonly process: WorkerProcess
+  /** What the pool shares with its workers. */
+  readonly memory: SharedMemory.PoolMemory
 }
 
 interface Callback {
@@ -81,6 +85,7 @@ export class WorkerClient implements Worker.Worker {
   private readonly requests = new Requests()
   private readonly decoder: Decoder
   private readonly controlDecoder: Decoder
+  private readonly memory: WorkerMemory
   private readonly inFlight = new InFlight<Worker.CallObserver>()
   private readonly parkedCalls = new Set<number>()
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
@@ -111,6 +116,13 @@ export class WorkerClient implements Worker.Worker {
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
   private encoding: Call.Call | undefined
   private encodingNumber = 0
+  /** The frame that is being decoded, and its call, once that is known. */
+  private frame: { readonly bytes: Buffer; readonly start: number; readonly end: number } = {
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0
+  }
+  private frameCall: number | undefined
 
   constructor(options: ClientOptions, ready: (exit: Exit.Exit<unknown, string>) => void) {
     this.options = options
@@ -118,6 +130,12 @@ export class WorkerClient implements Worker.Worker {
     this.id = options.worker
     this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
+    this.memory = new WorkerMemory(options.memory, {
+      free: (places) => this.sendData("snakepit.free", { places }),
+      trim: () => this.trim(),
+      forget: (segments) => this.isOpen && this.requestControl("snakepit.forget", { segments })
+    })
+    this.encodeHooks = { callback: (fn) => this.registerCallback(fn), storage: this.memory }
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
     const connect = (onFrame: (bytes: Buffer, start: number, end: number) => void) =>
@@ -151,23 +169,27 @@ export class WorkerClient implements Worker.Worker {
   // -------------------------------------------------------------------------------------------------------------------
 
   start(observer: Worker.CallObserver): number {
+    this.memory.flush()
     const number = this.inFlight.reserve()
     const call = observer.call
     const encoder = this.data.encoder
     const mark = encoder.begin()
     this.encoding = call
     this.encodingNumber = number
+    this.memory.pinTo(number)
     try {
       this.requests.write(encoder, number, call, this.encodeHooks)
     } catch (error) {
       encoder.rollback(mark)
       this.dropCallbacks(number)
+      this.memory.settle(number)
       throw error
     }
     const length = encoder.end(mark)
     if (length > this.options.maxFrameBytes) {
       encoder.rollback(mark)
       this.dropCallbacks(number)
+      this.memory.settle(number)
       throw this.tooLarge("args", length)
     }
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
@@ -320,7 +342,8 @@ export class WorkerClient implements Worker.Worker {
         this.settle(
           number,
           decodeExit(field(message, "exit"), observer.call.target),
-          typeof micros === "number" ? micros : undefined
+          typeof micros === "number" ? micros : undefined,
+          field(message, "kept")
         )
         return
       }
@@ -358,6 +381,7 @@ export class WorkerClient implements Worker.Worker {
     const observer = this.inFlight.get(number)
     if (observer === undefined) return true
     let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
+    this.frameCall = number
     try {
       exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
     } catch (error) {
@@ -409,8 +433,12 @@ export class WorkerClient implements Worker.Worker {
       }
       case "snakepit.callback":
         return this.runCallback(number, payload, typeof call === "number" ? call : undefined)
+      case "snakepit.grant":
+        return this.answer(number, Exit.succeed(this.memory.grant(field(payload, "bytes"))), undefined)
+      case "snakepit.released":
+        return this.memory.released(field(payload, "regions"))
       default:
-        throw new Error(`expected snakepit.callback or snakepit.parked, got ${describe(field(message, "tag"))}`)
+        throw new Error(`expected a callback or a notice, got ${describe(field(message, "tag"))}`)
     }
   }
 
@@ -418,29 +446,41 @@ export class WorkerClient implements Worker.Worker {
   // Callbacks
   // -------------------------------------------------------------------------------------------------------------------
 
-  private readonly encodeHooks: EncodeHooks = {
-    callback: (fn: CallbackFunction) => {
-      const call = this.encoding
-      const number = ++this.lastCallback
-      const owner = call?.session ?? this.encodingNumber
-      // Python may pass anything: the function's own parameter types are the caller's business
-      const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
-      this.callbacks.set(number, {
-        run: (args, kwargs) => (Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs)),
-        context: call?.context ?? Context.empty()
-      })
-      const owned = this.callbackOwners.get(owner)
-      if (owned === undefined) this.callbackOwners.set(owner, [number])
-      else owned.push(number)
-      return number
-    }
+  private readonly encodeHooks: EncodeHooks
+
+  private registerCallback(fn: CallbackFunction): number {
+    const call = this.encoding
+    const number = ++this.lastCallback
+    const owner = call?.session ?? this.encodingNumber
+    // Python may pass anything: the function's own parameter types are the caller's business
+    const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
+    this.callbacks.set(number, {
+      run: (args, kwargs) => (Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs)),
+      context: call?.context ?? Context.empty()
+    })
+    const owned = this.callbackOwners.get(owner)
+    if (owned === undefined) this.callbackOwners.set(owner, [number])
+    else owned.push(number)
+    return number
   }
 
   private readonly decodeHooks: DecodeHooks = {
     ref: (session, worker, id, type) => {
       const handle: Handle = { session, worker, id, type }
       return this.refMakers.get(session)?.(handle) ?? handle
-    }
+    },
+    shared: (place) => this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
+  }
+
+  /** The call that the frame being decoded belongs to. */
+  private callOfFrame(): number {
+    const { bytes, end, start } = this.frame
+    if (this.frameCall !== undefined) return this.frameCall
+    const head = bytes.subarray(start, Math.min(end, start + requestHeadBytes)).toString("latin1")
+    const number =
+      this.numberAfter("\xa9requestId", head, bytes, start, end) ??
+      this.numberAfter("\xaarequest_id", head, bytes, start, end)
+    return (this.frameCall = number ?? -1)
   }
 
   private runCallback(number: number, payload: unknown, call: number | undefined): void {
@@ -450,7 +490,8 @@ export class WorkerClient implements Worker.Worker {
     if (callback === undefined) {
       return this.answer(
         number,
-        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended"))
+        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended")),
+        call
       )
     }
     const effect = Effect.suspend(() => {
@@ -468,7 +509,7 @@ export class WorkerClient implements Worker.Worker {
       this.callbackFibers.set(call, running)
       fiber.addObserver(() => running.delete(fiber))
     }
-    fiber.addObserver((exit) => this.answer(number, exit))
+    fiber.addObserver((exit) => this.answer(number, exit, call))
   }
 
   private findCallback(payload: unknown): Callback | undefined {
@@ -487,21 +528,33 @@ export class WorkerClient implements Worker.Worker {
     return { run: tool.run, context: context ?? Context.empty() }
   }
 
-  private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
-    const body =
-      exit._tag === "Success"
-        ? { _tag: "Success", value: exit.value }
-        : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
+  /** Answers a callback. Shared memory that the answer names belongs to the call that it was made in, if there is one. */
+  private answer(number: number, exit: Exit.Exit<unknown, unknown>, call: number | undefined): void {
+    const reply = (body: unknown, hooks: EncodeHooks) =>
+      this.send(this.control, { _tag: "Exit", requestId: number, exit: body }, hooks)
+    const isRunning = call !== undefined && this.inFlight.get(call) !== undefined
+    this.memory.pinTo(isRunning ? call : 0)
     try {
-      this.sendControl({ _tag: "Exit", requestId: number, exit: body })
+      if (exit._tag === "Success") reply({ _tag: "Success", value: exit.value }, { storage: this.memory })
+      else reply({ _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }, {})
     } catch (error) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
-      this.sendControl({
-        _tag: "Exit",
-        requestId: number,
-        exit: { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }
-      })
+      reply({ _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }, {})
     }
+    if (!isRunning) this.memory.keepAll(0)
+  }
+
+  /** Asks the worker for the room for results that it does not use. */
+  private trim(): Promise<ReadonlyArray<readonly [number, number]>> {
+    if (!this.isOpen) return Promise.resolve([])
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve([]), trimMillis)
+      this.requestControl("snakepit.trim", {}, (exit) => {
+        clearTimeout(timer)
+        const places = field(exit, "value")
+        resolve(Array.isArray(places) ? places.filter(isPair) : [])
+      })
+    })
   }
 
   private dropCallbacks(owner: number | string): void {
@@ -525,14 +578,17 @@ export class WorkerClient implements Worker.Worker {
   private settle(
     number: number,
     exit: Exit.Exit<unknown, SnakepitError.SnakepitError>,
-    pythonMicros: number | undefined
+    pythonMicros: number | undefined,
+    kept?: unknown
   ): void {
+    this.memory.settle(number, kept)
     const spoiled = this.spoiled.size > 0 ? this.spoiled.get(number) : undefined
     if (spoiled !== undefined) this.spoiled.delete(number)
     this.forget(number)?.onExit(spoiled ?? exit, pythonMicros)
   }
 
   private drop(number: number): void {
+    this.memory.settle(number)
     this.forget(number)?.onDropped()
   }
 
@@ -611,6 +667,7 @@ export class WorkerClient implements Worker.Worker {
       } else this.drop(number)
     }
     for (const number of [...this.callbackFibers.keys()]) this.interruptCallbacks(number)
+    this.memory.end()
     Deferred.doneUnsafe(this.end, Exit.succeed(end))
   }
 
@@ -642,11 +699,11 @@ export class WorkerClient implements Worker.Worker {
     this.send(this.control, message)
   }
 
-  private send(channel: Channel, message: unknown): void {
+  private send(channel: Channel, message: unknown, hooks: EncodeHooks = {}): void {
     const encoder = channel.encoder
     const mark = encoder.begin()
     try {
-      encoder.value(message, "message", {})
+      encoder.value(message, "message", hooks)
     } catch (error) {
       encoder.rollback(mark)
       throw error
@@ -668,6 +725,8 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
+    this.frame = { bytes, start, end }
+    this.frameCall = undefined
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
@@ -681,7 +740,7 @@ export class WorkerClient implements Worker.Worker {
     const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
     if (tag === "Request") {
       const callback = this.numberAfter("\xa2id", head, bytes, start, end)
-      if (callback !== undefined) return this.answer(callback, Exit.fail(error))
+      if (callback !== undefined) return this.answer(callback, Exit.fail(error), undefined)
     }
     const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
     if (number === undefined || tag === undefined) throw error
@@ -699,7 +758,8 @@ export class WorkerClient implements Worker.Worker {
     const at = start + found + key.length
     for (let size = 1; size <= 9 && at + size <= end; size++) {
       try {
-        const number = this.decoder.decode(bytes, at, at + size, this.decodeHooks)
+        // not the decoder of the data channel, which may be in the middle of this very frame
+        const number = this.controlDecoder.decode(bytes, at, at + size, this.decodeHooks)
         return typeof number === "number" ? number : undefined
       } catch {
         // the integer is longer than this many bytes
@@ -727,7 +787,16 @@ const stackGraceMillis = 250
 /** Tag and number of a message stand within so many bytes of its beginning. */
 const headBytes = 64
 
+/** The number of the call stands within so many bytes of the beginning of a callback's request. */
+const requestHeadBytes = 128
+
+/** A worker that does not say within this time which room it does not use keeps it. */
+const trimMillis = 200
+
 const raiseAgainMillis = 100
+
+const isPair = (place: unknown): place is readonly [number, number] =>
+  Array.isArray(place) && place.length === 2 && place.every(Number.isSafeInteger)
 
 const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
 
