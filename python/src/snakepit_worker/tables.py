@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import sys
 
-from . import arrivals
+from . import arrivals, storage
 from .adapters import ADAPTED, Formless, Refused
 from .errors import bounded_repr, type_name
 
@@ -52,7 +52,7 @@ def _polars_frame(frame: Any) -> list[object]:
     sink = io.BytesIO()
     # The oldest level has no string views, which drag along all buffers that they were ever cut from.
     frame.write_ipc_stream(sink, compat_level=polars.CompatLevel.oldest())
-    return ["arrow", sink.getbuffer()]
+    return ["arrow", storage.store(sink.getbuffer())]
 
 
 def _check_polars(column: str, dtype: Any, polars: Any) -> None:
@@ -82,6 +82,9 @@ def _arrow_table(table: Any) -> list[object]:
     from . import arrow_stream
 
     size, fill = arrow_stream.prepare(table)
+    stored = storage.write(size, fill)
+    if stored is not None:
+        return ["arrow", stored]
     if size > _MOST_INLINE:
         raise Refused(f"the table takes {size} bytes, and a message has room for less than 4 GiB; send it in parts")
     room = memoryview(sys.modules["pyarrow"].allocate_buffer(size))
@@ -97,12 +100,17 @@ _MOST_INLINE = (1 << 32) - (1 << 16)
 
 
 def decode(payload: object) -> object:
-    """A table of bytes or [kind, bytes]. Raises Refused with what is wrong, a missing library included."""
-    kind, data = payload if type(payload) is list and len(payload) == 2 else (None, payload)
-    if type(data) is not bytes or not (kind is None or (type(kind) is str and kind in _KINDS)):
-        raise Refused(
-            f"{bounded_repr(payload, 80)} instead of bytes or [kind, bytes] with a kind of {', '.join(_KINDS)}"
-        )
+    """A table of a stream or [kind, stream]. Raises Refused with what is wrong, a missing library included."""
+    kind, stream = payload if type(payload) is list and len(payload) == 2 else (None, payload)
+    if type(stream) is storage.Shared:
+        # The table holds on to the buffer, and the buffer to the memory
+        data: bytes | memoryview = stream.buffer
+    elif type(stream) is bytes:
+        data = stream
+    else:
+        raise _no_table(payload)
+    if not (kind is None or (type(kind) is str and kind in _KINDS)):
+        raise _no_table(payload)
     try:
         table = _read(data, kind)
     except (ValueError, OSError, NotImplementedError) as error:  # pyarrow's errors are subclasses of these
@@ -111,6 +119,10 @@ def decode(payload: object) -> object:
         return convert(table, kind)
     arrivals.note(table)
     return table
+
+
+def _no_table(payload: object) -> Refused:
+    return Refused(f"{bounded_repr(payload, 80)} instead of bytes or [kind, bytes] with a kind of {', '.join(_KINDS)}")
 
 
 def convert(table: object, kind: str) -> object:
@@ -132,7 +144,7 @@ def _guarded(step: Callable[[Any], object], given: object, what: str) -> object:
         raise Refused(f"{what}, which fails: {type_name(type(error))}: {error}") from None
 
 
-def _read(data: bytes, kind: object) -> object:
+def _read(data: bytes | memoryview, kind: object) -> object:
     """A pyarrow table, or a polars frame where there is no pyarrow."""
     if _has("pyarrow"):
         from . import arrow_stream
@@ -141,7 +153,7 @@ def _read(data: bytes, kind: object) -> object:
     if kind in (None, "polars") and _has("polars"):
         import polars
 
-        return _guarded(polars.read_ipc_stream, data, f"a table of {len(data)} bytes as polars")
+        return _guarded(polars.read_ipc_stream, bytes(data), f"a table of {len(data)} bytes as polars")
     raise Refused(f"a table of {len(data)} bytes as {kind or 'pyarrow'}, and pyarrow is not installed: install pyarrow")
 
 
