@@ -44,7 +44,9 @@ function schema<const C extends Columns>(
 ): Schema.declare<Arrow.Table<TypesOf<C>>>
 function schema(columns: Columns = {}, options: { readonly exact?: boolean | undefined } = {}): Schema.declare<Table> {
   return Schema.declare(isTable, { identifier: "Table", expected: "Table" }).check(
-    Schema.makeFilter((table) => problems(table, columns, options.exact === true))
+    Schema.makeFilter((table) =>
+      problems(table, columns, options.exact === true).map((problem) => `Expected ${problem}`)
+    )
   )
 }
 

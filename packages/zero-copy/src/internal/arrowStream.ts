@@ -16,6 +16,7 @@ export const streamOf = (table: Arrow.Table): Unwritten => {
       byteLength += bytes.byteLength
     }
   }
+  for (const batch of table.batches) completeDictionaries(batch, table.schema)
   new arrow.RecordBatchStreamWriter().reset(new Chunks()).writeAll(table)
   return new Unwritten(byteLength, (room) => {
     let position = 0
@@ -24,6 +25,17 @@ export const streamOf = (table: Arrow.Table): Unwritten => {
       position += chunk.byteLength
     }
   })
+}
+
+/** Gives a column of categories that has no value, and so no dictionary, an empty one: a stream without it is not whole. */
+const completeDictionaries = (batch: Arrow.RecordBatch, schema: Arrow.Schema): void => {
+  const { makeData, Vector } = loadArrow()
+  for (const [id, type] of schema.dictionaries) {
+    const dictionary = batch.dictionaries.get(id)
+    if (dictionary === undefined || dictionary.data.length === 0) {
+      batch.dictionaries.set(id, new Vector([makeData({ type, length: 0, nullCount: 0 })]))
+    }
+  }
 }
 
 /** The tables that lie in shared memory, and their leases. */
@@ -44,7 +56,8 @@ export const tableOf = (bytes: Bytes): Arrow.Table => {
   // it opens no file and waits for nothing: what it is made of are bytes
   if (!reader.isSync()) throw new TypeError("expected the bytes of an Arrow IPC stream")
   reader.open()
-  if (!reader.schema) throw new TypeError(`expected an Arrow IPC stream, got ${bytes.byteLength} bytes without a schema`)
+  if (!reader.schema)
+    throw new TypeError(`expected an Arrow IPC stream, got ${bytes.byteLength} bytes without a schema`)
   const table = new arrow.Table(reader.readAll())
   if (bytes instanceof Lease) {
     leases.set(table, bytes)

@@ -55,28 +55,25 @@ export type TypesOf<C extends Columns> = {
     : TypeOf<C[Name]>
 }
 
-/** What is wrong with the columns of a table: for each, its name and why. */
-export const problems = (
-  table: Arrow.Table,
-  columns: Columns,
-  isExact: boolean
-): ReadonlyArray<{ readonly path: readonly [string]; readonly issue: string }> => {
-  const found: Array<{ readonly path: readonly [string]; readonly issue: string }> = []
+/** What the columns of a table are not, but should be. */
+export const problems = (table: Arrow.Table, columns: Columns, isExact: boolean): ReadonlyArray<string> => {
+  const found: Array<string> = []
   const names = table.schema.fields.map((field) => String(field.name))
   for (const [name, column] of Object.entries(columns)) {
     const field = table.schema.fields[names.indexOf(name)]
     const wanted = column instanceof NullableColumn ? column.type : column
+    const quoted = JSON.stringify(name)
     if (field === undefined) {
-      found.push({ path: [name], issue: `expected a column of ${describe(wanted)}, there are ${names.join(", ")}` })
+      found.push(`a column ${quoted} of ${describe(wanted)} (there are ${names.join(", ") || "none"})`)
     } else if (!matches(wanted, field.type)) {
-      found.push({ path: [name], issue: `expected a column of ${describe(wanted)}, got ${describe(field.type)}` })
+      found.push(`a column ${quoted} of ${describe(wanted)} (it is ${describe(field.type)})`)
     } else if (!(column instanceof NullableColumn)) {
       const nulls = table.getChild(name)?.nullCount ?? 0
-      if (nulls > 0) found.push({ path: [name], issue: `expected no nulls, got ${nulls}; allow them with Table.nullable` })
+      if (nulls > 0) found.push(`a column ${quoted} without nulls (it has ${nulls}; allow them with Table.nullable)`)
     }
   }
   for (const name of isExact ? names : []) {
-    if (!Object.hasOwn(columns, name)) found.push({ path: [name], issue: "expected no such column" })
+    if (!Object.hasOwn(columns, name)) found.push(`no column ${JSON.stringify(name)}`)
   }
   return found
 }
