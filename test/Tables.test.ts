@@ -197,7 +197,7 @@ describe("Tables in shared memory", () => {
       for (const look of [
         () => column?.get(5),
         () => counted.get(0)?.toJSON(),
-        () => [...counted],
+        () => [...counted].map(({ n }) => n),
         () => Table.close(counted)
       ]) {
         const told = yield* Effect.flip(Effect.try({ try: look, catch: (error) => error }))
