@@ -7,6 +7,8 @@ and ``tables`` turn values into bytes and back; ``errors`` describes exceptions.
 runs; ``sessions`` holds the objects behind refs; ``callbacks`` calls TypeScript; ``context`` is what code inside a call
 can ask. ``fork_server`` forks workers from a process that has imported them already; ``lifeline`` has them die with the
 host; ``memory`` knows how much of it they have. ``storage`` decides which bytes go through ``shared_memory``.
+Of tables, ``arrow_stream`` writes and reads the bytes, ``pandas_frames`` keeps values as pandas has them, and
+``arrivals`` finds what a target's annotations ask for.
 
 Code that runs inside a call imports from here what it wants to know of the call.
 """
