@@ -3,6 +3,7 @@ import { Snakepit } from "@snakepit/core"
 import { Table, ZeroCopy, ZeroCopyError } from "@snakepit/zero-copy"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Arrow from "apache-arrow"
+import * as BigDecimal from "effect/BigDecimal"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
@@ -77,6 +78,27 @@ layer(pool(), { excludeTestServices: true })("Tables", (shared) => {
         assert.deepStrictEqual(columnOf(yield* made(kind), "n"), [1n, 2n], kind)
       }
       assert.deepStrictEqual(columnOf(yield* made("pandas indexed"), "key"), ["a", "b"])
+    })
+  )
+
+  shared.effect("decimals of every width are read exactly", () =>
+    Effect.gen(function* () {
+      const arrived = yield* Snakepit.call("tables_made.decimals", {
+        success: Table.schema({
+          short: Table.nullable("decimal"),
+          wide: Table.nullable("decimal"),
+          widest: Table.nullable("decimal")
+        })
+      })
+      const texts = yield* Snakepit.call("tables_made.decimal_texts", { success: Schema.Array(Schema.Any) })
+      for (const name of ["short", "wide", "widest"] as const) {
+        const column = arrived.getChild(name) ?? assert.fail(name)
+        const read = Table.decimals(column).map((item) => (item === null ? null : BigDecimal.format(item)))
+        assert.deepStrictEqual(read, texts, name)
+        // a part of it begins elsewhere
+        const part = Table.decimals(column.slice(2)).map((item) => (item === null ? null : BigDecimal.format(item)))
+        assert.deepStrictEqual(part, texts.slice(2), name)
+      }
     })
   )
 

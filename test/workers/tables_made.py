@@ -152,6 +152,21 @@ def frame_is(kind, arrived):
     return type(arrived) is type(made) and bool(arrived.equals(made))
 
 
+DECIMALS = ["1.25", "-0.01", None, "-1234567.89", "1234567.89", "0"]
+
+
+def decimals():
+    """The same decimals in 64, 128 and 256 bits, in two batches."""
+    kinds = {"short": pa.decimal64(18, 2), "wide": pa.decimal128(38, 2), "widest": pa.decimal256(76, 2)}
+    values = [None if text is None else D(text) for text in DECIMALS]
+    table = pa.table({name: pa.array(values, kind) for name, kind in kinds.items()})
+    return pa.concat_tables([table.slice(0, 4), table.slice(4)])
+
+
+def decimal_texts():
+    return DECIMALS
+
+
 def counted(rows):
     """A table of so many rows in three batches: whole numbers, their halves, and text for every tenth."""
     import numpy as np

@@ -8,7 +8,9 @@
  */
 import type { ValueAdapter } from "@snakepit/core"
 import type * as Arrow from "apache-arrow"
+import type * as BigDecimal from "effect/BigDecimal"
 import * as Schema from "effect/Schema"
+import { type DecimalColumn, decimalsOf } from "./internal/decimals.ts"
 import { leaseOf, streamOf, tableOf } from "./internal/arrowStream.ts"
 import { type Columns, type ColumnTypes, NullableColumn, problems, type TypesOf } from "./internal/columns.ts"
 import { isBytes, Part } from "./Storage.ts"
@@ -95,6 +97,12 @@ export const Table = {
   /** A column that may hold nulls, in {@link Table.schema}. */
   nullable: <const Type extends keyof ColumnTypes | Arrow.DataType>(type: Type): NullableColumn<Type> =>
     new NullableColumn(type),
+
+  /**
+   * The items of a column of decimals of any width, exactly; null where there is none. apache-arrow itself gives their words
+   * of 32 bits, without sign and scale.
+   */
+  decimals: (column: DecimalColumn): Array<BigDecimal.BigDecimal | null> => decimalsOf(column),
 
   /** Whether a table lies in shared memory, which ends with the scope of the `ZeroCopy.scoped` that it arrived in. */
   isShared: (table: Table): boolean => leaseOf(table) !== undefined,
