@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import datetime
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ormsgpack
 import pytest
 
+from snakepit_worker import storage
+from snakepit_worker.shared_memory import SharedMemory
 from snakepit_worker.values import Packer, Unpacker, Unserializable, WireValueError
 
 pyarrow = pytest.importorskip("pyarrow")
@@ -284,6 +288,83 @@ def test_without_pyarrow_polars_frames_still_cross(monkeypatch: pytest.MonkeyPat
     frame = polars.DataFrame({"a": [1, None], "b": ["x", "y"]})
     assert as_kind("polars", frame).equals(frame)
     assert there_and_back(frame).equals(frame)
+
+
+# ---- shared memory --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def segment(tmp_path: Path) -> Iterator[Path]:
+    """A segment that the host has granted to this worker, in use for everything, however small."""
+    path = tmp_path / "segment-1"
+    path.write_bytes(bytes(1 << 20))
+    storage.use(SharedMemory([str(tmp_path / "segment-")], lambda _size: [1, 0, 1 << 20]), 0)
+    yield path
+    storage.discard()
+    storage.use(None)
+
+
+def parts_of(_code: int, data: bytes) -> Any:
+    return ormsgpack.unpackb(data, ext_hook=parts_of)
+
+
+def place_of(packed: bytes) -> list[Any]:
+    """[segment, start, offset, length, region] of the bytes of a packed table."""
+    name, place = ormsgpack.unpackb(packed, ext_hook=parts_of)
+    assert name == "arrow"
+    return place  # type: ignore[no-any-return]
+
+
+def arriving(place: list[Any], kind: str) -> Any:
+    """What arrives when the host sends what stands in a place on as `kind`."""
+    where, start, offset, length, _ = place
+    shared = ormsgpack.Ext(14, ormsgpack.packb([where, start + offset, length, 7, False]))
+    return unpacker.unpack(ormsgpack.packb(ormsgpack.Ext(13, ormsgpack.packb(["arrow", [kind, shared]]))))
+
+
+def test_a_table_is_written_to_shared_memory_and_read_where_it_lies(segment: Path) -> None:
+    sent = pyarrow.table({"n": pyarrow.array(range(1000)), "s": [str(number) for number in range(1000)]})
+    place = place_of(packer.pack_value(sent))
+    where, start, offset, length, region = place
+    assert (where, region) == (1, None)
+    stream = segment.read_bytes()[start + offset : start + offset + length]
+    assert pyarrow.ipc.open_stream(stream).read_all().equals(sent)
+
+    arrived = arriving(place, "pyarrow")
+    assert arrived.equals(sent)
+    numbers = arrived.column("n").chunk(0).buffers()[1]
+    assert not numbers.is_mutable
+    at = stream.index(bytes(memoryview(sent.column("n").chunk(0).buffers()[1])[:8000]))
+    with segment.open("r+b") as file:
+        file.seek(start + offset + at)
+        file.write((77).to_bytes(8, "little"))
+    assert arrived.column("n")[0].as_py() == 77
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_frames_come_and_go_through_shared_memory(segment: Path, library: str) -> None:
+    frame = pytest.importorskip(library).DataFrame({"a": [1.5, 2.5], "b": ["x", "y"]})
+    arrived = arriving(place_of(packer.pack_value(frame)), library)
+    assert type(arrived) is type(frame)
+    assert arrived.equals(frame)
+    assert segment.exists()
+
+
+def test_a_table_keeps_its_shared_memory_for_as_long_as_it_lives(segment: Path) -> None:
+    place = place_of(packer.pack_value(table))
+    assert segment.exists()
+    shared = storage.memory
+    assert shared is not None
+    arrived = arriving(place, "pyarrow")
+    views = shared.take_views()
+    assert views is not None
+    assert shared.keep(views) == [7]
+    column = arrived.column("count")
+    del arrived
+    assert shared.released() == []
+    assert column.to_pylist() == [1, 2]
+    del column
+    assert shared.released() == [7]
 
 
 # ---- pandas' scalars -----------------------------------------------------------------------------------------------
