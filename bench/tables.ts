@@ -75,7 +75,10 @@ const total = (table: Held, pool: string) =>
 
 const sum = (table: Held): number => {
   let found = 0
-  for (const { values } of table.getChild("half")?.data ?? []) for (const value of values) found += value
+  for (const { values } of table.getChild("half")?.data ?? []) {
+    // by index: an iterator takes several times as long
+    for (let i = 0; i < values.length; i++) found += values[i] ?? 0
+  }
   return found
 }
 
