@@ -13,15 +13,33 @@ Of tables, ``arrow_stream`` writes and reads the bytes, ``pandas_frames`` keeps 
 Code that runs inside a call imports from here what it wants to know of the call.
 """
 
+from __future__ import annotations
+
 from .callbacks import CallbackError, tools
 from .context import cancelled, deadline, session_id, traceparent
 from .errors import CallCancelled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def empty(shape: int | tuple[int, ...], dtype: object = float) -> Any:
+    """An ndarray in shared memory with arbitrary items, like `numpy.empty`: as a result it crosses without a copy.
+
+    Needs numpy. It is an ordinary array where no memory is shared; once it was answered, it is read-only.
+    """
+    from .arrays import empty
+
+    return empty(shape, dtype)
+
 
 __all__ = [
     "CallCancelled",
     "CallbackError",
     "cancelled",
     "deadline",
+    "empty",
     "session_id",
     "tools",
     "traceparent",

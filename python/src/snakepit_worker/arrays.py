@@ -151,6 +151,24 @@ def _dtype(spec: object) -> DType:
     return numpy.dtype({"names": names, "formats": formats, "offsets": offsets, "titles": titles, "itemsize": offset})
 
 
+def empty(shape: int | tuple[int, ...], dtype: object = float) -> Array:
+    """An ndarray in shared memory, whose items are whatever was there before: as a result it crosses without a copy.
+
+    Use it as `out=`, or fill it. It is an ordinary array where there is no room in shared memory, in workers that share
+    none, and outside of workers. Once it was answered, it is read-only.
+    """
+    import numpy
+
+    if storage.memory is not None:
+        wanted = numpy.dtype(dtype)  # type: ignore[call-overload]  # numpy says what is no dtype
+        lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+        size = math.prod(lengths) * wanted.itemsize
+        region = None if wanted.hasobject or size <= _COPY_LIMIT else storage.memory.allocate(size)
+        if region is not None:
+            return numpy.ndarray(lengths, wanted, storage.memory.array(region, size))
+    return numpy.empty(shape, dtype)  # type: ignore[call-overload]
+
+
 def decode(payload: object) -> Array:
     """A writable ndarray of [dtype, shape, data]. Raises Refused with what is wrong, be it that numpy is missing."""
     if not (type(payload) is list and len(payload) in (3, 4) and type(payload[1]) is list):

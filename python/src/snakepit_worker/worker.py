@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 PROTOCOL_VERSION = 1
 
+# How the host's notices go on after their first byte; its calls have their number there.
+_NOTICE = b"\xa4"
+
 # Descriptors that the host hands to a process it spawns.
 BOOT_FD = 3
 LIFELINE_FD = 4
@@ -259,6 +262,8 @@ class Worker:
         submit: Callable[[dict[str, Any]], None],
         learn: Callable[[bytes | memoryview, dict[str, Any]], None],
     ) -> None:
+        if frame[1:2] == _NOTICE and self._notice(frame):
+            return
         request = self._decode(frame)
         if request is None:
             return
@@ -268,6 +273,18 @@ class Worker:
             learn(frame, request)
         else:
             self._housekeep(request)
+
+    def _notice(self, frame: bytes | memoryview) -> bool:
+        """Takes `snakepit.free`, which comes often where results are used in place, and wants no answer."""
+        try:
+            notice: Any = unpackb(frame)
+            if notice["tag"] != "snakepit.free":
+                return False
+            if storage.memory is not None:
+                storage.memory.free(notice["payload"]["places"])
+        except (ValueError, KeyError, TypeError):
+            return False  # the general way says what is wrong
+        return True
 
     def _decode(self, frame: bytes | memoryview) -> dict[str, Any] | None:
         """The request in a frame; None when there is none, after the host was told."""
@@ -335,10 +352,6 @@ class Worker:
             self._execution.release(session, refs)
             if refs is None:
                 tools.release(session)
-        elif tag == "snakepit.free":
-            if storage.memory is not None:
-                storage.memory.free(payload["places"])
-            return  # a notice: nobody waits for an answer
         elif tag == "snakepit.tools":
             tools.register(self._callbacks, payload.get("session_id"), payload["tools"])
         else:

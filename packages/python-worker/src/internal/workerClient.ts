@@ -169,7 +169,7 @@ export class WorkerClient implements Worker.Worker {
   // -------------------------------------------------------------------------------------------------------------------
 
   start(observer: Worker.CallObserver): number {
-    this.memory.flush()
+    this.memory.flushIfMany()
     const number = this.inFlight.reserve()
     const call = observer.call
     const encoder = this.data.encoder
@@ -370,12 +370,10 @@ export class WorkerClient implements Worker.Worker {
     let position = start
     if (end - start < headPrefix.length + exitPrefix.length + 2) return false
     for (let i = 0; i < headPrefix.length; i++) if (bytes[position++] !== headPrefix[i]) return false
-    const token = bytes[position++] ?? 0
-    let number: number
-    if (token === 0xcf && position + 8 < end) {
-      number = bytes.readUInt32BE(position) * 0x1_0000_0000 + bytes.readUInt32BE(position + 4)
-      position += 8
-    } else return false
+    const token = bytes[position] ?? 0
+    const number = readUint(bytes, position, end)
+    if (number === undefined) return false
+    position += 1 + uintSize(token)
     for (let i = 0; i < exitPrefix.length; i++) if (bytes[position++] !== exitPrefix[i]) return false
     if (number === 0) return false
     const observer = this.inFlight.get(number)
@@ -478,8 +476,7 @@ export class WorkerClient implements Worker.Worker {
     if (this.frameCall !== undefined) return this.frameCall
     const head = bytes.subarray(start, Math.min(end, start + requestHeadBytes)).toString("latin1")
     const number =
-      this.numberAfter("\xa9requestId", head, bytes, start, end) ??
-      this.numberAfter("\xaarequest_id", head, bytes, start, end)
+      numberAfter("\xa9requestId", head, bytes, start, end) ?? numberAfter("\xaarequest_id", head, bytes, start, end)
     return (this.frameCall = number ?? -1)
   }
 
@@ -739,10 +736,10 @@ export class WorkerClient implements Worker.Worker {
     const head = bytes.subarray(start, Math.min(end, start + headBytes)).toString("latin1")
     const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
     if (tag === "Request") {
-      const callback = this.numberAfter("\xa2id", head, bytes, start, end)
+      const callback = numberAfter("\xa2id", head, bytes, start, end)
       if (callback !== undefined) return this.answer(callback, Exit.fail(error), undefined)
     }
-    const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
+    const number = numberAfter("\xa9requestId", head, bytes, start, end)
     if (number === undefined || tag === undefined) throw error
     const failure = Exit.fail(this.undecodable(error, "result"))
     if (tag === "Exit") return this.settle(number, failure, undefined)
@@ -750,22 +747,6 @@ export class WorkerClient implements Worker.Worker {
     // the generator runs on: it has to be stopped, and until then its worker is not free
     this.spoiled.set(number, failure)
     this.interrupt(number)
-  }
-
-  private numberAfter(key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined {
-    const found = head.indexOf(key)
-    if (found < 0) return undefined
-    const at = start + found + key.length
-    for (let size = 1; size <= 9 && at + size <= end; size++) {
-      try {
-        // not the decoder of the data channel, which may be in the middle of this very frame
-        const number = this.controlDecoder.decode(bytes, at, at + size, this.decodeHooks)
-        return typeof number === "number" ? number : undefined
-      } catch {
-        // the integer is longer than this many bytes
-      }
-    }
-    return undefined
   }
 
   private undecodable(error: unknown, root: string): SnakepitError.SnakepitError {
@@ -809,6 +790,27 @@ const numberOf = (message: unknown, name: string): number => {
 const describe = (value: unknown): string => {
   const tag = field(value, "_tag")
   return typeof tag === "string" ? `a message ${tag}` : (JSON.stringify(value) ?? String(value))
+}
+
+/** The integer behind a key, in a frame that may be wrong in any way. */
+const numberAfter = (key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined => {
+  const found = head.indexOf(key)
+  if (found < 0) return undefined
+  const at = start + found + key.length
+  return readUint(bytes, at, end)
+}
+
+/** Bytes of a MessagePack integer behind its token: 0 for those that are their token, and for what is none. */
+const uintSize = (token: number): number => (token >= 0xcc && token <= 0xcf ? 1 << (token - 0xcc) : 0)
+
+/** The non-negative integer at a place, if one stands there whole. */
+const readUint = (bytes: Buffer, at: number, end: number): number | undefined => {
+  const token = at < end ? (bytes[at] ?? 0xc0) : 0xc0
+  if (token < 0x80) return token
+  const size = uintSize(token)
+  if (size === 0 || at + size >= end) return undefined
+  const low = bytes.readUIntBE(at + 1 + Math.max(0, size - 4), Math.min(size, 4))
+  return size === 8 ? bytes.readUInt32BE(at + 1) * 0x1_0000_0000 + low : low
 }
 
 /** In place of a message that could not be decoded. */

@@ -19,6 +19,11 @@ export interface Line {
   readonly forget: (segments: ReadonlyArray<number>) => void
 }
 
+/** Places are reported free when there are so many, or so many bytes, or after so long: a report costs about 8 us. */
+const freeCount = 16
+const freeBytes = 2 * 1024 * 1024
+const freeMillis = 10
+
 interface Kept {
   readonly region: Region
   count: number
@@ -32,6 +37,8 @@ export class WorkerMemory implements Storage.Outgoing {
   private readonly kept = new Map<number, Kept>()
   private readonly grants: Array<Region> = []
   private readonly freed: Array<readonly [number, number]> = []
+  private freedBytes = 0
+  private timer: ReturnType<typeof setTimeout> | undefined
   private pinning = 0
   private isOpen = true
 
@@ -177,7 +184,7 @@ export class WorkerMemory implements Storage.Outgoing {
       memory.emit({ name: "zero_copy.import", pool: memory.pool, bytes, copied: !isLeased })
     }
     const free = () => {
-      if (own) this.free([Number(segment), Number(start)])
+      if (own) this.free([Number(segment), Number(start)], bytes)
     }
     if (!isLeased) {
       const copy = region.segment.bytes.slice(from, from + bytes)
@@ -211,16 +218,24 @@ export class WorkerMemory implements Storage.Outgoing {
     return undefined
   }
 
-  private free(place: readonly [number, number]): void {
+  private free(place: readonly [number, number], bytes: number): void {
     if (!this.isOpen) return
     this.freed.push(place)
-    if (this.freed.length === 1) queueMicrotask(() => this.flush())
+    this.freedBytes += bytes
+    this.timer ??= setTimeout(this.flush, freeMillis).unref()
   }
 
-  /** Tells the worker which places are free; before a request is written, so that the worker can use them for it. */
-  flush(): void {
-    if (this.freed.length === 0 || !this.isOpen) return
-    this.line.free(this.freed.splice(0))
+  /** Before a request is written: tells the worker which places are free, once they are worth a message. */
+  flushIfMany(): void {
+    if (this.freed.length >= freeCount || this.freedBytes >= freeBytes) this.flush()
+  }
+
+  /** Tells the worker which places are free. */
+  readonly flush = (): void => {
+    clearTimeout(this.timer)
+    this.timer = undefined
+    this.freedBytes = 0
+    if (this.freed.length > 0 && this.isOpen) this.line.free(this.freed.splice(0))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -242,6 +257,7 @@ export class WorkerMemory implements Storage.Outgoing {
   end(): void {
     if (!this.isOpen) return
     this.isOpen = false
+    clearTimeout(this.timer)
     const { arena } = this.memory
     if (typeof arena !== "string") {
       arena.onDropped.delete(this.onDropped)
