@@ -27,6 +27,14 @@ const benches: Readonly<Record<string, Bench>> = {
     },
     load: () => import("./payload.ts")
   },
+  tables: {
+    summary: "pyarrow tables of up to 10 million rows, opened and summed, both directions",
+    flags: {
+      "max-rows": { type: "string", summary: "largest table in rows (default 10000000)" },
+      rounds: rounds(7)
+    },
+    load: () => import("./tables.ts")
+  },
   coldstart: {
     summary: "a worker's start, and recovery from its death, forked and spawned",
     flags: { rounds: rounds(50) },

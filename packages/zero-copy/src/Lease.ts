@@ -17,6 +17,7 @@ export class Lease {
   private readonly onClose: (() => void) | undefined
   private view: Uint8Array<ArrayBuffer> | undefined
   private open = true
+  private readonly watchers: Array<() => void> = []
 
   /** Takes over one hold of the region. `offset` is counted from the beginning of the segment. */
   constructor(region: Region, offset: number, byteLength: number, isWritable: boolean, onClose?: () => void) {
@@ -43,6 +44,11 @@ export class Lease {
     return this.offset
   }
 
+  /** Has `run` called when the lease has ended and its bytes are out of reach: by who has made something of them. */
+  whenEnded(run: () => void): void {
+    this.watchers.push(run)
+  }
+
   /** Ends the lease. Throws {@link LeaseClosed} when it has ended before. */
   close(): void {
     if (!this.open) throw new LeaseClosed({ bytes: this.byteLength, operation: "close" })
@@ -55,6 +61,7 @@ export class Lease {
     this.open = false
     const buffer = this.view?.buffer
     this.view = undefined
+    for (const run of this.watchers.splice(0)) run()
     // Somebody has transferred the buffer, to a worker thread perhaps, and may look at the memory for ever: it is lost
     if (buffer?.detached === true && this.byteLength > 0) return
     buffer?.transfer(0)

@@ -9,7 +9,17 @@ export {
   type TensorData,
   type TensorDataConstructor
 } from "./Tensor.ts"
-export { Table, TableAs, type TableKind } from "./Table.ts"
+export {
+  type Column,
+  type Columns,
+  type ColumnTypes,
+  type NullableColumn,
+  type NullOr,
+  Table,
+  TableAs,
+  type TableKind,
+  type TypesOf
+} from "./Table.ts"
 export { DeviceTensor, SharedDeviceTensor } from "./DeviceTensor.ts"
 export { Lease } from "./Lease.ts"
 export * as SharedMemory from "./SharedMemory.ts"

@@ -8,6 +8,9 @@ run and may be stopped), ``invocation`` (what a payload asks for), ``resolve`` (
 ask. ``storage`` decides which bytes go through ``shared_memory``. ``fork_server`` forks workers from a process that has
 imported them already; ``lifeline`` has them die with the host; ``memory`` knows how much of it they have.
 
+Of tables, ``arrow_stream`` writes and reads the bytes, ``pandas_frames`` keeps values as pandas has them, and
+``arrivals`` finds what a target's annotations ask for.
+
 ``errors`` are failures of the worker itself; ``description`` turns exceptions into reports, with ``tracebacks`` (frames
 and their source), ``redaction`` (paths), ``suggestions`` (nearest names), ``library_errors`` (fields of libraries' own
 exceptions), ``ml_errors`` (shapes, dtypes, devices, memory: from ``operations``, what failed on what, by

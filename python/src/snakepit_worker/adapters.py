@@ -145,6 +145,7 @@ _RECOGNISED = {
     ("pandas", "NAType"): "tables",
     ("polars", "DataFrame"): "tables",
     ("polars", "Series"): "tables",
+    ("polars", "LazyFrame"): "tables",
     ("pyarrow", "Table"): "tables",
     ("pyarrow", "RecordBatch"): "tables",
 }

@@ -17,6 +17,7 @@ from time import perf_counter_ns
 from ormsgpack import Ext, packb, unpackb
 
 from . import storage
+from .arrivals import settle, waiting
 from .context import current
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
@@ -206,6 +207,8 @@ class Execution:
                 self.views.pop(number, None)
                 return True
             try:
+                if waiting:
+                    args, _ = settle(function, args, {})
                 value = function(*args)
             finally:
                 running.shielded = True
