@@ -20,17 +20,30 @@ const benches: Readonly<Record<string, Bench>> = {
     load: () => import("./throughput.ts")
   },
   payload: {
-    summary: "1 KiB to 100 MiB of bytes, both directions, inside the message",
+    summary: "arrays of 1 KiB to 1 GiB, both directions, inside the message and through shared memory",
     flags: {
       "max-mib": { type: "string", summary: "largest payload in MiB (default 100)" },
       rounds: rounds(5)
     },
     load: () => import("./payload.ts")
   },
+  tables: {
+    summary: "pyarrow tables of up to 10 million rows, opened and summed, both directions",
+    flags: {
+      "max-rows": { type: "string", summary: "largest table in rows (default 10000000)" },
+      rounds: rounds(7)
+    },
+    load: () => import("./tables.ts")
+  },
   coldstart: {
     summary: "a worker's start, and recovery from its death, forked and spawned",
     flags: { rounds: rounds(50) },
     load: () => import("./coldstart.ts")
+  },
+  leases: {
+    summary: "many leases under load while workers are killed: whether everything comes back (Linux)",
+    flags: { leases: { type: "string", summary: "how many (default 10000)" } },
+    load: () => import("./leases.ts")
   },
   memory: {
     summary: "resident and private memory of an idle worker, without and with numpy (Linux)",

@@ -111,7 +111,7 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
       const error = yield* Effect.flip(
         Snakepit.call("calling_back.apply", { args: [() => Effect.fail(new NoStock({ item: "tea" }))] })
       )
-      assert.strictEqual(error._tag, "PythonException")
+      assert.strictEqual(error._tag, "CallbackError")
       assert.include(error.message, "no tea left")
     })
   )

@@ -46,6 +46,15 @@ for (const profile of ["process", "thread"] as const) {
       )
     }
 
+    it.live("code that imports is stopped after the import, which is whole", () =>
+      Effect.gen(function* () {
+        const { after, before, folder } = yield* interruptIn("stopping.imports")
+        assert.strictEqual(yield* waitForFile(path.join(folder, "ended")), "finally")
+        assert.strictEqual(after, before)
+        assert.strictEqual(yield* Snakepit.call("stopping.uses_import"), 1)
+      }).pipe(withPool({ profile, threads: 1, ...quick, killGrace: "10 seconds" }))
+    )
+
     it.live("code that asks whether it is cancelled leaves by itself", () =>
       Effect.gen(function* () {
         const { after, before, folder } = yield* interruptIn("stopping.asks")
@@ -63,13 +72,14 @@ for (const profile of ["process", "thread"] as const) {
       }).pipe(withPool({ profile, threads: 1 }))
     )
 
-    for (const name of ["native", "refuses"]) {
+    for (const name of profile === "process" ? ["native", "refuses", "handles_term"] : ["native", "refuses"]) {
       it.live(`a worker whose code cannot be stopped (${name}) is killed and replaced`, () =>
         Effect.gen(function* () {
           const { after, before, began } = yield* interruptIn(`stopping.${name}`)
           assert.strictEqual(Number(began), before)
           assert.notStrictEqual(after, before)
           yield* waitUntil("the process is gone", () => !isRunning(Number(began)))
+          assert.deepStrictEqual(yield* Snakepit.crashes(), [])
         }).pipe(withPool({ profile, threads: 1, ...quick }))
       )
     }

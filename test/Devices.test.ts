@@ -85,8 +85,11 @@ describe("Devices", () => {
       assert.strictEqual(yield* seen(), first)
       const [health] = (yield* Snakepit.health).pools
       assert.deepStrictEqual(
-        health?.devices.map(({ device }) => device),
-        ["cuda:1"]
+        health?.devices.map(({ device, status }) => [device, status]),
+        [
+          ["cuda:1", "critical"],
+          ["cuda:0", "healthy"]
+        ]
       )
     }).pipe(withGpus({ size: 1, devices: "cuda" }))
   )

@@ -90,10 +90,10 @@ it.live("keeps the variables and the packages of the user's own Python away from
 
 for (const [options, key, expected] of [
   [{ pyproject: ".", requirements: [] }, "requirements", "none beside"],
-  [{ drift: "maybe" }, "drift", '"warn" or "fail"'],
+  [{ drift: "maybe" }, "drift", '"warn", "fail"'],
   [{ managedPython: "yes" }, "managedPython", "a boolean"],
   [{ uv: { pth: "uv" } }, "uv", "pythonMirror"],
-  [{ uv: { offline: "1" } }, "uv", "offline is a boolean"],
+  [{ uv: { offline: "1" } }, "uv.offline", "a boolean"],
   [{ lock: true }, "lock", "a string"]
 ] as const) {
   it.live(`refuses ${JSON.stringify(options)} with what is allowed`, () =>

@@ -81,6 +81,14 @@ describe("The fork server", () => {
     })
   )
 
+  it.live("a module that writes on its boot channel fails the start, and not the host", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Effect.provide(Effect.void, poolWith(["writes_on_boot_channel"])))
+      assert.instanceOf(error, SnakepitError.WorkerStartError)
+      assert.include(error.reason, "the fork server reported what is no JSON: not a report")
+    })
+  )
+
   it.live("nothing of it is left when the pool is closed", () =>
     Effect.gen(function* () {
       yield* withPool({ size: 3, start: "fork" })(getpid)

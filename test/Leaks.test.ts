@@ -53,6 +53,16 @@ const nothingIsLeft = (
 const short = { drainTimeout: "50 millis", stopTimeout: "200 millis" } as const
 
 describe("Leaks", () => {
+  it.live.each(["fork", "spawn"] as const)("of a worker (%s) whose daemon holds its stdout and stderr open", (start) =>
+    Effect.gen(function* () {
+      let daemon = 0
+      const begin = Effect.map(Snakepit.call("hazards.start_daemon"), (pid) => void (daemon = Number(pid)))
+      yield* Effect.addFinalizer(() => kill(daemon, "SIGKILL"))
+      yield* nothingIsLeft({ start }, Effect.void, begin)
+      assert.isTrue(isRunning(daemon))
+    })
+  )
+
   it.live("of a pool that was used: calls, streams, sessions, callbacks, crashes", () =>
     nothingIsLeft(
       { size: 2 },

@@ -58,8 +58,29 @@ describe("Spans", () => {
     traced((spans) =>
       Effect.gen(function* () {
         yield* Effect.flip(Snakepit.call("math.sqrt", { args: [-1] }))
-        const status = spans.find(({ name }) => name === "snakepit.call")?.status
-        assert.isTrue(status?._tag === "Ended" && status.exit._tag === "Failure")
+        const span = spans.find(({ name }) => name === "snakepit.call")
+        assert.isTrue(span?.status._tag === "Ended" && span.status.exit._tag === "Failure")
+        assert.isAtLeast(Number(attributes(span)["snakepit.python_ms"]), 0)
+      }).pipe(withPool())
+    )
+  )
+
+  it.live("a session's calls stand inside its span, or are linked to it from another", () =>
+    traced((spans) =>
+      Effect.gen(function* () {
+        const session = yield* Snakepit.session()
+        yield* session.call("os.getpid")
+        yield* session.call("os.getpid").pipe(Effect.withSpan("step"))
+        const own = spans.find(({ name }) => name === "snakepit.session")
+        const [inside, elsewhere] = spans.filter(({ name }) => name === "snakepit.call")
+        const parentOf = (span: Tracer.NativeSpan | undefined) =>
+          span?.parent._tag === "Some" ? span.parent.value.spanId : undefined
+        assert.strictEqual(parentOf(inside), own?.spanId)
+        assert.strictEqual(parentOf(elsewhere), spans.find(({ name }) => name === "step")?.spanId)
+        assert.deepStrictEqual(
+          elsewhere?.links.map(({ span }) => span.spanId),
+          [own?.spanId]
+        )
       }).pipe(withPool())
     )
   )

@@ -62,6 +62,14 @@ describe("Startup", () => {
     )
   }
 
+  it.live.each(["fork", "spawn"])("a working directory that does not exist is named (%s)", (start) =>
+    Effect.gen(function* () {
+      const error = yield* startError({ cwd: "/nowhere/at/all", start })
+      assert.instanceOf(error, SnakepitError.WorkerStartError)
+      assert.include(error.reason, "could not be started in /nowhere/at/all, which does not exist")
+    })
+  )
+
   it.live("an interpreter that does not exist is named", () =>
     Effect.gen(function* () {
       const error = yield* startError({ python: "/nowhere/python3" })

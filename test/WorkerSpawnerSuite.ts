@@ -780,8 +780,9 @@ export const WorkerSpawnerSuite = <E>(
           }
         ]) {
           const error = yield* bench.start("calling.back", [refuse]).error
-          assert.strictEqual(error._tag, "PythonException")
-          assert.include(PythonError.isPythonError(error) ? error.pythonType : "", "CallbackError")
+          if (error._tag !== "CallbackError") return assert.fail(`expected a CallbackError, got ${error._tag}`)
+          assert.strictEqual(error.pythonType, "snakepit_worker.callbacks.CallbackError")
+          assert.instanceOf(error.original, Error)
           assert.include(error.message, "no answer")
         }
         yield* bench.serves
@@ -791,7 +792,7 @@ export const WorkerSpawnerSuite = <E>(
       Effect.gen(function* () {
         const bench = yield* boot()
         const error = yield* bench.start("calling.back", [() => new Unknown()]).error
-        assert.strictEqual(error._tag, "PythonException")
+        assert.strictEqual(error._tag, "CallbackError")
         assert.include(error.message, "Unknown")
         yield* bench.serves
       }))
@@ -820,7 +821,7 @@ export const WorkerSpawnerSuite = <E>(
         const failed = yield* bench.start("calling.tool", ["temperature"], { kwargs: { city: "Atlantis" } }).error
         assert.include(failed.message, "Atlantis")
         const wrong = yield* bench.start("calling.tool", ["temperature"], { kwargs: { city: 5 } }).error
-        assert.strictEqual(wrong._tag, "PythonException")
+        assert.strictEqual(wrong._tag, "CallbackError")
         assert.include(wrong.message, "city")
         yield* bench.serves
       }))

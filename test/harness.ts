@@ -4,6 +4,7 @@
  */
 import { type Pool, Snakepit, type SnakepitError } from "@snakepit/core"
 import { type PythonWorkerConfig, SnakepitNode } from "@snakepit/python-worker"
+import type { SharedMemory } from "@snakepit/zero-copy"
 import { assert } from "@effect/vitest"
 import * as fs from "node:fs"
 import * as os from "node:os"
@@ -36,7 +37,10 @@ export const pool = (options: TestPool = {}, logger = quiet) => pools({ default:
 export const pools = (
   options: Readonly<Record<string, TestPool>>,
   logger = quiet
-): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
+): Layer.Layer<
+  Snakepit.Snakepit | SharedMemory.SharedMemory,
+  SnakepitError.ConfigError | SnakepitError.WorkerStartError
+> =>
   SnakepitNode.layer({
     pools: Object.fromEntries(Object.entries(options).map(([name, given]) => [name, poolOf(given)]))
   }).pipe(Layer.provide(logger))
@@ -44,13 +48,13 @@ export const pools = (
 /** Provides a program with a pool of its own: it starts before the program and is closed after it. */
 export const withPool =
   (options: TestPool = {}, logger = quiet) =>
-  <A, E>(program: Effect.Effect<A, E, Snakepit.Snakepit | Scope.Scope>) =>
+  <A, E>(program: Effect.Effect<A, E, Snakepit.Snakepit | SharedMemory.SharedMemory | Scope.Scope>) =>
     Effect.scoped(program).pipe(Effect.provide(pool(options, logger)))
 
 /** Provides a program with several pools of its own. */
 export const withPools =
   (options: Readonly<Record<string, TestPool>>) =>
-  <A, E>(program: Effect.Effect<A, E, Snakepit.Snakepit | Scope.Scope>) =>
+  <A, E>(program: Effect.Effect<A, E, Snakepit.Snakepit | SharedMemory.SharedMemory | Scope.Scope>) =>
     Effect.scoped(program).pipe(Effect.provide(pools(options)))
 
 // ---------------------------------------------------------------------------------------------------------------------

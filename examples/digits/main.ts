@@ -71,7 +71,7 @@ const train = Effect.gen(function* () {
 const samplesOf = (images: Tensor<Float64Array>, digits: Tensor<BigInt64Array>) =>
   Array.from(digits.data, (digit, i): Sample => {
     const pixels = images.data.subarray(i * PIXELS, (i + 1) * PIXELS)
-    return { image: Tensor.make(pixels, [1, PIXELS]), digit: Number(digit) }
+    return { image: Tensor.of(pixels, [1, PIXELS]), digit: Number(digit) }
   })
 
 /** A classifier in a session of its own. Sessions go to the worker that has the fewest. */
@@ -114,7 +114,7 @@ const demo = Effect.gen(function* () {
   const [victim, ...others] = models
 
   yield* Terminal.title("An image with 63 pixels")
-  yield* predict(victim, Tensor.make(new Float64Array(63), [1, 63])).pipe(
+  yield* predict(victim, Tensor.of(new Float64Array(63), [1, 63])).pipe(
     Effect.andThen(Terminal.line("was read all the same")),
     Effect.catchTag("ValueError", (error) => Terminal.line(`caught ${error._tag}: ${error.message}`))
   )

@@ -104,6 +104,7 @@ _SIGILS: dict[str, Any] = {
     "$text": lambda units: _extension(11, _from_units(units).encode("utf-8", "surrogatepass")),
     "$double": lambda digits: _extension(12, struct.pack("<d", float(digits))),
     "$adapted": lambda parts: _extension(13, encode(parts)),
+    "$shared": lambda place: _extension(14, encode(place)),
     "$ref": lambda parts: _extension(15, encode(parts)),
     "$callback": lambda number: _extension(16, encode(number)),
 }
@@ -130,9 +131,15 @@ def vectors() -> Iterator[tuple[Vector, bytes]]:
                 "kind": kind,
                 "value": value,
                 "typescript": "decode" if "typescript decodes" in marks or _has_whole_float(value) else "exact",
-                "python": "decode" if "python decodes" in marks or _has(value, ("$double", "$callback")) else "exact",
+                "python": "decode"
+                if "python decodes" in marks or _has(value, ("$double", "$callback", "$shared"))
+                else "exact",
             }
             yield vector, encode(value)
+
+
+# What only the host sends.
+_FROM_HOST = ("$double", "$callback", "$shared")
 
 
 def _has(value: Notation, sigils: tuple[str, ...]) -> bool:
@@ -262,6 +269,26 @@ def _messages() -> Iterator[tuple[object, ...]]:
         ),
     )
     yield "request-parked", _request(3, "snakepit.parked", {"request_id": 2})
+    yield (
+        "request-warning",
+        _request(
+            0,
+            "snakepit.warning",
+            {
+                "request_id": 2,
+                "category": "sklearn.exceptions.ConvergenceWarning",
+                "message": "lbfgs failed to converge",
+                "file": "<site-packages>/sklearn/linear_model/_logistic.py",
+                "line": 465,
+            },
+        ),
+    )
+    yield "request-grant", _request(4, "snakepit.grant", {"bytes": 16_777_216})
+    yield "request-released", _request(0, "snakepit.released", {"regions": [7, 12]})
+    yield "request-free", _request(11, "snakepit.free", {"places": [[3, 4096], [3, 167_936]]})
+    yield "request-trim", _request(12, "snakepit.trim", {})
+    yield "request-forget", _request(13, "snakepit.forget", {"segments": [2, 3]})
+    yield "exit-success-kept", {**_exit(9, {"_tag": "Success", "value": 3}), "kept": [7]}
     yield "ack", {"_tag": "Ack", "requestId": 3}
     yield "interrupt", {"_tag": "Interrupt", "requestId": 3}
     yield "ping", {"_tag": "Ping"}
@@ -271,6 +298,10 @@ def _messages() -> Iterator[tuple[object, ...]]:
     yield "exit-success-timed", {**_exit(2, {"_tag": "Success", "value": {"mean": _float(0.5)}}), "pythonMicros": 1250}
     yield "exit-stream-end", _exit(3, {"_tag": "Success", "value": None})
     yield "exit-fail", _exit(1, _failure({"_tag": "Fail", "error": _python_error()}))
+    yield "exit-fail-syntax", _exit(1, _failure({"_tag": "Fail", "error": _syntax_error()}))
+    yield "exit-fail-library", _exit(1, _failure({"_tag": "Fail", "error": _library_error()}))
+    for name, error in _ml_errors():
+        yield f"exit-fail-{name}", _exit(1, _failure({"_tag": "Fail", "error": error}))
     yield (
         "exit-fail-session-lost",
         _exit(
@@ -359,7 +390,7 @@ def _python_error() -> dict[str, object]:
         "exceptions": [],
         "call": None,
     }
-    member = {**key_error, "message": "1", "args": [1], "frames": []}
+    member = {**key_error, "message": "1", "args": [1], "frames": [], "callback": 7}
     group = {
         **key_error,
         "_tag": "ExceptionGroup",
@@ -369,6 +400,7 @@ def _python_error() -> dict[str, object]:
         "args": ["two at once", "[KeyError(1)]"],
         "frames": [],
         "exceptions": [member],
+        "truncated": [{"field": "exceptions", "kept": 1, "total": 40, "reason": "limit"}],
     }
     return {
         "_tag": "ValueError",
@@ -377,7 +409,14 @@ def _python_error() -> dict[str, object]:
         "message": "the rate is missing",
         "args": ["the rate is missing", {"$tuple": [1, 2]}, "<object object at 0x7f0000000000>"],
         "frames": [
-            {"file": "/app/train.py", "line": 40, "function": "fit", "source": "model.check()"},
+            {
+                "file": "/app/train.py",
+                "line": 40,
+                "function": "fit",
+                "source": "loss = model.check()",
+                "column": 12,
+                "caret": [7, 20],
+            },
             {"file": "/app/model.py", "line": 13, "function": "Model.check", "source": "raise BadRate(...) from error"},
         ],
         "notes": ["while fitting fold 3"],
@@ -389,10 +428,156 @@ def _python_error() -> dict[str, object]:
             "callType": "function",
             "arguments": [
                 {"name": "0", "type": "numpy.ndarray", "shape": [2, 1], "dtype": "float64"},
+                {
+                    "name": "weights",
+                    "type": "torch.Tensor",
+                    "shape": [3],
+                    "dtype": "torch.float32",
+                    "device": "cuda:0",
+                },
                 {"name": "folds", "type": "int"},
             ],
         },
+        "truncated": [
+            {"field": "frames", "kept": 2, "total": 40, "reason": "limit"},
+            {"field": "context", "kept": 0, "total": 1, "reason": "seen", "pythonType": "KeyError"},
+        ],
+        "repro": "/tmp/repro/20260101-120000-app.train.fit-1/reproduce.py",
     }
+
+
+def _syntax_error() -> dict[str, object]:
+    return {
+        **_plain_error("SyntaxError", ["SyntaxError"], "invalid syntax (given.py, line 2)"),
+        "syntax": {"file": "given.py", "line": 2, "source": "b = = 2", "column": 5, "caret": [4, 5]},
+    }
+
+
+def _library_error() -> dict[str, object]:
+    return {
+        **_plain_error("ValueError", ["json.decoder.JSONDecodeError", "ValueError"], "Expecting value: line 2 column 2"),
+        "library": {"name": None, "version": None, "attributes": {"msg": "Expecting value", "lineno": 2, "colno": 2}},
+    }
+
+
+def _plain_error(tag: str, ancestors: list[str], message: str) -> dict[str, object]:
+    return {
+        "_tag": tag,
+        "pythonType": ancestors[0],
+        "mro": [*ancestors, "Exception", "BaseException"],
+        "message": message,
+        "args": [message],
+        "frames": [],
+        "notes": [],
+        "cause": None,
+        "context": None,
+        "exceptions": [],
+        "call": None,
+    }
+
+
+def _ml_errors() -> Iterator[tuple[str, dict[str, object]]]:
+    """One of each kind of machine-learning error, with a name."""
+    yield (
+        "shape",
+        {
+            **_plain_error(
+                "ValueError",
+                ["ValueError"],
+                "matmul: Input operand 1 has a mismatch in its core dimension 0, with gufunc signature "
+                "(n?,k),(k,m?)->(n?,m?) (size 2 is different from 3)",
+            ),
+            "ml": {
+                "_tag": "ShapeMismatch",
+                "operation": "matmul",
+                "operands": [{"name": "args[0]", "shape": [2, 3]}, {"name": "args[1]", "shape": [2, 4]}],
+                "dimension": {"axes": [1, 0], "sizes": [3, 2]},
+                "suggestion": "transpose args[0]: (3, 2) and (2, 4) multiply",
+                "decidedBy": "arguments",
+            },
+        },
+    )
+    yield (
+        "features",
+        {
+            **_plain_error("ValueError", ["ValueError"], "X has 3 features, but SVC is expecting 4 features as input."),
+            "ml": {
+                "_tag": "ShapeMismatch",
+                "operation": None,
+                "operands": [{"name": "expected", "shape": [None, 4]}, {"name": "X", "shape": [10, 3]}],
+                "dimension": {"axes": [1, 1], "sizes": [4, 3]},
+                "suggestion": "pass the 4 features that the estimator was fitted with",
+                "decidedBy": "message",
+            },
+        },
+    )
+    yield (
+        "dtype",
+        {
+            **_plain_error("RuntimeError", ["RuntimeError"], "expected scalar type Float but found Double"),
+            "ml": {
+                "_tag": "DtypeMismatch",
+                "operation": "linear",
+                "expected": "torch.float32",
+                "actual": "torch.float64",
+                "operand": "args[0]",
+                "cast": "args[0].to(torch.float32)",
+                "suggestion": "cast it: args[0].to(torch.float32)",
+                "decidedBy": "arguments",
+            },
+        },
+    )
+    yield (
+        "device",
+        {
+            **_plain_error(
+                "RuntimeError",
+                ["RuntimeError"],
+                "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!",
+            ),
+            "ml": {
+                "_tag": "DeviceMismatch",
+                "operation": None,
+                "operands": [{"name": "args[0]", "device": "cuda:0"}, {"name": "args[1]", "device": "cpu"}],
+                "suggestion": 'move args[1]: args[1].to("cuda:0")',
+                "decidedBy": "arguments",
+            },
+        },
+    )
+    yield (
+        "no-device",
+        {
+            **_plain_error("AssertionError", ["AssertionError"], "Torch not compiled with CUDA enabled"),
+            "ml": {
+                "_tag": "DeviceNotAvailable",
+                "operation": None,
+                "device": "cuda",
+                "available": ["cpu"],
+                "suggestion": "use one of cpu, or install a build of torch with CUDA",
+                "decidedBy": "message",
+            },
+        },
+    )
+    yield (
+        "memory",
+        {
+            **_plain_error(
+                "RuntimeError",
+                ["torch.OutOfMemoryError", "RuntimeError"],
+                "CUDA out of memory. Tried to allocate 2.00 GiB.",
+            ),
+            "ml": {
+                "_tag": "OutOfMemory",
+                "operation": None,
+                "device": "cuda:0",
+                "requestedBytes": 2_147_483_648,
+                "freeBytes": 1_048_576,
+                "totalBytes": None,
+                "suggestion": "use a smaller batch, or the CPU",
+                "decidedBy": "class",
+            },
+        },
+    )
 
 
 def _values() -> Iterator[tuple[object, ...]]:
@@ -407,6 +592,8 @@ def _values() -> Iterator[tuple[object, ...]]:
     yield from _times()
     yield from _tensors()
     yield from _tables()
+    yield "shared", {"$shared": [3, 4096, 160_000, 7, False]}
+    yield "shared-writable", {"$shared": [3, 4096, 160_000, 7, True]}
     yield "adapted", {"$adapted": ["point", {"x": 1, "y": {"$tuple": [2, 3]}}]}
     yield "ref", {"$ref": ["session-1", "default-1-4f6c", 7, "sklearn.svm._classes.SVC"]}
     yield "ref-in-list", [1, {"$ref": ["s", "w", 4_294_967_296, "object"]}]

@@ -145,5 +145,5 @@ def test_a_payload_that_cannot_cross_is_found_inside_the_object() -> None:
 def test_a_name_that_nobody_registered_lists_those_that_are() -> None:
     adapters.register("money", Money, encode_money, decode_money)
     frame = packer.pack_value(Money(1, "EUR")).replace(b"money", b"monet")
-    with pytest.raises(WireValueError, match=r"no adapter called 'monet' .*arrow, money, tensor"):
+    with pytest.raises(WireValueError, match=r"no adapter called 'monet' .*arrow, device, money, tensor"):
         unpacker.unpack(frame)

@@ -36,6 +36,7 @@ def test_what_users_need_is_there() -> None:
         "CallbackError",
         "cancelled",
         "deadline",
+        "empty",
         "session_id",
         "tools",
         "traceparent",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from package_path import ENVIRONMENT
 from snakepit_worker.fork_server import preload, thread_count
+from snakepit_worker.worker import listen, run_forked
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forking is for Linux only")
 
@@ -101,6 +103,40 @@ def test_a_forked_worker_leads_a_process_group_of_its_own(server: Client, tmp_pa
     pid = server.read()["pid"]
     assert os.getpgid(pid) == pid
     os.kill(pid, 9)
+
+
+def test_a_worker_whose_server_dies_before_the_host_connects_leaves_and_lets_its_name_be(tmp_path: Path) -> None:
+    client = Client({})
+    assert client.read() == {"ready": True}
+    client.send({"fork": 1, "boot": {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}})
+    pid = client.read()["pid"]
+    worker = os.pidfd_open(pid)
+    client.process.kill()
+    client.close()
+    ended, _, _ = select.select([worker], [], [], 5)
+    os.close(worker)
+    assert ended
+    # the host may have given the name to the next worker by now
+    assert (tmp_path / "a.sock").exists()
+
+
+def test_a_worker_whose_server_died_at_once_does_not_wait_for_the_host(tmp_path: Path) -> None:
+    configuration = {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}
+    died = 0  # no process has this number, so no parent has
+    with pytest.raises(SystemExit, match="has died"):
+        run_forked(configuration, listen(configuration), died)
+
+
+def test_a_module_that_blocks_signals_hides_no_ends_from_the_server(tmp_path: Path) -> None:
+    (tmp_path / "with_mask.py").write_text(
+        "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})\n"
+    )
+    client = Client({"preload": ["with_mask"], "python_path": [str(tmp_path)]})
+    assert client.read() == {"ready": True}
+    client.send({"fork": 1, "boot": boot(tmp_path / "a.sock")})
+    forked = client.read()
+    assert client.read() == {"exited": forked["pid"], "code": 1, "signal": None}
+    client.close()
 
 
 def test_a_fork_that_cannot_listen_fails_and_the_server_goes_on(server: Client, tmp_path: Path) -> None:

@@ -13,9 +13,10 @@ from types import ModuleType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import ormsgpack
 import pytest
 
-from snakepit_worker import adapters
+from snakepit_worker import adapters, storage
 from snakepit_worker.errors import SessionLost
 from snakepit_worker.values import Packer, Unpacker
 
@@ -49,6 +50,15 @@ class Point:
         return isinstance(other, Point) and self.payload == other.payload
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def shared(place: Any) -> storage.Shared:
+    return storage.Shared(tuple(place[:4]), place[2], place[4])
+
+
+@pytest.fixture(autouse=True)
+def memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "load", lambda data: shared(ormsgpack.unpackb(data)))
 
 
 adapters.register("point", Point, lambda point: point.payload, Point)
@@ -156,6 +166,7 @@ SIGILS: dict[str, Any] = {
     "$timedelta": lambda parts: datetime.timedelta(*parts),
     "$text": lambda units: struct.pack(f"<{len(units)}H", *units).decode("utf-16-le", "surrogatepass"),
     "$adapted": adapted,
+    "$shared": shared,
     "$ref": lambda parts: Ref(*parts),
     "$callback": Callback,
 }
@@ -181,6 +192,8 @@ def same(left: Any, right: Any) -> bool:
         if left.dtype != right.dtype or left.shape != right.shape:
             return False
         return same(left.tolist(), right.tolist()) if left.dtype == object else left.tobytes() == right.tobytes()
+    if isinstance(left, storage.Shared):
+        return (left.exporter, left.size, left.is_writable) == (right.exporter, right.size, right.is_writable)
     if hasattr(left, "equals"):
         return bool(left.equals(right))
     return bool(left == right)

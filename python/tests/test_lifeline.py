@@ -84,6 +84,26 @@ def test_a_process_ends_when_its_lifeline_is_cut_while_it(code: str) -> None:
         assert process.wait(timeout=2) == -9
 
 
+def test_a_process_ends_whose_lifeline_was_cut_before_it_held_to_it() -> None:
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        code = (
+            "import socket, sys; from snakepit_worker.lifeline import hold_to; "
+            "lifeline = socket.socket(fileno=int(sys.argv[1])); hold_to(lifeline); print('goes on')"
+        )
+        process = subprocess.run(
+            [sys.executable, "-c", code, str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=ENVIRONMENT,
+            timeout=10,
+            check=False,
+        )
+    assert (process.returncode, process.stdout) == (-9, b"")
+
+
 def test_it_takes_the_processes_that_it_started_along() -> None:
     with held(BUSY["sleeps"], own_group=True, child="with child") as (process, lifeline, child):
         assert is_running(child)

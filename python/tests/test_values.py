@@ -547,7 +547,7 @@ def test_a_clock_time_that_another_time_zone_database_reads_differently_keeps_it
         (extension(13, [1]), "an adapted value", "ValueError"),
         (extension(15, ["s", "w", "1", "t"]), "a ref", "not [session id"),
         (extension(16, "x"), "a callback", "not an integer"),
-        (extension(14, b""), "an extension code", "code 14"),
+        (extension(14, [1, 2, 3, 4, False]), "bytes in shared memory", "shares none"),
         (extension(1, b"\x92\x01"), "a tuple", "end of file"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -5,11 +5,11 @@ import { manifest, packages, read, root } from "../repository.ts"
 
 const IMPORT = /(?:^|\s)(?:from|import)\s*\(?\s*"([^".][^"]*)"/gm
 
-/** Imports of packages that stand neither in `dependencies` nor in `peerDependencies`. */
+/** Imports of packages that stand in none of the kinds of dependencies that users get. */
 export const imports = (): ReadonlyArray<string> =>
   packages().flatMap((folder) => {
-    const { name, dependencies, peerDependencies } = manifest(folder)
-    const declared = new Set([name, ...Object.keys({ ...dependencies, ...peerDependencies })])
+    const { name, dependencies, optionalDependencies, peerDependencies } = manifest(folder)
+    const declared = new Set([name, ...Object.keys({ ...dependencies, ...optionalDependencies, ...peerDependencies })])
     return fs.globSync(`${folder}/src/**/*.ts`, { cwd: root }).flatMap((file) =>
       [...withoutComments(read(file)).matchAll(IMPORT)]
         .map(([, specifier = ""]) => packageOf(specifier))

@@ -41,7 +41,13 @@ export interface ChaosReport {
 }
 
 const callers = 24
-const sizes = { forked: 3, spawned: 2 }
+const sizes = { forked: 3, spawned: 2, threaded: 1 }
+/** Which pool a call goes to, and how often. */
+const shares = [
+  { pool: "forked", weight: 5 },
+  { pool: "spawned", weight: 3 },
+  { pool: "threaded", weight: 2 }
+]
 const settleMillis = 20_000
 const maxHeapGrowthMegabytes = 16
 
@@ -69,12 +75,14 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       const layer = SnakepitNode.layer({
         pools: {
           forked: { ...common, size: sizes.forked, start: "fork", preload: ["chaos"] },
-          spawned: { ...common, size: sizes.spawned, start: "spawn" }
+          spawned: { ...common, size: sizes.spawned, start: "spawn", spares: 1 },
+          threaded: { ...common, size: sizes.threaded, start: "fork", profile: "thread", threads: 4 }
         }
       })
       // once before, so that what is opened once in a process is not taken for a leak
       yield* Effect.provide(Effect.void, layer)
       const openBefore = descriptors()
+      const sharedBefore = new Set(sharedMemory())
       const began = performance.now()
       const faults = new Faults()
       const violations: Array<string> = []
@@ -97,6 +105,7 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       }
       yield* untilEmpty(() => descendants(process.pid).map((pid) => `process ${pid} is left`), violations)
       yield* untilEmpty(() => fs.readdirSync(sockets).map((name) => `file ${name} is left`), violations)
+      yield* untilEmpty(() => sharedMemory().filter((name) => !sharedBefore.has(name)), violations)
       yield* untilEmpty(
         () =>
           descriptors().length > openBefore.length
@@ -141,7 +150,8 @@ const load = (options: ChaosOptions, ledger: string, faults: Faults, state: Stat
         const kind = random.weighted(kinds)
         // numbers of its own, so that what one call draws does not depend on when the others ran
         const own = new Random(options.seed ^ Math.imul(id, 0x9e3779b1))
-        const pool = own.next() < 0.7 ? "forked" : "spawned"
+        const drawn = own.weighted(shares).pool
+        const pool = drawn === kind.not ? "forked" : drawn
         const fiber = yield* Effect.forkChild(kind.run({ id, ledger, pool, random: own }))
         const exit = yield* Fiber.await(fiber)
         forgetCallSites(exit)
@@ -238,6 +248,16 @@ const descriptors = (): ReadonlyArray<string> =>
       return [] // the one that read the folder
     }
   })
+
+/** Shared memory on this machine whose name is ours. */
+const sharedMemory = (): ReadonlyArray<string> => {
+  try {
+    const names = fs.readdirSync("/dev/shm").filter((name) => name.includes("snakepit"))
+    return names.map((name) => `shared memory ${name} is left`)
+  } catch {
+    return [] // not Linux
+  }
+}
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "chaos-"))),

@@ -29,6 +29,8 @@ export interface Kind {
   readonly weight: number
   readonly idempotent: boolean
   readonly intention: Intention
+  /** Pools it is not for. */
+  readonly not?: string
   /** Makes the call; fails with a string when the answer is wrong. */
   readonly run: (assignment: Assignment) => Effect.Effect<void, unknown, Snakepit.Snakepit>
 }
@@ -60,11 +62,39 @@ const fault = (name: string, weight: number, crash: string): Kind => ({
   run: (given) => Effect.asVoid(callOf(`chaos.${name}`, given, [], false))
 })
 
+/** A minute of Python that a cancellation ends; on threads, code that no bytecode ends would take its neighbours with it. */
+const minute = (pool: string): string => (pool === "threaded" ? "chaos.doze" : "chaos.run")
+
 export const kinds: ReadonlyArray<Kind> = [
   timed("short", 30, false, 0, 0),
   timed("short, idempotent", 30, true, 0, 0),
   timed("long", 5, false, 0.01, 0.1),
   timed("long, idempotent", 8, true, 0.01, 0.1),
+  {
+    name: "async",
+    weight: 6,
+    idempotent: false,
+    intention: succeeds,
+    run: (given) => Effect.flatMap(callOf("chaos.nap", given, [given.random.between(0, 0.05)], false), expect(given.id))
+  },
+  {
+    name: "async, idempotent",
+    weight: 4,
+    idempotent: true,
+    intention: succeeds,
+    run: (given) => Effect.flatMap(callOf("chaos.nap", given, [given.random.between(0, 0.05)], true), expect(given.id))
+  },
+  {
+    name: "async, cancelled",
+    weight: 2,
+    idempotent: false,
+    intention: { _tag: "IsInterrupted" },
+    run: (given) =>
+      Effect.raceFirst(
+        Effect.asVoid(callOf("chaos.nap", given, [60], false)),
+        Effect.andThen(Effect.sleep(given.random.between(0, 30)), Effect.interrupt)
+      )
+  },
   {
     name: "stream",
     weight: 6,
@@ -119,7 +149,7 @@ export const kinds: ReadonlyArray<Kind> = [
     intention: { _tag: "IsInterrupted" },
     run: (given) =>
       Effect.raceFirst(
-        Effect.asVoid(callOf("chaos.run", given, [60], false)),
+        Effect.asVoid(callOf(minute(given.pool), given, [60], false)),
         Effect.andThen(Effect.sleep(given.random.between(0, 30)), Effect.interrupt)
       )
   },
@@ -129,7 +159,7 @@ export const kinds: ReadonlyArray<Kind> = [
     idempotent: false,
     intention: { _tag: "TimesOut" },
     run: ({ id, ledger, pool, random }) =>
-      Effect.asVoid(Snakepit.call("chaos.run", { args: [ledger, id, 60], pool, timeout: random.between(5, 40) }))
+      Effect.asVoid(Snakepit.call(minute(pool), { args: [ledger, id, 60], pool, timeout: random.between(5, 40) }))
   },
   {
     name: "grandchild",
@@ -148,6 +178,8 @@ export const kinds: ReadonlyArray<Kind> = [
   {
     name: "exhaust",
     weight: 0.4,
+    // the memory is that of the process: calls on its other threads run out of it too
+    not: "threaded",
     idempotent: false,
     intention: { _tag: "Raises", error: "MemoryError" },
     run: (given) => Effect.asVoid(callOf("chaos.exhaust", given, [], false))

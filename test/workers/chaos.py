@@ -1,5 +1,6 @@
 """What the chaos run calls: each call signs a ledger on disk when it begins; some end the process they run in."""
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -25,6 +26,22 @@ def run(ledger: str, call: int, seconds: float) -> int:
     sign(ledger, call)
     if seconds > 0:
         time.sleep(seconds)
+    return call
+
+
+def doze(ledger: str, call: int, seconds: float) -> int:
+    """Takes so long, a little at a time, so that it can be stopped on a thread too."""
+    sign(ledger, call)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.005)
+    return call
+
+
+async def nap(ledger: str, call: int, seconds: float) -> int:
+    """Takes so long on the event loop, and answers the call's number."""
+    sign(ledger, call)
+    await asyncio.sleep(seconds)
     return call
 
 
@@ -82,7 +99,8 @@ def leave(ledger: str, call: int) -> None:
 def freeze(ledger: str, call: int) -> None:
     """Stops the process."""
     sign(ledger, call)
-    os.kill(os.getpid(), signal.SIGSTOP)
+    while True:  # the kernel continues a stopped group when its parent, a fork server, dies
+        os.kill(os.getpid(), signal.SIGSTOP)
 
 
 def exhaust(ledger: str, call: int) -> None:

@@ -86,6 +86,11 @@ def start_child() -> int:
     return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(3600)"]).pid
 
 
+def start_daemon() -> int:
+    """Starts a process that leaves the worker's process group and keeps what it prints open, and answers its id."""
+    return subprocess.Popen(["sleep", "3600"], start_new_session=True).pid
+
+
 def fill_up() -> None:
     """Takes all the memory there is, in small pieces."""
     pieces = []

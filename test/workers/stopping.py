@@ -2,10 +2,14 @@
 
 import asyncio
 import ctypes
+import importlib
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 from meeting import touch
 
@@ -29,6 +33,30 @@ def spins(folder):
             pass
     finally:
         touch(f"{folder}/ended", "finally")
+
+
+def imports(folder):
+    """Is stopped while it imports a package, and would run on after it."""
+    package = Path(folder) / "slow_package"
+    package.mkdir()
+    (package / "part.py").write_text("value = 1\n")
+    (package / "__init__.py").write_text(
+        # like asyncio: names a submodule that only its first import makes known
+        f"from .part import *\nassert part\nfrom meeting import touch\ntouch({f'{folder}/began'!r})\n"
+        "import time\nend = time.monotonic() + 0.3\nwhile time.monotonic() < end:\n    time.sleep(0.001)\n"
+    )
+    sys.path.append(folder)
+    try:
+        importlib.import_module("slow_package")
+        while True:
+            time.sleep(0.001)
+    finally:
+        touch(f"{folder}/ended", "finally")
+
+
+def uses_import():
+    """What the package holds that `imports` was importing."""
+    return importlib.import_module("slow_package").value
 
 
 def swallows(folder):
@@ -78,6 +106,17 @@ def native(folder):
     """A native call that holds the interpreter's lock and never returns."""
     touch(f"{folder}/began", str(os.getpid()))
     ctypes.PyDLL(None).pause()
+
+
+def handles_term(folder):
+    """Leaves only at SIGTERM, in an orderly way that ends this call and not the process."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    touch(f"{folder}/began", str(os.getpid()))
+    while True:
+        try:
+            time.sleep(3600)
+        except snakepit_worker.CallCancelled:
+            pass
 
 
 def refuses(folder):

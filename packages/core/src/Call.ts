@@ -6,6 +6,7 @@ import type * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import type * as Schedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
+import type { CallSite } from "./internal/callSite.ts"
 import type { Handle } from "./PyRef.ts"
 import type { SnakepitError } from "./SnakepitError.ts"
 
@@ -72,6 +73,8 @@ export interface Invocation {
   readonly stream: boolean
   /** `ref` keeps the result in Python and answers a ref to it. */
   readonly result: "value" | "ref"
+  /** Where TypeScript code made the call: what the stack of its error begins with. */
+  readonly site?: CallSite | undefined
 }
 
 /** One request, complete. */

@@ -13,7 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Effects from "effect/persistence/CircuitBreaker"
 import type * as Scope from "effect/Scope"
-import { type OptionReader, readKeys, readList } from "./internal/optionReader.ts"
+import type { OptionReader } from "./internal/optionReader.ts"
 import { ProbingStore } from "./internal/probingStore.ts"
 import { CircuitOpen } from "./SnakepitError.ts"
 
@@ -69,14 +69,13 @@ const keys = ["failures", "openDuration", "probes", "successes", "failureTags"]
 
 /** Validates the option of a pool. */
 export const read = (reader: OptionReader, input: CircuitBreakerInput): CircuitBreakerOptions => {
-  const given = readKeys(reader, "circuitBreaker", input, keys) ? input : {}
+  const given = reader.object("circuitBreaker", input, keys) ? input : {}
   return {
     failures: reader.integer("circuitBreaker.failures", given.failures, 5, 1),
     openDuration: reader.millis("circuitBreaker.openDuration", given.openDuration, 30_000),
     probes: reader.integer("circuitBreaker.probes", given.probes, 3, 1),
     successes: reader.integer("circuitBreaker.successes", given.successes, 3, 1),
-    failureTags: readList(
-      reader,
+    failureTags: reader.list(
       "circuitBreaker.failureTags",
       given.failureTags,
       failureTags,
@@ -128,7 +127,8 @@ export const makeResolved = (
         error._tag === "Some" && typeof error.value === "object" && error.value !== null
           ? Reflect.get(error.value, "_tag")
           : undefined
-      return typeof tag === "string" && options.failureTags.includes(tag) ? Effects.failure() : Effects.success
+      const outcome = outcomeOfTag(options, tag)
+      return outcome === "Failure" ? Effects.failure() : outcome === "Ignored" ? Effects.ignored : Effects.success
     }
 
     const refuse = (error: Effects.CircuitBreakerError): CircuitOpen =>
@@ -152,3 +152,10 @@ export const makeResolved = (
       state: Effect.map(Clock.currentTimeMillis, (now) => store.standing(now))
     }
   })
+
+/** What an effect that ended with an error of this tag, or with none, says about what it calls. */
+export const outcomeOfTag = (options: CircuitBreakerOptions, tag: unknown): "Success" | "Failure" | "Ignored" => {
+  // another breaker kept it from being tried
+  if (tag === "CircuitOpen") return "Ignored"
+  return typeof tag === "string" && options.failureTags.includes(tag) ? "Failure" : "Success"
+}

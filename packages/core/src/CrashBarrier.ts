@@ -6,7 +6,7 @@
  */
 import type * as Duration from "effect/Duration"
 import * as Schedule from "effect/Schedule"
-import { type OptionReader, readBoolean, readKeys, readList } from "./internal/optionReader.ts"
+import type { OptionReader } from "./internal/optionReader.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
 import { CrashClass } from "./SnakepitError.ts"
 
@@ -86,33 +86,30 @@ export const allowsRetry = (options: CrashBarrierOptions, attempt: Attempt): boo
 
 /** Validates the option. */
 export const read = (reader: OptionReader, input: CrashBarrierInput | undefined): CrashBarrierOptions => {
-  const given = input !== undefined && readKeys(reader, "crashBarrier", input, keys) ? input : {}
+  const given = input !== undefined && reader.object("crashBarrier", input, keys) ? input : {}
   return {
-    enabled: readBoolean(reader, "crashBarrier.enabled", given.enabled, true),
+    enabled: reader.boolean("crashBarrier.enabled", given.enabled, true),
     retry: reader.oneOf("crashBarrier.retry", given.retry, "idempotent", ["never", "idempotent", "always"]),
     maxRetries: reader.integer("crashBarrier.maxRetries", given.maxRetries, 2, 0),
     backoff: readBackoff(reader, given.backoff),
     poisonAfter: reader.integer("crashBarrier.poisonAfter", given.poisonAfter, 3, 1),
     taintDuration: reader.millis("crashBarrier.taintDuration", given.taintDuration, 60_000),
-    taintOnExitCodes: readList(
-      reader,
+    taintOnExitCodes: reader.list(
       "crashBarrier.taintOnExitCodes",
       given.taintOnExitCodes,
       [],
       (code): code is number => Number.isInteger(code),
       "a list of exit codes"
     ),
-    taintOnErrorTypes: readList(
-      reader,
+    taintOnErrorTypes: reader.list(
       "crashBarrier.taintOnErrorTypes",
       given.taintOnErrorTypes,
       [],
       (type): type is string => typeof type === "string" && type !== "",
       'a list of Python exception names, like ["MemoryError"]'
     ),
-    taintDeviceOnGpuFatal: readBoolean(reader, "crashBarrier.taintDeviceOnGpuFatal", given.taintDeviceOnGpuFatal, true),
-    markOn: readList(
-      reader,
+    taintDeviceOnGpuFatal: reader.boolean("crashBarrier.taintDeviceOnGpuFatal", given.taintDeviceOnGpuFatal, true),
+    markOn: reader.list(
       "crashBarrier.markOn",
       given.markOn,
       marking,
@@ -139,7 +136,7 @@ const marking = CrashClass.literals.filter((crash) => crash !== "killed" && cras
 
 const readBackoff = (reader: OptionReader, given: Backoff | undefined): Schedule.Schedule<unknown, unknown> => {
   if (Schedule.isSchedule(given)) return given
-  if (given !== undefined && !readKeys(reader, "crashBarrier.backoff", given, ["initial", "max"])) return defaultBackoff
+  if (given !== undefined && !reader.object("crashBarrier.backoff", given, ["initial", "max"])) return defaultBackoff
   const initial = reader.millis("crashBarrier.backoff.initial", given?.initial, 100)
   return RetryPolicy.delays({ initial, max: reader.millis("crashBarrier.backoff.max", given?.max, 5_000) })
 }

@@ -5,13 +5,21 @@
  * |---|---|
  * | `critical` | it has no worker |
  * | `unhealthy` | it has workers, and more than 5 crashed within a minute, or more than `maxRestarts` within `restartWindow`, or its circuit is open |
- * | `degraded` | fewer workers than `size` are up, more than 2 segfaults came within a minute, its circuit is half open, a device of its workers is tainted, or the circuit of one is not closed |
+ * | `degraded` | fewer workers than `size` are up, more than 2 segfaults came within a minute, its circuit is half open, or a device of it is not healthy |
+ * | `healthy` | otherwise |
+ *
+ * | status | a device has it when |
+ * |---|---|
+ * | `critical` | no worker is left on it |
+ * | `unhealthy` | it has workers, and more than 5 on it crashed within a minute, or its circuit is open |
+ * | `degraded` | a fatal GPU error tainted it, more than 2 segfaults came on it within a minute, or its circuit is half open |
  * | `healthy` | otherwise |
  *
  * The whole is as well as its worst pool. `Snakepit.health` and its neighbours read this from the service.
  */
 import type * as CircuitBreaker from "./CircuitBreaker.ts"
 import type { CrashRecord } from "./internal/crashHistory.ts"
+import type { DeviceStanding } from "./internal/devices.ts"
 
 export type { CrashFilter, CrashRecord } from "./internal/crashHistory.ts"
 
@@ -28,16 +36,20 @@ export interface Alert {
   readonly limit: number
 }
 
-/** A device that a fatal GPU error was seen on, and until when it is suspected (Unix time in milliseconds). */
-export interface TaintedDevice {
+/** How one device is that workers of the pool run on. */
+export interface DeviceHealth {
   readonly device: string
-  readonly until: number
-}
-
-/** The circuit of the calls that name one device. */
-export interface DeviceCircuit {
-  readonly device: string
-  readonly circuit: CircuitBreaker.State
+  readonly status: Status
+  /** Why it is not healthy, as sentences; empty when it is. */
+  readonly reasons: ReadonlyArray<string>
+  /** Workers on it that take calls. */
+  readonly workers: number
+  /** Crashes on it within the last minute. */
+  readonly crashes: number
+  /** Until when a fatal GPU error taints it (Unix time in milliseconds). */
+  readonly taintedUntil: number | undefined
+  /** Absent when the pool has no circuit breaker. */
+  readonly circuit: CircuitBreaker.State | undefined
 }
 
 /** How one pool is. */
@@ -54,9 +66,8 @@ export interface PoolHealth {
   readonly crashes: number
   /** Absent when the pool has no circuit breaker. */
   readonly circuit: CircuitBreaker.State | undefined
-  readonly devices: ReadonlyArray<TaintedDevice>
-  /** Circuits of single devices; empty when the pool has no circuit breaker, or places its workers on none. */
-  readonly deviceCircuits: ReadonlyArray<DeviceCircuit>
+  /** The devices that its workers run on; empty when workers have none. */
+  readonly devices: ReadonlyArray<DeviceHealth>
 }
 
 /** How all pools are. */
@@ -94,8 +105,7 @@ export interface Observation {
   /** Whether workers crash more often than `maxRestarts` allows. */
   readonly restartsTooOften: boolean
   readonly circuit: CircuitBreaker.State | undefined
-  readonly devices: ReadonlyArray<TaintedDevice>
-  readonly deviceCircuits: ReadonlyArray<DeviceCircuit>
+  readonly devices: ReadonlyArray<DeviceStanding>
 }
 
 /** The time over which crashes are counted for alerts. */
@@ -128,24 +138,34 @@ export const judge = (seen: Observation): PoolHealth => {
   if (seen.restartsTooOften) find("unhealthy", "its workers crash more often than `maxRestarts` allows")
   if (seen.circuit === "open") find("unhealthy", "its circuit is open")
   if (seen.circuit === "halfOpen") find("degraded", "its circuit is half open")
-  for (const { device } of seen.devices) find("degraded", `device ${device} is tainted by a fatal GPU error`)
-  for (const { circuit, device } of seen.deviceCircuits) {
-    if (circuit === "open") find("degraded", `the circuit of device ${device} is open`)
-    if (circuit === "halfOpen") find("degraded", `the circuit of device ${device} is half open`)
+  const devices = seen.devices.map((device) =>
+    judgeDevice(
+      device,
+      seen.crashes.filter((record) => record.device === device.device)
+    )
+  )
+  for (const device of devices) {
+    for (const reason of device.reasons) find("degraded", `device ${device.device}: ${reason}`)
   }
-  const { pool, workers, size, circuit, devices, deviceCircuits } = seen
-  return {
-    pool,
-    status,
-    reasons,
-    alerts,
-    workers,
-    size,
-    crashes: seen.crashes.length,
-    circuit,
-    devices,
-    deviceCircuits
+  const { pool, workers, size, circuit } = seen
+  return { pool, status, reasons, alerts, workers, size, crashes: seen.crashes.length, circuit, devices }
+}
+
+const judgeDevice = (seen: DeviceStanding, crashes: ReadonlyArray<CrashRecord>): DeviceHealth => {
+  let status: Status = "healthy"
+  const reasons: Array<string> = []
+  const find = (found: Status, reason: string) => {
+    reasons.push(reason)
+    status = worse(status, found)
   }
+  const segfaults = crashes.filter((record) => record.crash === "segfault").length
+  if (seen.workers === 0) find("critical", "no worker is left on it")
+  if (crashes.length > mostCrashes) find("unhealthy", `${crashes.length} workers crashed within a minute`)
+  if (segfaults > mostSegfaults) find("degraded", `${segfaults} segmentation faults within a minute`)
+  if (seen.taintedUntil !== undefined) find("degraded", "a fatal GPU error tainted it")
+  if (seen.circuit === "open") find("unhealthy", "its circuit is open")
+  if (seen.circuit === "halfOpen") find("degraded", "its circuit is half open")
+  return { ...seen, status, reasons, crashes: crashes.length }
 }
 
 /** The health of all from the health of each. */
@@ -160,6 +180,10 @@ export const readiness = (health: Health): Readiness => ({
   reasons: health.pools.flatMap((pool) => pool.reasons.map((reason) => `pool "${pool.pool}": ${reason}`))
 })
 
+/** An alert of a pool, as the log has it. */
+export const describe = (pool: string, { alert, count, limit }: Alert): string =>
+  `alert ${alert} of pool "${pool}": ${count} ${alert === "segfaults" ? "segmentation faults" : "crashes"} within a minute, more than ${limit}`
+
 /** Whether a watcher would call both the same: status, alerts and circuit of each pool. Counts may differ. */
 export const isSame = (one: Health, other: Health): boolean => picture(one) === picture(other)
 
@@ -170,8 +194,7 @@ const picture = (health: Health): string =>
       pool.status,
       pool.circuit,
       pool.alerts.map(({ alert }) => alert),
-      pool.devices.map(({ device }) => device),
-      pool.deviceCircuits
+      pool.devices.map(({ circuit, device, status, taintedUntil }) => [device, status, circuit, taintedUntil])
     ])
   )
 

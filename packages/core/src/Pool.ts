@@ -11,6 +11,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import type * as Schedule from "effect/Schedule"
 import * as Scope from "effect/Scope"
@@ -76,6 +77,8 @@ export interface RunOptions extends CallOptions {
   /** Only workers on this device may run the call. A session has its own. */
   readonly device?: string | undefined
   readonly session?: Placement | undefined
+  /** The span of the session: parent of its calls, unless they stand in another span. */
+  readonly sessionSpan?: Tracer.Span | undefined
   readonly makeRef?: ((handle: Handle) => unknown) | undefined
 }
 
@@ -112,7 +115,9 @@ export const make = (
 ): Effect.Effect<Pool, WorkerStartError, Scope.Scope | WorkerSpawner> =>
   Effect.gen(function* () {
     const spawner = yield* WorkerSpawner
-    const dispatcher = new Dispatcher(options, deadlines)
+    const clock = yield* Clock.Clock
+    const now = () => clock.currentTimeMillisUnsafe()
+    const dispatcher = new Dispatcher(options, deadlines, now)
     const barrier = options.crashBarrier
     const crashes = new CrashHistory()
     const changes = yield* PubSub.sliding<void>(1)
@@ -120,9 +125,6 @@ export const make = (
       options.circuitBreaker === undefined
         ? undefined
         : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
-    /** By device: a GPU that fails refuses the calls for it, and no others. */
-    const deviceBreakers = new Map<string, CircuitBreaker.CircuitBreaker>()
-    const scope = yield* Effect.scope
     const sessions = new Sessions(options, dispatcher)
     let spawned = 0
 
@@ -132,21 +134,30 @@ export const make = (
     const recycling = yield* Semaphore.make(1)
     const restarts = new Restarts(options.maxRestarts, options.restartWindow)
 
+    const health = Effect.gen(function* () {
+      const at = now()
+      return Health.judge({
+        pool: options.name,
+        workers: dispatcher.members.filter((member) => member.isOpen).length,
+        size: options.size,
+        isClosed: dispatcher.isClosed,
+        crashes: crashes.find({ since: at - Health.crashWindowMillis }, at),
+        restartsTooOften: restarts.tooMany,
+        circuit: breaker === undefined ? undefined : yield* breaker.state,
+        devices: dispatcher.devices.standing
+      })
+    })
+
     // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
       Effect.gen(function* () {
         const name = `${options.name}-${spawned++}`
         const worker = yield* Effect.catchDefect(
-          spawner.spawn({ pool: options.name, worker: name, options }),
+          spawner.spawn({ pool: options.name, worker: name, options, avoidDevices: dispatcher.devices.suspects }),
           // whatever goes wrong, this slot tries again: a defect must not end its supervision
           (defect) =>
             Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
         )
-        if (options.circuitBreaker !== undefined && worker.device !== undefined && !deviceBreakers.has(worker.device)) {
-          const circuit = `${options.name} on ${worker.device}`
-          const made = yield* Scope.provide(CircuitBreaker.makeResolved(circuit, options.circuitBreaker), scope)
-          deviceBreakers.set(worker.device, made)
-        }
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         PubSub.publishUnsafe(changes, undefined)
@@ -156,23 +167,34 @@ export const make = (
           Effect.onExit(() => Effect.sync(() => retire(member)))
         )
         if (end === undefined) return "replaced"
-        const outcome = slot.isHandedOver ? "replaced" : member.requests > 1 ? "worked" : "failed"
-        if (end.crash === undefined || member.killedToStop) return outcome
+        const isAtFault = end.crash !== undefined && member.requests <= 1
+        const outcome = slot.isHandedOver ? "replaced" : isAtFault ? "failed" : "worked"
+        if (end.crash === undefined) return outcome
         const how = end.signal ?? `exit code ${end.exitCode}`
         // a logger that throws must not end the supervision of this slot
         yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
         restarts.crashed()
+        const at = now()
+        if (end.crash === "gpu" && worker.device !== undefined && barrier.enabled && barrier.taintDeviceOnGpuFatal) {
+          dispatcher.devices.taint(worker.device, at + barrier.taintDuration)
+        }
+        const alertsBefore = new Set((yield* health).alerts.map(({ alert }) => alert))
         crashes.add({
           pool: options.name,
           worker: worker.id,
-          ...(worker.device === undefined ? {} : { device: worker.device }),
+          device: worker.device,
           crash: end.crash,
           exitCode: end.exitCode,
           signal: end.signal,
           inFlight: member.crash?.inFlight ?? [],
           stderr: member.crash?.stderr ?? [],
-          at: yield* Clock.currentTimeMillis
+          at
         })
+        PubSub.publishUnsafe(changes, undefined)
+        for (const alert of (yield* health).alerts) {
+          if (!alertsBefore.has(alert.alert))
+            yield* Effect.ignoreCause(Effect.logWarning(Health.describe(options.name, alert)))
+        }
         if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN))
           return outcome
         yield* Effect.ignoreCause(
@@ -223,8 +245,11 @@ export const make = (
         }
         if (delay > 0) yield* Effect.sleep(delay)
         const outcome = yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
-          dispatcher.outage = error
-          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+          // one start may fail for reasons of the moment; callers that wait are not to pay for it
+          if (failures > 0) {
+            dispatcher.outage = error
+            if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
+          }
           return Effect.as(Effect.ignoreCause(Effect.logError(error.message)), "failed" as const)
         })
         return outcome
@@ -266,6 +291,7 @@ export const make = (
       kwargs: invocation.kwargs,
       stream: invocation.stream,
       result: invocation.result,
+      site: invocation.site,
       idempotent: given.idempotent === true,
       session: given.session?.id,
       device: given.session === undefined ? given.device : undefined,
@@ -306,7 +332,7 @@ export const make = (
         // the span is opened here, and its parent-to-be for Python with it; `useSpan` ends it with the effect's exit
         return Effect.useSpan(
           "snakepit.call",
-          { attributes: attributesOf(invocation, given), kind: "client" },
+          { attributes: attributesOf(invocation, given), kind: "client", ...positionOf(fiber, given) },
           (span) =>
             execute(invocation, given, decode, within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
         )
@@ -324,15 +350,15 @@ export const make = (
               RetryPolicy.Idempotent,
               given.idempotent === true
             )
-      const guarding = breakerOf(given)
+      const guarding = circuit()
       return guarding === undefined ? call : guarding.guard(call)
     }
 
-    const breakerOf = ({ device }: RunOptions): CircuitBreaker.CircuitBreaker | undefined =>
-      device === undefined ? breaker : (deviceBreakers.get(device) ?? breaker)
+    // where workers run on devices, each device has its own: one that fails must not close the others
+    const circuit = () => (dispatcher.devices.names.length === 0 ? breaker : undefined)
 
     const stream: Pool["stream"] = (invocation, given) => {
-      const guarding = breakerOf(given)
+      const guarding = circuit()
       return guarding === undefined
         ? streamOnce(invocation, given)
         : Stream.unwrap(Effect.as(guarding.check, streamOnce(invocation, given)))
@@ -366,7 +392,11 @@ export const make = (
             )
           if (fiber.cache.tracer === undefined) return open(fiber.context, parentOf(fiber), undefined)
           return Effect.flatMap(
-            Effect.makeSpanScoped("snakepit.stream", { attributes: attributesOf(invocation, given), kind: "client" }),
+            Effect.makeSpanScoped("snakepit.stream", {
+              attributes: attributesOf(invocation, given),
+              kind: "client",
+              ...positionOf(fiber, given)
+            }),
             (span) => open(within(fiber, span), traceOf(span), (timings) => annotate(span, timings))
           )
         })
@@ -382,29 +412,6 @@ export const make = (
       ...given.attributes
     })
 
-    const health = Effect.gen(function* () {
-      const now = yield* Clock.currentTimeMillis
-      const tainted = new Map<string, number>()
-      if (barrier.enabled && barrier.taintDeviceOnGpuFatal) {
-        for (const { at, device } of crashes.find({ crash: "gpu", since: now - barrier.taintDuration + 1 }, now)) {
-          if (device !== undefined) tainted.set(device, at + barrier.taintDuration)
-        }
-      }
-      return Health.judge({
-        pool: options.name,
-        workers: dispatcher.members.filter((member) => member.isOpen).length,
-        size: options.size,
-        isClosed: dispatcher.isClosed,
-        crashes: crashes.find({ since: now - Health.crashWindowMillis }, now),
-        restartsTooOften: restarts.tooMany,
-        circuit: breaker === undefined ? undefined : yield* breaker.state,
-        devices: [...tainted].map(([device, until]) => ({ device, until })),
-        deviceCircuits: yield* Effect.forEach(deviceBreakers, ([device, { state }]) =>
-          Effect.map(state, (circuit) => ({ device, circuit }))
-        )
-      })
-    })
-
     return {
       options,
       run,
@@ -414,7 +421,7 @@ export const make = (
       stats: Effect.sync(() => statsOf(dispatcher, sessions)),
       health,
       changes: Stream.fromPubSub(changes),
-      crashes: (filter = {}) => Effect.map(Clock.currentTimeMillis, (now) => crashes.find(filter, now))
+      crashes: (filter = {}) => Effect.sync(() => crashes.find(filter, now()))
     }
   })
 
@@ -480,6 +487,17 @@ const drain = (dispatcher: Dispatcher, timeoutMillis: number): Effect.Effect<voi
 const parentOf = (fiber: Fiber.Fiber<unknown, unknown>): TraceParent | undefined => {
   const span = fiber.cache.span
   return span === undefined ? undefined : traceOf(span)
+}
+
+/**
+ * Where the span of a session's call stands: inside the session's, which the caller's span may be around; linked to it when the
+ * caller has opened another span since.
+ */
+const positionOf = (fiber: Fiber.Fiber<unknown, unknown>, { sessionSpan }: RunOptions): Tracer.SpanOptionsNoTrace => {
+  if (sessionSpan === undefined) return {}
+  return Option.getOrUndefined(sessionSpan.parent) === fiber.cache.span
+    ? { parent: sessionSpan }
+    : { links: [{ span: sessionSpan, attributes: {} }] }
 }
 
 /** The caller's context with the call's span in it: what Python calls back is part of the call. */

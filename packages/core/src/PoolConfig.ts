@@ -2,13 +2,16 @@
  * Configuration of pools: documented fields with their defaults, validated once. A key that does not exist or a value
  * that does not hold stops the start with {@link ConfigError}.
  */
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
-import type { OptionReader } from "./internal/optionReader.ts"
-import { ConfigError } from "./SnakepitError.ts"
+import { OptionReader } from "./internal/optionReader.ts"
+import type { ConfigError } from "./SnakepitError.ts"
 import type { AnyTool } from "./Tool.ts"
+
+/** For backends, which read their own options of a pool in the same way. */
+export { OptionReader } from "./internal/optionReader.ts"
 
 /** How strictly a session keeps to its worker. */
 export type Affinity = "strictQueue" | "strictFailFast" | "hint"
@@ -80,14 +83,6 @@ const cores = (): number => {
   return navigator.hardwareConcurrency ?? 4
 }
 
-const show = (value: unknown): string => {
-  try {
-    return `${JSON.stringify(value) ?? String(value)} (${typeof value})`
-  } catch {
-    return `a ${typeof value}`
-  }
-}
-
 /** The keys of {@link PoolInput}. */
 export const keys: ReadonlyArray<string> = [
   "size",
@@ -115,55 +110,20 @@ export const keys: ReadonlyArray<string> = [
  */
 export const resolve = (
   name: string,
-  input: PoolInput,
+  given: PoolInput,
   backendKeys: ReadonlyArray<string> = []
 ): Effect.Effect<PoolOptions, ConfigError> =>
   Effect.suspend(() => {
-    if (typeof input !== "object" || input === null || Array.isArray(input)) {
-      return Effect.fail(
-        new ConfigError({ key: `pools.${name}`, actual: show(input), expected: "an object of options" })
-      )
-    }
-    const at = (key: string) => `pools.${name}.${key}`
-    let failure: ConfigError | undefined
-    const refuse = (key: string, value: unknown, expected: string) => {
-      failure ??= new ConfigError({ key: at(key), actual: show(value), expected })
-    }
-    const integer = (key: string, value: unknown, fallback: number, minimum: number): number => {
-      if (value === undefined) return fallback
-      if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
-      refuse(key, value, `an integer of at least ${minimum}`)
-      return fallback
-    }
-    const millis = (key: string, value: Duration.Input | undefined, fallback: number): number => {
-      if (value === undefined) return fallback
-      const duration = Duration.fromInput(value)
-      if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
-        return Duration.toMillis(duration.value)
-      }
-      refuse(key, value, 'a finite duration that is not negative, like "30 seconds" or 500 (milliseconds)')
-      return fallback
-    }
-    const oneOf = <const A extends string>(
-      key: string,
-      value: A | undefined,
-      fallback: A,
-      all: ReadonlyArray<A>
-    ): A => {
-      if (value === undefined) return fallback
-      if (all.includes(value)) return value
-      refuse(key, value, `one of ${all.map((a) => `"${a}"`).join(", ")}`)
-      return fallback
-    }
-    const reader: OptionReader = { refuse, integer, millis, oneOf }
+    const reader = new OptionReader(name)
+    const { boolean, integer, millis, oneOf, refuse } = reader
+    const isObject = typeof given === "object" && given !== null && !Array.isArray(given)
+    if (!isObject) refuse("", given, "an object of options")
+    const input = isObject ? given : {}
     const backend: Record<string, unknown> = {}
     for (const [key, value] of Object.entries(input)) {
       if (keys.includes(key)) continue
       if (backendKeys.includes(key)) backend[key] = value
       else refuse(key, value, `a known key: ${[...keys, ...backendKeys].join(", ")}`)
-    }
-    if (input.allowPrivate !== undefined && typeof input.allowPrivate !== "boolean") {
-      refuse("allowPrivate", input.allowPrivate, "a boolean")
     }
     const isTool = (tool: unknown) => typeof tool === "object" && tool !== null && "registration" in tool
     if (input.tools !== undefined && !(Array.isArray(input.tools) && input.tools.every(isTool))) {
@@ -176,7 +136,7 @@ export const resolve = (
       threads: integer("threads", input.threads, 8, 1),
       maxQueue: integer("maxQueue", input.maxQueue, 1000, 0),
       queueTimeout: millis("queueTimeout", input.queueTimeout, 30_000),
-      callTimeout: input.callTimeout === undefined ? undefined : millis("callTimeout", input.callTimeout, 0),
+      callTimeout: millis("callTimeout", input.callTimeout, undefined),
       affinity: oneOf("affinity", input.affinity, "strictQueue", ["strictQueue", "strictFailFast", "hint"]),
       sessionIdleTimeout: millis("sessionIdleTimeout", input.sessionIdleTimeout, 3_600_000),
       maxSessions: integer("maxSessions", input.maxSessions, 10_000, 1),
@@ -187,9 +147,9 @@ export const resolve = (
       crashBarrier: CrashBarrier.read(reader, input.crashBarrier),
       circuitBreaker:
         input.circuitBreaker === undefined ? undefined : CircuitBreaker.read(reader, input.circuitBreaker),
-      allowPrivate: input.allowPrivate ?? false,
+      allowPrivate: boolean("allowPrivate", input.allowPrivate, false),
       tools: input.tools ?? [],
       backend
     }
-    return failure === undefined ? Effect.succeed(options) : Effect.fail(failure)
+    return reader.result(options)
   })

@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
 import type { Arguments, CallOptions, Invocation, Success } from "./Call.ts"
+import { noteCallSite } from "./internal/callSite.ts"
 import type { SnakepitError } from "./SnakepitError.ts"
 
 /** What identifies a ref on the wire. */
@@ -66,12 +67,12 @@ export class PyRef {
     method: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(this.on("method", method, options), options)
+    return this.invoker.invoke(this.on("method", method, options, this.call), options)
   }
 
   /** Calls a method and keeps its result in Python. */
   ref(method: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(this.on("method", method, options), options)
+    return this.invoker.keep(this.on("method", method, options, this.ref), options)
   }
 
   /** Calls a method that answers a generator or iterable, and streams its values. */
@@ -84,7 +85,7 @@ export class PyRef {
     method: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Stream.Stream<unknown, SnakepitError, unknown> {
-    return this.invoker.iterate({ ...this.on("method", method, options), stream: true }, options)
+    return this.invoker.iterate({ ...this.on("method", method, options, this.stream), stream: true }, options)
   }
 
   /** Reads an attribute. */
@@ -94,12 +95,12 @@ export class PyRef {
     attribute: string,
     options: CallOptions & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(this.on("get_attr", attribute, {}), options)
+    return this.invoker.invoke(this.on("get_attr", attribute, {}, this.get), options)
   }
 
   /** Writes an attribute. */
   set(attribute: string, value: unknown, options: CallOptions = {}): Effect.Effect<void, SnakepitError> {
-    return Effect.asVoid(this.run(this.on("set_attr", attribute, { args: [value] }), options))
+    return Effect.asVoid(this.run(this.on("set_attr", attribute, { args: [value] }, this.set), options))
   }
 
   /** Reads `object[key]`. */
@@ -109,12 +110,12 @@ export class PyRef {
     key: unknown,
     options: CallOptions & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(this.on("item", "", { args: [key] }), options)
+    return this.invoker.invoke(this.on("item", "", { args: [key] }, this.item), options)
   }
 
   /** Writes `object[key] = value`. */
   setItem(key: unknown, value: unknown, options: CallOptions = {}): Effect.Effect<void, SnakepitError> {
-    return Effect.asVoid(this.run(this.on("item", "", { args: [key, value] }), options))
+    return Effect.asVoid(this.run(this.on("item", "", { args: [key, value] }, this.setItem), options))
   }
 
   /** Iterates over the object. */
@@ -123,7 +124,7 @@ export class PyRef {
   iterate(
     options: CallOptions & Partial<Success<unknown, unknown>> = {}
   ): Stream.Stream<unknown, SnakepitError, unknown> {
-    return this.invoker.iterate({ ...this.on("iterate", "", {}), stream: true }, options)
+    return this.invoker.iterate({ ...this.on("iterate", "", {}, this.iterate), stream: true }, options)
   }
 
   /**
@@ -132,8 +133,9 @@ export class PyRef {
    * scope dies of that exception, unless it was failing already.
    */
   enter(options: CallOptions = {}): Effect.Effect<PyRef, SnakepitError, Scope.Scope> {
-    return Effect.acquireRelease(this.invoker.keep(this.on("enter", "", {}), options), (_, exit) =>
-      this.run(this.on("exit", "", { args: exit._tag === "Failure" ? [String(exit.cause)] : [] }), {}).pipe(
+    const leave = this.on("exit", "", {}, this.enter)
+    return Effect.acquireRelease(this.invoker.keep(this.on("enter", "", {}, this.enter), options), (_, exit) =>
+      this.run({ ...leave, args: exit._tag === "Failure" ? [String(exit.cause)] : [] }, {}).pipe(
         // a finalizer has no error channel, and an `__exit__` that failed (a commit, say) must not pass for success
         exit._tag === "Success" ? Effect.orDie : Effect.ignore
       )
@@ -150,7 +152,12 @@ export class PyRef {
     return this.invoker.invoke(invocation, options) as Effect.Effect<unknown, SnakepitError>
   }
 
-  private on(callType: Invocation["callType"], path: string, given: Arguments): Invocation {
+  private on(
+    callType: Invocation["callType"],
+    path: string,
+    given: Arguments,
+    caller: (...args: never) => unknown
+  ): Invocation {
     return {
       target: path === "" ? `${this.handle.type}[${callType}]` : `${this.handle.type}.${path}`,
       callType,
@@ -160,7 +167,8 @@ export class PyRef {
       args: given.args ?? [],
       kwargs: given.kwargs,
       stream: false,
-      result: "value"
+      result: "value",
+      site: noteCallSite(caller)
     }
   }
 

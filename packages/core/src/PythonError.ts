@@ -4,6 +4,8 @@
  * An exception is tagged with its nearest public built-in class: `json.JSONDecodeError` arrives as `ValueError`, with its
  * real class in `pythonType` and the whole ancestry in `mro`. A built-in subclass has its own tag, so
  * `Effect.catchTag("LookupError", ...)` does not see a `KeyError`; {@link catchInstanceOf} follows Python's rule instead.
+ * What went wrong between arrays, tensors and devices has tags of its own ({@link ShapeMismatch} and its neighbours). A
+ * library's exceptions get theirs from classes that `LibraryError.ts` makes, where a program asks for them with {@link as}.
  *
  * Classes here share names with JavaScript's own errors on purpose (`TypeError`, `SyntaxError`): reach them through the
  * namespace, `PythonError.TypeError`.
@@ -11,26 +13,68 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ancestry } from "./internal/exceptionAncestry.ts"
+import { report, tellStory, wantsColors } from "./internal/errorStory.ts"
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What every exception carries
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The text of a `SyntaxError` that does not parse. */
+export const SyntaxLocation = Schema.Struct({
+  file: Schema.String,
+  /** From 1. */
+  line: Schema.Int,
+  /** The line without indentation; empty when there is none. */
+  source: Schema.String,
+  /** Where in the line of the file the failing expression begins, from 1. Python 3.11 and later. */
+  column: Schema.optional(Schema.Int),
+  /** The part of `source` that failed: start and end in characters from 0, end exclusive. Absent where it is all of it. */
+  caret: Schema.optional(Schema.Tuple([Schema.Int, Schema.Int]))
+})
+export type SyntaxLocation = typeof SyntaxLocation.Type
 
 /** One line of a Python traceback. */
-export interface Frame {
-  readonly file: string
-  readonly line: number
-  readonly function: string
-  readonly source: string
-}
+export const Frame = Schema.Struct({ ...SyntaxLocation.fields, function: Schema.String })
+export type Frame = typeof Frame.Type
 
-/** What the failed call was: its target and the Python types (and shapes, dtypes) of its arguments. */
-export interface CallContext {
-  readonly target: string
-  readonly callType: string
-  readonly arguments: ReadonlyArray<{
-    readonly name: string
-    readonly type: string
-    readonly shape?: ReadonlyArray<number> | undefined
-    readonly dtype?: string | undefined
-  }>
-}
+/** What the failed call was: its target and the Python types of its arguments (shape, dtype and device of arrays). */
+export const CallContext = Schema.Struct({
+  target: Schema.String,
+  callType: Schema.String,
+  arguments: Schema.Array(
+    Schema.Struct({
+      /** Position, or keyword. */
+      name: Schema.String,
+      type: Schema.String,
+      shape: Schema.optional(Schema.Array(Schema.Number)),
+      dtype: Schema.optional(Schema.String),
+      device: Schema.optional(Schema.String)
+    })
+  )
+})
+export type CallContext = typeof CallContext.Type
+
+/** One thing that a limit left out of a report. */
+export const Truncation = Schema.Struct({
+  /** Like `message`, `frames`, `args[0]` or `cause`. */
+  field: Schema.String,
+  /** Characters of a text, bytes of an argument, items of a list. */
+  kept: Schema.Int,
+  total: Schema.Int,
+  /** `limit`, or `seen` for an exception that the report holds already. */
+  reason: Schema.String,
+  /** The class of the exception that was left out. */
+  pythonType: Schema.optional(Schema.String)
+})
+export type Truncation = typeof Truncation.Type
+
+/** What a class of `LibraryError` reads: attributes of the exception by their Python names, and the library's version. */
+export const LibraryReport = Schema.Struct({
+  name: Schema.NullOr(Schema.String),
+  version: Schema.NullOr(Schema.String),
+  attributes: Schema.Record(Schema.String, Schema.Any)
+})
+export type LibraryReport = typeof LibraryReport.Type
 
 /** What every Python exception carries, whatever its tag. */
 export interface Details {
@@ -53,6 +97,14 @@ export interface Details {
   readonly exceptions: ReadonlyArray<PythonExceptionValue>
   /** Absent on chained exceptions and on those that no call raised. */
   readonly call?: CallContext | undefined
+  /** What limits left out; absent when nothing was. */
+  readonly truncated?: ReadonlyArray<Truncation> | undefined
+  /** Of a `SyntaxError`: the text that does not parse, and where it goes wrong. */
+  readonly syntax?: SyntaxLocation | undefined
+  /** What was read from the exception for the classes of `LibraryError`. */
+  readonly library?: LibraryReport | undefined
+  /** Path of the script that reproduces the failure, when the pool has `errors.generateRepro`. */
+  readonly repro?: string | undefined
   /** False only when the target cannot have run. */
   readonly mayHaveExecuted: boolean
 }
@@ -64,407 +116,199 @@ export interface PythonExceptionValue extends Error, Details {
   readonly cause?: PythonExceptionValue | undefined
 }
 
-/** Whether a value is a Python exception that crossed. */
-export const isPythonError = (u: unknown): u is PythonError =>
+/** Whether a value is a Python exception that crossed, whatever its tag. */
+export const isPythonException = (u: unknown): u is PythonExceptionValue =>
   u instanceof Error && "_tag" in u && "pythonType" in u && "mro" in u
 
-const Chained = Schema.declare((u: unknown): u is PythonExceptionValue => isPythonError(u), {
-  identifier: "PythonError"
-})
+const Chained = Schema.declare(isPythonException, { identifier: "PythonError" })
 
-const fields = {
+/** The fields of every Python exception, as schemas: those of {@link Details}. */
+export const fields = {
   pythonType: Schema.String,
   mro: Schema.Array(Schema.String),
   message: Schema.String,
   args: Schema.Array(Schema.Any),
-  frames: Schema.Array(
-    Schema.Struct({ file: Schema.String, line: Schema.Int, function: Schema.String, source: Schema.String })
-  ),
+  frames: Schema.Array(Frame),
   notes: Schema.Array(Schema.String),
   cause: Schema.optional(Chained),
   context: Schema.optional(Chained),
   exceptions: Schema.Array(Chained),
-  call: Schema.optional(
-    Schema.Struct({
-      target: Schema.String,
-      callType: Schema.String,
-      arguments: Schema.Array(
-        Schema.Struct({
-          name: Schema.String,
-          type: Schema.String,
-          shape: Schema.optional(Schema.Array(Schema.Number)),
-          dtype: Schema.optional(Schema.String)
-        })
-      )
-    })
-  ),
+  call: Schema.optional(CallContext),
+  truncated: Schema.optional(Schema.Array(Truncation)),
+  syntax: Schema.optional(SyntaxLocation),
+  library: Schema.optional(LibraryReport),
+  repro: Schema.optional(Schema.String),
   mayHaveExecuted: Schema.Boolean
 }
 
-/** Python's `SystemExit`, or a subclass without a tag of its own. */
-export class SystemExit extends Schema.TaggedError<SystemExit>("@snakepit/core/PythonError/SystemExit")(
-  "SystemExit",
-  fields
-) {}
-
-/** Python's `KeyboardInterrupt`, or a subclass without a tag of its own. */
-export class KeyboardInterrupt extends Schema.TaggedError<KeyboardInterrupt>(
-  "@snakepit/core/PythonError/KeyboardInterrupt"
-)("KeyboardInterrupt", fields) {}
-
-/** Python's `GeneratorExit`, or a subclass without a tag of its own. */
-export class GeneratorExit extends Schema.TaggedError<GeneratorExit>("@snakepit/core/PythonError/GeneratorExit")(
-  "GeneratorExit",
-  fields
-) {}
-
-/** Python's `StopIteration`, or a subclass without a tag of its own. */
-export class StopIteration extends Schema.TaggedError<StopIteration>("@snakepit/core/PythonError/StopIteration")(
-  "StopIteration",
-  fields
-) {}
-
-/** Python's `StopAsyncIteration`, or a subclass without a tag of its own. */
-export class StopAsyncIteration extends Schema.TaggedError<StopAsyncIteration>(
-  "@snakepit/core/PythonError/StopAsyncIteration"
-)("StopAsyncIteration", fields) {}
-
-/** Python's `ArithmeticError`, or a subclass without a tag of its own. */
-export class ArithmeticError extends Schema.TaggedError<ArithmeticError>("@snakepit/core/PythonError/ArithmeticError")(
-  "ArithmeticError",
-  fields
-) {}
-
-/** Python's `FloatingPointError`, or a subclass without a tag of its own. */
-export class FloatingPointError extends Schema.TaggedError<FloatingPointError>(
-  "@snakepit/core/PythonError/FloatingPointError"
-)("FloatingPointError", fields) {}
-
-/** Python's `OverflowError`, or a subclass without a tag of its own. */
-export class OverflowError extends Schema.TaggedError<OverflowError>("@snakepit/core/PythonError/OverflowError")(
-  "OverflowError",
-  fields
-) {}
-
-/** Python's `ZeroDivisionError`, or a subclass without a tag of its own. */
-export class ZeroDivisionError extends Schema.TaggedError<ZeroDivisionError>(
-  "@snakepit/core/PythonError/ZeroDivisionError"
-)("ZeroDivisionError", fields) {}
-
-/** Python's `AssertionError`, or a subclass without a tag of its own. */
-export class AssertionError extends Schema.TaggedError<AssertionError>("@snakepit/core/PythonError/AssertionError")(
-  "AssertionError",
-  fields
-) {}
-
-/** Python's `AttributeError`, or a subclass without a tag of its own. */
-export class AttributeError extends Schema.TaggedError<AttributeError>("@snakepit/core/PythonError/AttributeError")(
-  "AttributeError",
-  fields
-) {}
-
-/** Python's `BufferError`, or a subclass without a tag of its own. */
-export class BufferError extends Schema.TaggedError<BufferError>("@snakepit/core/PythonError/BufferError")(
-  "BufferError",
-  fields
-) {}
-
-/** Python's `EOFError`, or a subclass without a tag of its own. */
-export class EOFError extends Schema.TaggedError<EOFError>("@snakepit/core/PythonError/EOFError")("EOFError", fields) {}
-
-/** Python's `ImportError`, or a subclass without a tag of its own. */
-export class ImportError extends Schema.TaggedError<ImportError>("@snakepit/core/PythonError/ImportError")(
-  "ImportError",
-  fields
-) {}
-
-/** Python's `ModuleNotFoundError`, or a subclass without a tag of its own. */
-export class ModuleNotFoundError extends Schema.TaggedError<ModuleNotFoundError>(
-  "@snakepit/core/PythonError/ModuleNotFoundError"
-)("ModuleNotFoundError", fields) {}
-
-/** Python's `LookupError`, or a subclass without a tag of its own. */
-export class LookupError extends Schema.TaggedError<LookupError>("@snakepit/core/PythonError/LookupError")(
-  "LookupError",
-  fields
-) {}
-
-/** Python's `IndexError`, or a subclass without a tag of its own. */
-export class IndexError extends Schema.TaggedError<IndexError>("@snakepit/core/PythonError/IndexError")(
-  "IndexError",
-  fields
-) {}
-
-/** Python's `KeyError`, or a subclass without a tag of its own. */
-export class KeyError extends Schema.TaggedError<KeyError>("@snakepit/core/PythonError/KeyError")("KeyError", fields) {}
-
-/** Python's `MemoryError`, or a subclass without a tag of its own. */
-export class MemoryError extends Schema.TaggedError<MemoryError>("@snakepit/core/PythonError/MemoryError")(
-  "MemoryError",
-  fields
-) {}
-
-/** Python's `NameError`, or a subclass without a tag of its own. */
-export class NameError extends Schema.TaggedError<NameError>("@snakepit/core/PythonError/NameError")(
-  "NameError",
-  fields
-) {}
-
-/** Python's `UnboundLocalError`, or a subclass without a tag of its own. */
-export class UnboundLocalError extends Schema.TaggedError<UnboundLocalError>(
-  "@snakepit/core/PythonError/UnboundLocalError"
-)("UnboundLocalError", fields) {}
-
-/** Python's `OSError`, or a subclass without a tag of its own. */
-export class OSError extends Schema.TaggedError<OSError>("@snakepit/core/PythonError/OSError")("OSError", fields) {}
-
-/** Python's `BlockingIOError`, or a subclass without a tag of its own. */
-export class BlockingIOError extends Schema.TaggedError<BlockingIOError>("@snakepit/core/PythonError/BlockingIOError")(
-  "BlockingIOError",
-  fields
-) {}
-
-/** Python's `ChildProcessError`, or a subclass without a tag of its own. */
-export class ChildProcessError extends Schema.TaggedError<ChildProcessError>(
-  "@snakepit/core/PythonError/ChildProcessError"
-)("ChildProcessError", fields) {}
-
-/** Python's `ConnectionError`, or a subclass without a tag of its own. */
-export class ConnectionError extends Schema.TaggedError<ConnectionError>("@snakepit/core/PythonError/ConnectionError")(
-  "ConnectionError",
-  fields
-) {}
-
-/** Python's `BrokenPipeError`, or a subclass without a tag of its own. */
-export class BrokenPipeError extends Schema.TaggedError<BrokenPipeError>("@snakepit/core/PythonError/BrokenPipeError")(
-  "BrokenPipeError",
-  fields
-) {}
-
-/** Python's `ConnectionAbortedError`, or a subclass without a tag of its own. */
-export class ConnectionAbortedError extends Schema.TaggedError<ConnectionAbortedError>(
-  "@snakepit/core/PythonError/ConnectionAbortedError"
-)("ConnectionAbortedError", fields) {}
-
-/** Python's `ConnectionRefusedError`, or a subclass without a tag of its own. */
-export class ConnectionRefusedError extends Schema.TaggedError<ConnectionRefusedError>(
-  "@snakepit/core/PythonError/ConnectionRefusedError"
-)("ConnectionRefusedError", fields) {}
-
-/** Python's `ConnectionResetError`, or a subclass without a tag of its own. */
-export class ConnectionResetError extends Schema.TaggedError<ConnectionResetError>(
-  "@snakepit/core/PythonError/ConnectionResetError"
-)("ConnectionResetError", fields) {}
-
-/** Python's `FileExistsError`, or a subclass without a tag of its own. */
-export class FileExistsError extends Schema.TaggedError<FileExistsError>("@snakepit/core/PythonError/FileExistsError")(
-  "FileExistsError",
-  fields
-) {}
-
-/** Python's `FileNotFoundError`, or a subclass without a tag of its own. */
-export class FileNotFoundError extends Schema.TaggedError<FileNotFoundError>(
-  "@snakepit/core/PythonError/FileNotFoundError"
-)("FileNotFoundError", fields) {}
-
-/** Python's `InterruptedError`, or a subclass without a tag of its own. */
-export class InterruptedError extends Schema.TaggedError<InterruptedError>(
-  "@snakepit/core/PythonError/InterruptedError"
-)("InterruptedError", fields) {}
-
-/** Python's `IsADirectoryError`, or a subclass without a tag of its own. */
-export class IsADirectoryError extends Schema.TaggedError<IsADirectoryError>(
-  "@snakepit/core/PythonError/IsADirectoryError"
-)("IsADirectoryError", fields) {}
-
-/** Python's `NotADirectoryError`, or a subclass without a tag of its own. */
-export class NotADirectoryError extends Schema.TaggedError<NotADirectoryError>(
-  "@snakepit/core/PythonError/NotADirectoryError"
-)("NotADirectoryError", fields) {}
-
-/** Python's `PermissionError`, or a subclass without a tag of its own. */
-export class PermissionError extends Schema.TaggedError<PermissionError>("@snakepit/core/PythonError/PermissionError")(
-  "PermissionError",
-  fields
-) {}
-
-/** Python's `ProcessLookupError`, or a subclass without a tag of its own. */
-export class ProcessLookupError extends Schema.TaggedError<ProcessLookupError>(
-  "@snakepit/core/PythonError/ProcessLookupError"
-)("ProcessLookupError", fields) {}
-
-/** Python's `TimeoutError`, or a subclass without a tag of its own. */
-export class TimeoutError extends Schema.TaggedError<TimeoutError>("@snakepit/core/PythonError/TimeoutError")(
-  "TimeoutError",
-  fields
-) {}
-
-/** Python's `ReferenceError`, or a subclass without a tag of its own. */
-export class ReferenceError extends Schema.TaggedError<ReferenceError>("@snakepit/core/PythonError/ReferenceError")(
-  "ReferenceError",
-  fields
-) {}
-
-/** Python's `RuntimeError`, or a subclass without a tag of its own. */
-export class RuntimeError extends Schema.TaggedError<RuntimeError>("@snakepit/core/PythonError/RuntimeError")(
-  "RuntimeError",
-  fields
-) {}
-
-/** Python's `NotImplementedError`, or a subclass without a tag of its own. */
-export class NotImplementedError extends Schema.TaggedError<NotImplementedError>(
-  "@snakepit/core/PythonError/NotImplementedError"
-)("NotImplementedError", fields) {}
-
-/** Python's `RecursionError`, or a subclass without a tag of its own. */
-export class RecursionError extends Schema.TaggedError<RecursionError>("@snakepit/core/PythonError/RecursionError")(
-  "RecursionError",
-  fields
-) {}
-
-/** Python's `PythonFinalizationError`, or a subclass without a tag of its own. */
-export class PythonFinalizationError extends Schema.TaggedError<PythonFinalizationError>(
-  "@snakepit/core/PythonError/PythonFinalizationError"
-)("PythonFinalizationError", fields) {}
-
-/** Python's `SyntaxError`, or a subclass without a tag of its own. */
-export class SyntaxError extends Schema.TaggedError<SyntaxError>("@snakepit/core/PythonError/SyntaxError")(
-  "SyntaxError",
-  fields
-) {}
-
-/** Python's `IndentationError`, or a subclass without a tag of its own. */
-export class IndentationError extends Schema.TaggedError<IndentationError>(
-  "@snakepit/core/PythonError/IndentationError"
-)("IndentationError", fields) {}
-
-/** Python's `TabError`, or a subclass without a tag of its own. */
-export class TabError extends Schema.TaggedError<TabError>("@snakepit/core/PythonError/TabError")("TabError", fields) {}
-
-/** Python's `SystemError`, or a subclass without a tag of its own. */
-export class SystemError extends Schema.TaggedError<SystemError>("@snakepit/core/PythonError/SystemError")(
-  "SystemError",
-  fields
-) {}
-
-/** Python's `TypeError`, or a subclass without a tag of its own. */
-export class TypeError extends Schema.TaggedError<TypeError>("@snakepit/core/PythonError/TypeError")(
-  "TypeError",
-  fields
-) {}
-
-/** Python's `ValueError`, or a subclass without a tag of its own. */
-export class ValueError extends Schema.TaggedError<ValueError>("@snakepit/core/PythonError/ValueError")(
-  "ValueError",
-  fields
-) {}
-
-/** Python's `UnicodeError`, or a subclass without a tag of its own. */
-export class UnicodeError extends Schema.TaggedError<UnicodeError>("@snakepit/core/PythonError/UnicodeError")(
-  "UnicodeError",
-  fields
-) {}
-
-/** Python's `UnicodeDecodeError`, or a subclass without a tag of its own. */
-export class UnicodeDecodeError extends Schema.TaggedError<UnicodeDecodeError>(
-  "@snakepit/core/PythonError/UnicodeDecodeError"
-)("UnicodeDecodeError", fields) {}
-
-/** Python's `UnicodeEncodeError`, or a subclass without a tag of its own. */
-export class UnicodeEncodeError extends Schema.TaggedError<UnicodeEncodeError>(
-  "@snakepit/core/PythonError/UnicodeEncodeError"
-)("UnicodeEncodeError", fields) {}
-
-/** Python's `UnicodeTranslateError`, or a subclass without a tag of its own. */
-export class UnicodeTranslateError extends Schema.TaggedError<UnicodeTranslateError>(
-  "@snakepit/core/PythonError/UnicodeTranslateError"
-)("UnicodeTranslateError", fields) {}
-
-/** Python's `ExceptionGroup`, or a subclass without a tag of its own. */
-export class ExceptionGroup extends Schema.TaggedError<ExceptionGroup>("@snakepit/core/PythonError/ExceptionGroup")(
-  "ExceptionGroup",
-  fields
-) {}
-
-/** Python's `BaseExceptionGroup`, or a subclass without a tag of its own. */
-export class BaseExceptionGroup extends Schema.TaggedError<BaseExceptionGroup>(
-  "@snakepit/core/PythonError/BaseExceptionGroup"
-)("BaseExceptionGroup", fields) {}
-
-/** Python's `Warning`, or a subclass without a tag of its own. */
-export class Warning extends Schema.TaggedError<Warning>("@snakepit/core/PythonError/Warning")("Warning", fields) {}
-
-/** Python's `BytesWarning`, or a subclass without a tag of its own. */
-export class BytesWarning extends Schema.TaggedError<BytesWarning>("@snakepit/core/PythonError/BytesWarning")(
-  "BytesWarning",
-  fields
-) {}
-
-/** Python's `DeprecationWarning`, or a subclass without a tag of its own. */
-export class DeprecationWarning extends Schema.TaggedError<DeprecationWarning>(
-  "@snakepit/core/PythonError/DeprecationWarning"
-)("DeprecationWarning", fields) {}
-
-/** Python's `EncodingWarning`, or a subclass without a tag of its own. */
-export class EncodingWarning extends Schema.TaggedError<EncodingWarning>("@snakepit/core/PythonError/EncodingWarning")(
-  "EncodingWarning",
-  fields
-) {}
-
-/** Python's `FutureWarning`, or a subclass without a tag of its own. */
-export class FutureWarning extends Schema.TaggedError<FutureWarning>("@snakepit/core/PythonError/FutureWarning")(
-  "FutureWarning",
-  fields
-) {}
-
-/** Python's `ImportWarning`, or a subclass without a tag of its own. */
-export class ImportWarning extends Schema.TaggedError<ImportWarning>("@snakepit/core/PythonError/ImportWarning")(
-  "ImportWarning",
-  fields
-) {}
-
-/** Python's `PendingDeprecationWarning`, or a subclass without a tag of its own. */
-export class PendingDeprecationWarning extends Schema.TaggedError<PendingDeprecationWarning>(
-  "@snakepit/core/PythonError/PendingDeprecationWarning"
-)("PendingDeprecationWarning", fields) {}
-
-/** Python's `ResourceWarning`, or a subclass without a tag of its own. */
-export class ResourceWarning extends Schema.TaggedError<ResourceWarning>("@snakepit/core/PythonError/ResourceWarning")(
-  "ResourceWarning",
-  fields
-) {}
-
-/** Python's `RuntimeWarning`, or a subclass without a tag of its own. */
-export class RuntimeWarning extends Schema.TaggedError<RuntimeWarning>("@snakepit/core/PythonError/RuntimeWarning")(
-  "RuntimeWarning",
-  fields
-) {}
-
-/** Python's `SyntaxWarning`, or a subclass without a tag of its own. */
-export class SyntaxWarning extends Schema.TaggedError<SyntaxWarning>("@snakepit/core/PythonError/SyntaxWarning")(
-  "SyntaxWarning",
-  fields
-) {}
-
-/** Python's `UnicodeWarning`, or a subclass without a tag of its own. */
-export class UnicodeWarning extends Schema.TaggedError<UnicodeWarning>("@snakepit/core/PythonError/UnicodeWarning")(
-  "UnicodeWarning",
-  fields
-) {}
-
-/** Python's `UserWarning`, or a subclass without a tag of its own. */
-export class UserWarning extends Schema.TaggedError<UserWarning>("@snakepit/core/PythonError/UserWarning")(
-  "UserWarning",
-  fields
-) {}
+/** The class of a built-in exception: `class ValueError extends builtIn<ValueError>()("ValueError") {}`. */
+const builtIn =
+  <Self>() =>
+  <const Name extends string>(tag: Name) =>
+    Schema.TaggedError<Self>()(tag, fields)
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The built-in classes of CPython 3.10 to 3.14. Each stands for itself and for subclasses without a tag of their own.
+// TypeScript wants a declaration for each class that is a type too.
+// ---------------------------------------------------------------------------------------------------------------------
+
+export class SystemExit extends builtIn<SystemExit>()("SystemExit") {}
+export class KeyboardInterrupt extends builtIn<KeyboardInterrupt>()("KeyboardInterrupt") {}
+export class GeneratorExit extends builtIn<GeneratorExit>()("GeneratorExit") {}
+export class StopIteration extends builtIn<StopIteration>()("StopIteration") {}
+export class StopAsyncIteration extends builtIn<StopAsyncIteration>()("StopAsyncIteration") {}
+export class ArithmeticError extends builtIn<ArithmeticError>()("ArithmeticError") {}
+export class FloatingPointError extends builtIn<FloatingPointError>()("FloatingPointError") {}
+export class OverflowError extends builtIn<OverflowError>()("OverflowError") {}
+export class ZeroDivisionError extends builtIn<ZeroDivisionError>()("ZeroDivisionError") {}
+export class AssertionError extends builtIn<AssertionError>()("AssertionError") {}
+export class AttributeError extends builtIn<AttributeError>()("AttributeError") {}
+export class BufferError extends builtIn<BufferError>()("BufferError") {}
+export class EOFError extends builtIn<EOFError>()("EOFError") {}
+export class ImportError extends builtIn<ImportError>()("ImportError") {}
+export class ModuleNotFoundError extends builtIn<ModuleNotFoundError>()("ModuleNotFoundError") {}
+export class LookupError extends builtIn<LookupError>()("LookupError") {}
+export class IndexError extends builtIn<IndexError>()("IndexError") {}
+export class KeyError extends builtIn<KeyError>()("KeyError") {}
+export class MemoryError extends builtIn<MemoryError>()("MemoryError") {}
+export class NameError extends builtIn<NameError>()("NameError") {}
+export class UnboundLocalError extends builtIn<UnboundLocalError>()("UnboundLocalError") {}
+export class OSError extends builtIn<OSError>()("OSError") {}
+export class BlockingIOError extends builtIn<BlockingIOError>()("BlockingIOError") {}
+export class ChildProcessError extends builtIn<ChildProcessError>()("ChildProcessError") {}
+export class ConnectionError extends builtIn<ConnectionError>()("ConnectionError") {}
+export class BrokenPipeError extends builtIn<BrokenPipeError>()("BrokenPipeError") {}
+export class ConnectionAbortedError extends builtIn<ConnectionAbortedError>()("ConnectionAbortedError") {}
+export class ConnectionRefusedError extends builtIn<ConnectionRefusedError>()("ConnectionRefusedError") {}
+export class ConnectionResetError extends builtIn<ConnectionResetError>()("ConnectionResetError") {}
+export class FileExistsError extends builtIn<FileExistsError>()("FileExistsError") {}
+export class FileNotFoundError extends builtIn<FileNotFoundError>()("FileNotFoundError") {}
+export class InterruptedError extends builtIn<InterruptedError>()("InterruptedError") {}
+export class IsADirectoryError extends builtIn<IsADirectoryError>()("IsADirectoryError") {}
+export class NotADirectoryError extends builtIn<NotADirectoryError>()("NotADirectoryError") {}
+export class PermissionError extends builtIn<PermissionError>()("PermissionError") {}
+export class ProcessLookupError extends builtIn<ProcessLookupError>()("ProcessLookupError") {}
+export class TimeoutError extends builtIn<TimeoutError>()("TimeoutError") {}
+export class ReferenceError extends builtIn<ReferenceError>()("ReferenceError") {}
+export class RuntimeError extends builtIn<RuntimeError>()("RuntimeError") {}
+export class NotImplementedError extends builtIn<NotImplementedError>()("NotImplementedError") {}
+export class RecursionError extends builtIn<RecursionError>()("RecursionError") {}
+export class PythonFinalizationError extends builtIn<PythonFinalizationError>()("PythonFinalizationError") {}
+export class SyntaxError extends builtIn<SyntaxError>()("SyntaxError") {}
+export class IndentationError extends builtIn<IndentationError>()("IndentationError") {}
+export class TabError extends builtIn<TabError>()("TabError") {}
+export class SystemError extends builtIn<SystemError>()("SystemError") {}
+export class TypeError extends builtIn<TypeError>()("TypeError") {}
+export class ValueError extends builtIn<ValueError>()("ValueError") {}
+export class UnicodeError extends builtIn<UnicodeError>()("UnicodeError") {}
+export class UnicodeDecodeError extends builtIn<UnicodeDecodeError>()("UnicodeDecodeError") {}
+export class UnicodeEncodeError extends builtIn<UnicodeEncodeError>()("UnicodeEncodeError") {}
+export class UnicodeTranslateError extends builtIn<UnicodeTranslateError>()("UnicodeTranslateError") {}
+export class ExceptionGroup extends builtIn<ExceptionGroup>()("ExceptionGroup") {}
+export class BaseExceptionGroup extends builtIn<BaseExceptionGroup>()("BaseExceptionGroup") {}
+export class Warning extends builtIn<Warning>()("Warning") {}
+export class BytesWarning extends builtIn<BytesWarning>()("BytesWarning") {}
+export class DeprecationWarning extends builtIn<DeprecationWarning>()("DeprecationWarning") {}
+export class EncodingWarning extends builtIn<EncodingWarning>()("EncodingWarning") {}
+export class FutureWarning extends builtIn<FutureWarning>()("FutureWarning") {}
+export class ImportWarning extends builtIn<ImportWarning>()("ImportWarning") {}
+export class PendingDeprecationWarning extends builtIn<PendingDeprecationWarning>()("PendingDeprecationWarning") {}
+export class ResourceWarning extends builtIn<ResourceWarning>()("ResourceWarning") {}
+export class RuntimeWarning extends builtIn<RuntimeWarning>()("RuntimeWarning") {}
+export class SyntaxWarning extends builtIn<SyntaxWarning>()("SyntaxWarning") {}
+export class UnicodeWarning extends builtIn<UnicodeWarning>()("UnicodeWarning") {}
+export class UserWarning extends builtIn<UserWarning>()("UserWarning") {}
 
 /** An exception whose nearest built-in ancestor is `Exception` or `BaseException`: a library's own type. */
-export class PythonException extends Schema.TaggedError<PythonException>("@snakepit/core/PythonError/PythonException")(
-  "PythonException",
-  fields
-) {}
+export class PythonException extends builtIn<PythonException>()("PythonException") {}
 
-const classes = {
+// ---------------------------------------------------------------------------------------------------------------------
+// TypeScript errors that went through Python
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** Python's class of {@link CallbackError}. */
+export const callbackErrorType = "snakepit_worker.callbacks.CallbackError"
+
+/**
+ * A TypeScript function that Python called has failed, and the Python code let it pass. `original` is the very error of the
+ * function, undefined when the function was not found; {@link as} gives it back its type.
+ */
+export class CallbackError extends Schema.TaggedError<CallbackError>()("CallbackError", {
+  ...fields,
+  original: Schema.optional(Schema.Any)
+}) {}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Machine learning
+// ---------------------------------------------------------------------------------------------------------------------
+
+const machineLearning = {
+  ...fields,
+  /** Like `matmul`, `add`, `reshape`, `fit`; null when it is not known. */
+  operation: Schema.NullOr(Schema.String),
+  /** What to do. */
+  suggestion: Schema.String,
+  /**
+   * What it was told by: the exception's class, the real arguments of the call, the variables where it failed, or only the
+   * message.
+   */
+  decidedBy: Schema.Literals(["class", "arguments", "locals", "message"])
+}
+
+/** Shapes that do not fit each other, or not the operation. */
+export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMismatch", {
+  ...machineLearning,
+  /** Usually two. A size is null where any will do. */
+  operands: Schema.Array(Schema.Struct({ name: Schema.String, shape: Schema.Array(Schema.NullOr(Schema.Number)) })),
+  /** Where the first two operands differ: the axis of each, and its size. */
+  dimension: Schema.NullOr(
+    Schema.Struct({
+      axes: Schema.Tuple([Schema.Int, Schema.Int]),
+      sizes: Schema.Tuple([Schema.Number, Schema.Number])
+    })
+  )
+}) {}
+
+/** An array or tensor of another dtype than the operation takes. */
+export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>()("DtypeMismatch", {
+  ...machineLearning,
+  /** As the library writes them; null when not known. */
+  expected: Schema.NullOr(Schema.String),
+  actual: Schema.NullOr(Schema.String),
+  /** The name of what has the dtype `actual`. */
+  operand: Schema.NullOr(Schema.String),
+  /** Python code that casts it. */
+  cast: Schema.NullOr(Schema.String)
+}) {}
+
+/** Tensors of one operation on different devices. */
+export class DeviceMismatch extends Schema.TaggedError<DeviceMismatch>()("DeviceMismatch", {
+  ...machineLearning,
+  operands: Schema.Array(Schema.Struct({ name: Schema.String, device: Schema.String }))
+}) {}
+
+/** A device that is not there, or that the library was not built for. */
+export class DeviceNotAvailable extends Schema.TaggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
+  ...machineLearning,
+  device: Schema.String,
+  available: Schema.Array(Schema.String)
+}) {}
+
+/** No memory left on a device; `cpu` is the memory of the worker process, which `memoryLimit` bounds. */
+export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+  ...machineLearning,
+  device: Schema.String,
+  requestedBytes: Schema.NullOr(Schema.Number),
+  freeBytes: Schema.NullOr(Schema.Number),
+  totalBytes: Schema.NullOr(Schema.Number)
+}) {}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// The union
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The classes whose only fields are those that all exceptions have, by tag. */
+const plain = {
   SystemExit,
   KeyboardInterrupt,
   GeneratorExit,
@@ -534,49 +378,92 @@ const classes = {
   PythonException
 }
 
+/** The classes with fields of their own, by tag. */
+const structured = { CallbackError, ShapeMismatch, DtypeMismatch, DeviceMismatch, DeviceNotAvailable, OutOfMemory }
+
+const classes = { ...plain, ...structured }
+
 /** The tags of Python exceptions. */
 export type Tag = keyof typeof classes
 
-/** Every Python exception that can reach TypeScript. */
+/** Every Python exception that can reach TypeScript, library classes that a program asks for aside. */
 export type PythonError = InstanceType<(typeof classes)[Tag]>
 
 /** Schema of the union. */
 export const PythonError = Schema.Union(Object.values(classes))
 
-/** All tags, the built-in classes of CPython 3.10 to 3.14 and `PythonException`. */
+/** All tags: the built-in classes of CPython 3.10 to 3.14, `PythonException`, `CallbackError` and those of machine learning. */
 export const tags: ReadonlyArray<Tag> = Object.keys(classes) as Array<Tag> // the keys of `classes` are its `Tag`s by definition
 
-/** Builds the error of a tag; an unknown tag becomes `PythonException`, so that a newer Python cannot break decoding. */
-export const make = (tag: string, details: Details): PythonError => {
-  const Class = Object.hasOwn(classes, tag) ? classes[tag as Tag] : PythonException // `hasOwn` has just proved the key
-  return new Class(details, { disableChecks: true })
+/** Whether a value is a Python exception with a tag of the union. */
+export const isPythonError = (u: unknown): u is PythonError =>
+  isPythonException(u) && Object.hasOwn(classes, u._tag) && u instanceof classes[u._tag as Tag] // `hasOwn` has just proved the key
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Constructors
+// ---------------------------------------------------------------------------------------------------------------------
+
+/** The fields that one class has beside those of all exceptions. */
+export type Extra<T extends Tag> = Omit<InstanceType<(typeof classes)[T]>, keyof PythonException>
+
+/**
+ * Builds the error of a tag; an unknown tag becomes `PythonException`, so that a newer Python cannot break decoding.
+ * Throws where fields are not of the types that the tag wants.
+ */
+export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonError => {
+  const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError = Object.hasOwn(
+    classes,
+    tag
+  )
+    ? classes[tag as Tag] // `hasOwn` has just proved the key
+    : PythonException
+  return withoutStack(() => new Class(details as never, { disableChecks: true })) // the caller answers for the fields
+}
+
+/** Makes an error whose stack begins at its call site, not where a reply was read. */
+export const withoutStack = <E extends PythonExceptionValue>(construct: () => E): E => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return tellStory(construct(), undefined)
+  } finally {
+    Error.stackTraceLimit = limit
+  }
 }
 
 /**
  * An exception as Python would raise it, for tests: `PythonError.of("ValueError", "bad rate")`.
  *
  * `details` sets fields, `pythonType` among them for a library's own class: the ancestors of the tag follow it in `mro`.
+ * Tags with fields of their own want those too: `PythonError.of("OutOfMemory", "no memory", { device: "cuda:0", ... })`.
  */
 export const of = <const T extends Tag>(
   tag: T,
   message: string,
-  details: Partial<Omit<Details, "message">> = {}
+  ...[details]: T extends keyof typeof plain
+    ? [details?: Partial<Omit<Details, "message">>]
+    : [details: Partial<Omit<Details, "message">> & Extra<T>]
 ): InstanceType<(typeof classes)[T]> => {
-  const builtIn = tag === "PythonException" ? "Exception" : tag
-  const pythonType = details.pythonType ?? builtIn
-  const error = make(tag, {
+  const given: Partial<Omit<Details, "message">> = details ?? {}
+  const builtInType = Object.hasOwn(structured, tag) || tag === "PythonException" ? "Exception" : tag
+  const pythonType = given.pythonType ?? (tag === "CallbackError" ? callbackErrorType : builtInType)
+  const error = makeUnsafe(tag, {
     pythonType,
-    mro: pythonType === builtIn ? ancestry(builtIn) : [pythonType, ...ancestry(builtIn)],
+    mro: pythonType === builtInType ? ancestry(builtInType) : [pythonType, ...ancestry(builtInType)],
     message,
     args: [message],
     frames: [],
     notes: [],
     exceptions: [],
     mayHaveExecuted: true,
-    ...details
+    ...given
   })
-  return error as InstanceType<(typeof classes)[T]> // `make` takes the class of the tag, and a `Tag` has one
+  return error as InstanceType<(typeof classes)[T]> // `makeUnsafe` takes the class of the tag, and a `Tag` has one
 }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// By class
+// ---------------------------------------------------------------------------------------------------------------------
 
 /**
  * Whether the exception is an instance of the Python class, by Python's own rule: `isInstanceOf(error, "LookupError")` holds
@@ -587,10 +474,73 @@ export const isInstanceOf = (error: { readonly mro: ReadonlyArray<string> }, pyt
 
 /** Recovers from the exceptions that `except pythonClass` would catch in Python. */
 export const catchInstanceOf =
-  <A2, E2, R2>(pythonClass: string, recover: (error: PythonError) => Effect.Effect<A2, E2, R2>) =>
+  <A2, E2, R2>(pythonClass: string, recover: (error: PythonExceptionValue) => Effect.Effect<A2, E2, R2>) =>
   <A, E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A | A2, E | E2, R | R2> =>
     Effect.catchIf(
       self,
-      (error) => isPythonError(error) && isInstanceOf(error, pythonClass),
-      (error) => recover(error as PythonError) // the predicate above let only Python errors through
+      (error) => isPythonException(error) && isInstanceOf(error, pythonClass),
+      (error) => recover(error as PythonExceptionValue) // the predicate above let only Python exceptions through
     )
+
+/** What a class of `LibraryError.make` says of the Python class that it stands for. */
+export interface Mapping {
+  /** Qualified names, one for each place where versions of the library have the class. Subclasses count too. */
+  readonly pythonTypes: ReadonlyArray<string>
+  /** The distribution whose version counts; undefined for the standard library. */
+  readonly library: string | undefined
+  /** Attributes that workers read, dotted; `name()` at the end calls a method without arguments. */
+  readonly attributes: ReadonlyArray<string>
+  /** The exception as an instance of the class; or the exception, with a note when it nearly was one. */
+  readonly read: (error: PythonExceptionValue, Class: ErrorClass) => PythonExceptionValue
+}
+
+/** A class that {@link as} can give: one of `LibraryError`, or the class of a TypeScript error that went through Python. */
+export type ErrorClass = (abstract new (...args: never) => object) & {
+  readonly "~@snakepit/core/LibraryError"?: Mapping
+}
+
+/**
+ * Gives an error the type that a program asks for: of an exception of a library, or of a TypeScript error that was thrown in a
+ * callback and went through Python. As with Python's `except`, the first class that fits counts; what none fits stays as it is.
+ * Meant for `Effect.mapError` and `Stream.mapError`.
+ *
+ * **Example** (An HTTP status)
+ *
+ * ```ts
+ * Snakepit.call("app.fetch", { args: [url] }).pipe(
+ *   Effect.mapError(PythonError.as(Requests.HTTPError)),
+ *   Effect.catchTag("requests.HTTPError", (error) => Effect.succeed(error.statusCode))
+ * )
+ * ```
+ */
+export const as =
+  <const Classes extends ReadonlyArray<ErrorClass>>(...wanted: Classes) =>
+  <E>(error: E): E | InstanceType<Classes[number]> => {
+    let inner: unknown = error
+    while (inner instanceof CallbackError) inner = inner.original
+    let noted: unknown = error
+    for (const Class of wanted) {
+      const mapping = Class["~@snakepit/core/LibraryError"]
+      const typed = mapping === undefined ? inner : isPythonException(inner) ? mapping.read(inner, Class) : undefined
+      // an instance of one of the classes, as the test has just said
+      if (typed instanceof Class) return typed as InstanceType<Classes[number]>
+      if (inner === noted && typed !== undefined) inner = noted = typed
+    }
+    return noted as E // `read` answers its exception, which was `error`
+  }
+
+// ---------------------------------------------------------------------------------------------------------------------
+// For people
+// ---------------------------------------------------------------------------------------------------------------------
+
+/**
+ * The whole story as text, for a terminal or a log: where TypeScript called, what it called, Python's traceback with source
+ * lines and carets, notes, suggestions, causes and the members of groups. `stack` has the same in short.
+ */
+export const render = (
+  error: PythonExceptionValue,
+  options: {
+    /** Defaults to true when stderr is a terminal and `NO_COLOR` is not set. */
+    readonly colors?: boolean | undefined
+  } = {}
+): string => report(error, options.colors ?? wantsColors())

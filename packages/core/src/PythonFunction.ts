@@ -24,8 +24,10 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import type * as SchemaIssue from "effect/SchemaIssue"
 import type { Arguments, CallOptions } from "./Call.ts"
-import { locate } from "./internal/decodeResult.ts"
-import { call, type PoolOption, type Snakepit } from "./Snakepit.ts"
+import { noteCallSite } from "./internal/callSite.ts"
+import { decodeResult, locate } from "./internal/decodeResult.ts"
+import { describe } from "./Session.ts"
+import { type PoolOption, Snakepit } from "./Snakepit.ts"
 import { EncodeError, type SnakepitError } from "./SnakepitError.ts"
 
 /** What a function takes: fields of keyword arguments, or a schema that encodes to an object of them or to a list of positional ones. */
@@ -74,12 +76,21 @@ export const make = <const P extends Payload, A = unknown, R = never>(
   // without a schema the result is `unknown`, which is what `A` is then
   const decoder = success ?? (Schema.Unknown as unknown as Schema.Decoder<A, R>)
   const encode = Schema.encodeUnknownEffect<Schema.Constraint>(schema)
-  const run: Run<P, A, R> = (given, options) =>
-    Effect.flatMap(
+  const decode = decodeResult(decoder)
+  const run: Run<P, A, R> = (given, options) => {
+    const site = noteCallSite(run)
+    return Effect.flatMap(
       // the schema's own services, which `encode` has lost sight of
       Effect.mapError(encode(given) as ReturnType<Encode<P>>, (error) => mismatch(error.issue, given)),
-      (encoded) => call(target, { ...defaults, ...options, ...argumentsOf(encoded), success: decoder })
+      (encoded) => {
+        const all = { ...defaults, ...options }
+        const invocation = describe("function", target, argumentsOf(encoded), site)
+        return Effect.flatMap(Snakepit, (snakepit) =>
+          Effect.flatMap(snakepit.pool(all.pool), (pool) => pool.run(invocation, all, decode))
+        )
+      }
     )
+  }
   return Object.assign(run, { target, payload: schema, success: decoder })
 }
 

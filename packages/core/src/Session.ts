@@ -4,7 +4,9 @@
  */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
 import { type Arguments, type CallOptions, type Invocation, splitTarget, type Success } from "./Call.ts"
+import { type CallSite, noteCallSite } from "./internal/callSite.ts"
 import { decodeResult } from "./internal/decodeResult.ts"
 import { type Invoker, isPyRef, PyRef } from "./PyRef.ts"
 import type { Placement } from "./internal/sessions.ts"
@@ -18,10 +20,10 @@ export class Session {
   readonly pool: string
   private readonly invoker: Invoker
 
-  constructor(pool: Pool, placement: Placement) {
+  constructor(pool: Pool, placement: Placement, span?: Tracer.Span) {
     this.id = placement.id
     this.pool = pool.options.name
-    this.invoker = makeInvoker(pool, placement)
+    this.invoker = makeInvoker(pool, placement, span)
   }
 
   /** Calls a function in this session. */
@@ -34,17 +36,17 @@ export class Session {
     target: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(describe("function", target, options), options)
+    return this.invoker.invoke(describe("function", target, options, noteCallSite(this.call)), options)
   }
 
   /** Calls a function and keeps its result in Python. */
   ref(target: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(describe("function", target, options), options)
+    return this.invoker.keep(describe("function", target, options, noteCallSite(this.ref)), options)
   }
 
   /** Makes an object of a class; it stays in Python. */
   construct(target: string, options: CallOptions & Arguments = {}): Effect.Effect<PyRef, SnakepitError> {
-    return this.invoker.keep(describe("class", target, options), options)
+    return this.invoker.keep(describe("class", target, options, noteCallSite(this.construct)), options)
   }
 
   /** Calls a function that answers a generator or iterable, and streams its values. */
@@ -57,7 +59,10 @@ export class Session {
     target: string,
     options: CallOptions & Arguments & Partial<Success<unknown, unknown>> = {}
   ): Stream.Stream<unknown, SnakepitError, unknown> {
-    return this.invoker.iterate({ ...describe("function", target, options), stream: true }, options)
+    return this.invoker.iterate(
+      { ...describe("function", target, options, noteCallSite(this.stream)), stream: true },
+      options
+    )
   }
 
   /** Reads an attribute of a module, like `math.pi`. */
@@ -67,12 +72,17 @@ export class Session {
     target: string,
     options: CallOptions & Partial<Success<unknown, unknown>> = {}
   ): Effect.Effect<unknown, SnakepitError, unknown> {
-    return this.invoker.invoke(describe("module_attr", target, {}), options)
+    return this.invoker.invoke(describe("module_attr", target, {}, noteCallSite(this.attribute)), options)
   }
 }
 
 /** The invocation of a dotted target. */
-export const describe = (callType: Invocation["callType"], target: string, given: Arguments): Invocation => {
+export const describe = (
+  callType: Invocation["callType"],
+  target: string,
+  given: Arguments,
+  site: CallSite
+): Invocation => {
   const { module, path } = splitTarget(target)
   return {
     target,
@@ -83,11 +93,12 @@ export const describe = (callType: Invocation["callType"], target: string, given
     args: given.args ?? [],
     kwargs: given.kwargs,
     stream: false,
-    result: callType === "class" ? "ref" : "value"
+    result: callType === "class" ? "ref" : "value",
+    site
   }
 }
 
-const makeInvoker = (pool: Pool, placement: Placement): Invoker => {
+const makeInvoker = (pool: Pool, placement: Placement, span: Tracer.Span | undefined): Invoker => {
   const makeRef = (handle: Handle): PyRef => new PyRef(handle, invoker)
   const within = (options: CallOptions) => ({
     timeout: options.timeout,
@@ -95,6 +106,7 @@ const makeInvoker = (pool: Pool, placement: Placement): Invoker => {
     retry: options.retry,
     attributes: options.attributes,
     session: placement,
+    sessionSpan: span,
     makeRef
   })
   const invoker: Invoker = {

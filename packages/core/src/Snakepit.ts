@@ -12,6 +12,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { Arguments, CallOptions, Invocation, Success } from "./Call.ts"
 import * as Health from "./Health.ts"
+import { noteCallSite } from "./internal/callSite.ts"
 import { Deadlines } from "./internal/deadlines.ts"
 import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
@@ -65,7 +66,7 @@ export function call(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Effect.Effect<unknown, SnakepitError, unknown> {
-  return invoke(describe("function", target, options), options)
+  return invoke(describe("function", target, options, noteCallSite(call)), options)
 }
 
 /** Reads an attribute of a module, like `math.pi`. */
@@ -81,7 +82,7 @@ export function attribute(
   target: string,
   options: CallOptions & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Effect.Effect<unknown, SnakepitError, unknown> {
-  return invoke(describe("module_attr", target, {}), options)
+  return invoke(describe("module_attr", target, {}, noteCallSite(attribute)), options)
 }
 
 const invoke = (
@@ -116,10 +117,9 @@ export function stream(
   target: string,
   options: CallOptions & Arguments & PoolOption & Partial<Success<unknown, unknown>> = {}
 ): Stream.Stream<unknown, SnakepitError, unknown> {
+  const invocation = { ...describe("function", target, options, noteCallSite(stream)), stream: true }
   return Stream.unwrap(
-    Effect.map(poolOf(options.pool), (pool) =>
-      decodeItems(pool.stream({ ...describe("function", target, options), stream: true }, options), options)
-    )
+    Effect.map(poolOf(options.pool), (pool) => decodeItems(pool.stream(invocation, options), options))
   )
 }
 
@@ -140,7 +140,7 @@ export const session = (
     const placement = yield* Effect.acquireRelease(pool.openSession(tools, options.device), pool.closeSession)
     span.attribute("snakepit.session", placement.id)
     span.attribute("snakepit.worker", placement.member.worker.id)
-    return new Session(pool, placement)
+    return new Session(pool, placement, span)
   })
 
 /** Counters and gauges of all pools. */

@@ -14,7 +14,7 @@ import type { PythonError } from "./PythonError.ts"
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** An argument cannot cross to Python. Nothing was sent. */
-export class EncodeError extends Schema.TaggedError<EncodeError>("@snakepit/core/EncodeError")("EncodeError", {
+export class EncodeError extends Schema.TaggedError<EncodeError>()("EncodeError", {
   /** Where the value stands, like `args[0].rows[3]`. */
   path: Schema.String,
   /** What was found there. */
@@ -28,7 +28,7 @@ export class EncodeError extends Schema.TaggedError<EncodeError>("@snakepit/core
 }
 
 /** A value from Python is not what was expected: it does not match the `success` schema, or its bytes do not decode. */
-export class DecodeError extends Schema.TaggedError<DecodeError>("@snakepit/core/DecodeError")("DecodeError", {
+export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError", {
   path: Schema.String,
   expected: Schema.String,
   actual: Schema.String,
@@ -40,9 +40,7 @@ export class DecodeError extends Schema.TaggedError<DecodeError>("@snakepit/core
 }
 
 /** The call succeeded in Python, and its result has no form in TypeScript. */
-export class UnserializableResult extends Schema.TaggedError<UnserializableResult>(
-  "@snakepit/core/UnserializableResult"
-)("UnserializableResult", {
+export class UnserializableResult extends Schema.TaggedError<UnserializableResult>()("UnserializableResult", {
   path: Schema.String,
   pythonType: Schema.String,
   repr: Schema.String,
@@ -82,7 +80,7 @@ export const PythonThread = Schema.Struct({
 export type PythonThread = typeof PythonThread.Type
 
 /** The worker process ended while it had this call. */
-export class WorkerCrash extends Schema.TaggedError<WorkerCrash>("@snakepit/core/WorkerCrash")("WorkerCrash", {
+export class WorkerCrash extends Schema.TaggedError<WorkerCrash>()("WorkerCrash", {
   pool: Schema.String,
   worker: Schema.String,
   crash: CrashClass,
@@ -107,15 +105,12 @@ export class WorkerCrash extends Schema.TaggedError<WorkerCrash>("@snakepit/core
 }
 
 /** A worker did not come up. */
-export class WorkerStartError extends Schema.TaggedError<WorkerStartError>("@snakepit/core/WorkerStartError")(
-  "WorkerStartError",
-  {
-    pool: Schema.String,
-    worker: Schema.String,
-    reason: Schema.String,
-    stderr: Schema.Array(Schema.String)
-  }
-) {
+export class WorkerStartError extends Schema.TaggedError<WorkerStartError>()("WorkerStartError", {
+  pool: Schema.String,
+  worker: Schema.String,
+  reason: Schema.String,
+  stderr: Schema.Array(Schema.String)
+}) {
   override get message() {
     const tail = this.stderr.length === 0 ? "" : `\n${this.stderr.join("\n")}`
     return `worker ${this.worker} of pool "${this.pool}" did not start: ${this.reason}${tail}`
@@ -132,7 +127,7 @@ export const CrashMark = Schema.Struct({
 export type CrashMark = typeof CrashMark.Type
 
 /** This call, or calls equal to it, killed so many workers that it is not run again for an hour. */
-export class PoisonCall extends Schema.TaggedError<PoisonCall>("@snakepit/core/PoisonCall")("PoisonCall", {
+export class PoisonCall extends Schema.TaggedError<PoisonCall>()("PoisonCall", {
   target: Schema.String,
   /** The workers it killed, oldest first. */
   crashes: Schema.Array(CrashMark),
@@ -149,20 +144,23 @@ export class PoisonCall extends Schema.TaggedError<PoisonCall>("@snakepit/core/P
 }
 
 /** The circuit is open: too many calls failed, and this one was not tried. */
-export class CircuitOpen extends Schema.TaggedError<CircuitOpen>("@snakepit/core/CircuitOpen")("CircuitOpen", {
+export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen", {
   pool: Schema.String,
+  /** The device whose circuit it is; absent when it is the pool's. */
+  device: Schema.optional(Schema.String),
   /** When the next call may be let through; 0 while probes are running. */
   retryAfterMillis: Schema.Number
 }) {
   override get message() {
     const when =
       this.retryAfterMillis > 0 ? `in ${Math.ceil(this.retryAfterMillis)} ms` : "when the probes that run have ended"
-    return `the circuit of "${this.pool}" is open: its last calls failed. The next one is let through ${when}`
+    const whose = this.device === undefined ? `"${this.pool}"` : `device ${this.device} in "${this.pool}"`
+    return `the circuit of ${whose} is open: its last calls failed. The next one is let through ${when}`
   }
 }
 
 /** The call's deadline passed. The Python code is being stopped, and its worker is not used before it has stopped. */
-export class CallTimeout extends Schema.TaggedError<CallTimeout>("@snakepit/core/CallTimeout")("CallTimeout", {
+export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout", {
   target: Schema.String,
   timeoutMillis: Schema.Number,
   mayHaveExecuted: Schema.Boolean
@@ -174,7 +172,7 @@ export class CallTimeout extends Schema.TaggedError<CallTimeout>("@snakepit/core
 }
 
 /** A frame broke the wire contract. The connection it came on is closed. */
-export class ProtocolError extends Schema.TaggedError<ProtocolError>("@snakepit/core/ProtocolError")("ProtocolError", {
+export class ProtocolError extends Schema.TaggedError<ProtocolError>()("ProtocolError", {
   reason: Schema.String,
   mayHaveExecuted: Schema.Boolean
 }) {
@@ -188,7 +186,7 @@ export class ProtocolError extends Schema.TaggedError<ProtocolError>("@snakepit/
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The pool's waiting room is full: the call was refused at once. */
-export class PoolSaturated extends Schema.TaggedError<PoolSaturated>("@snakepit/core/PoolSaturated")("PoolSaturated", {
+export class PoolSaturated extends Schema.TaggedError<PoolSaturated>()("PoolSaturated", {
   pool: Schema.String,
   waiting: Schema.Int,
   limit: Schema.Int
@@ -202,7 +200,7 @@ export class PoolSaturated extends Schema.TaggedError<PoolSaturated>("@snakepit/
 }
 
 /** No worker took the call within the pool's queue timeout. It has not run. */
-export class QueueTimeout extends Schema.TaggedError<QueueTimeout>("@snakepit/core/QueueTimeout")("QueueTimeout", {
+export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
   pool: Schema.String,
   target: Schema.String,
   queueTimeoutMillis: Schema.Number
@@ -216,7 +214,7 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>("@snakepit/co
 }
 
 /** The pool is closed or closing. The call has not run. */
-export class PoolClosed extends Schema.TaggedError<PoolClosed>("@snakepit/core/PoolClosed")("PoolClosed", {
+export class PoolClosed extends Schema.TaggedError<PoolClosed>()("PoolClosed", {
   pool: Schema.String
 }) {
   override get message() {
@@ -225,7 +223,7 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>("@snakepit/core/P
 }
 
 /** The pool's workers end too often; it goes on trying to start one. The call has not run. */
-export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>("@snakepit/core/PoolUnhealthy")("PoolUnhealthy", {
+export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>()("PoolUnhealthy", {
   pool: Schema.String,
   /** Crashes within the window. */
   crashes: Schema.Int,
@@ -240,7 +238,7 @@ export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>("@snakepit/
 }
 
 /** No pool has this name. */
-export class PoolNotFound extends Schema.TaggedError<PoolNotFound>("@snakepit/core/PoolNotFound")("PoolNotFound", {
+export class PoolNotFound extends Schema.TaggedError<PoolNotFound>()("PoolNotFound", {
   pool: Schema.String,
   known: Schema.Array(Schema.String)
 }) {
@@ -269,7 +267,7 @@ export class DeviceNotInPool extends Schema.TaggedError<DeviceNotInPool>("@snake
 }
 
 /** The session, or the ref, does not exist any more: its worker ended, or it was released, or it expired. */
-export class SessionLost extends Schema.TaggedError<SessionLost>("@snakepit/core/SessionLost")("SessionLost", {
+export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost", {
   session: Schema.String,
   reason: Schema.String,
   mayHaveExecuted: Schema.Boolean
@@ -280,7 +278,7 @@ export class SessionLost extends Schema.TaggedError<SessionLost>("@snakepit/core
 }
 
 /** The session's worker is busy, and the session was opened with the affinity `strictFailFast`. The call has not run. */
-export class SessionBusy extends Schema.TaggedError<SessionBusy>("@snakepit/core/SessionBusy")("SessionBusy", {
+export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {
   session: Schema.String,
   worker: Schema.String
 }) {
@@ -290,7 +288,7 @@ export class SessionBusy extends Schema.TaggedError<SessionBusy>("@snakepit/core
 }
 
 /** The pool holds as many sessions as it may. */
-export class SessionLimit extends Schema.TaggedError<SessionLimit>("@snakepit/core/SessionLimit")("SessionLimit", {
+export class SessionLimit extends Schema.TaggedError<SessionLimit>()("SessionLimit", {
   pool: Schema.String,
   limit: Schema.Int
 }) {
@@ -326,7 +324,7 @@ export type RuntimeFailure = typeof RuntimeFailure.Type
 export type SnakepitError = PythonError | RuntimeFailure
 
 /** A configuration that does not hold. It stops the start: callers never see it. */
-export class ConfigError extends Schema.TaggedError<ConfigError>("@snakepit/core/ConfigError")("ConfigError", {
+export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", {
   /** Path of the key, like `pools.default.size`. */
   key: Schema.String,
   actual: Schema.String,

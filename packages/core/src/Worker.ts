@@ -11,7 +11,7 @@ import type { CrashClass, SnakepitError } from "./SnakepitError.ts"
 
 /** How a worker ended. */
 export interface WorkerEnd {
-  /** `undefined`: it was asked to. */
+  /** `undefined`: it was asked to, or was ended because a call did not stop. */
   readonly crash: CrashClass | undefined
   readonly exitCode: number | null
   readonly signal: string | null
@@ -34,7 +34,7 @@ export interface CallObserver {
 export interface Worker {
   readonly id: string
   readonly pid: number | undefined
-  /** The device that it was placed on, like `cuda:0`; absent when it was placed on none. */
+  /** The device that its calls run on, like `cuda:0`. Taints, circuits and health of devices go by it. */
   readonly device?: string | undefined
   /** How many calls run at the same time, those on the event loop aside. */
   readonly concurrency: number

@@ -15,6 +15,8 @@ export interface SpawnOptions {
   /** Unique in this process, and never reused: `default-3`. */
   readonly worker: string
   readonly options: PoolOptions
+  /** Devices that the worker had better not run on: tainted, or with an open circuit. */
+  readonly avoidDevices?: ReadonlyArray<string> | undefined
 }
 
 /** Boots one worker; closing the scope ends it, gracefully first. */

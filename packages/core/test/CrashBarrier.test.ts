@@ -246,11 +246,13 @@ describe("poison", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("kills from outside and crashes with several suspects are nobody's fault", () =>
+  it.effect("kills from outside, ends that nobody saw, and crashes with several suspects are nobody's fault", () =>
     Effect.gen(function* () {
-      const killed = scripted({ size: 1, crashBarrier: { poisonAfter: 1 } }, (worker) => worker.crash("killed", null))
-      const error = yield* Effect.flip(Effect.provide(Snakepit.call("f"), killed.layer))
-      assert.propertyVal(error, "_tag", "WorkerCrash")
+      for (const crash of ["killed", "exit"] as const) {
+        const ended = scripted({ size: 1, crashBarrier: { poisonAfter: 1 } }, (worker) => worker.crash(crash, null))
+        const error = yield* Effect.flip(Effect.provide(Snakepit.call("f"), ended.layer))
+        assert.propertyVal(error, "_tag", "WorkerCrash")
+      }
       const threads = scripted(
         { size: 1, profile: "thread", threads: 2, crashBarrier: { poisonAfter: 1 } },
         (worker) => void (worker.calls.size === 2 && worker.crash())

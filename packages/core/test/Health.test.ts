@@ -2,10 +2,11 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Latch from "effect/Latch"
+import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/testing/TestClock"
 import { describe, vi } from "vitest"
-import { type CircuitBreaker, Health, Snakepit } from "@snakepit/core"
+import { Health, Snakepit } from "@snakepit/core"
 import { CrashHistory } from "../src/internal/crashHistory.ts"
 import type { CrashClass } from "../src/SnakepitError.ts"
 import { elapse, scripted } from "./scriptedWorker.ts"
@@ -13,6 +14,7 @@ import { elapse, scripted } from "./scriptedWorker.ts"
 const record = (crash: CrashClass, at = 0, pool = "default"): Health.CrashRecord => ({
   pool,
   worker: "default-0",
+  device: undefined,
   crash,
   exitCode: null,
   signal: null,
@@ -31,9 +33,16 @@ const judge = (seen: Partial<Health.Observation>) =>
     restartsTooOften: false,
     circuit: undefined,
     devices: [],
-    deviceCircuits: [],
     ...seen
   })
+
+const device = (seen: Partial<Health.Observation["devices"][number]>) => ({
+  device: "cuda:0",
+  workers: 1,
+  taintedUntil: undefined,
+  circuit: undefined,
+  ...seen
+})
 
 const many = (count: number, crash: CrashClass) => Array.from({ length: count }, () => record(crash))
 
@@ -64,11 +73,7 @@ describe("rules", () => {
     assert.strictEqual(judge({ circuit: "open" }).status, "unhealthy")
     assert.strictEqual(judge({ circuit: "halfOpen" }).status, "degraded")
     assert.strictEqual(judge({ restartsTooOften: true }).status, "unhealthy")
-    assert.strictEqual(judge({ devices: [{ device: "cuda:0", until: 1 }] }).status, "degraded")
-    const circuits = (circuit: CircuitBreaker.State) => judge({ deviceCircuits: [{ device: "cuda:0", circuit }] })
-    assert.strictEqual(circuits("closed").status, "healthy")
-    assert.deepStrictEqual(circuits("open").reasons, ["the circuit of device cuda:0 is open"])
-    assert.strictEqual(circuits("halfOpen").status, "degraded")
+    assert.strictEqual(judge({ devices: [device({ taintedUntil: 1 })] }).status, "degraded")
   })
 
   it("the whole is as well as its worst pool, and ready unless that is critical", () => {
@@ -147,7 +152,7 @@ describe("the service", () => {
       const [worker] = workers
       assert(worker !== undefined)
       // the call cannot be stopped, so its process is killed
-      vi.spyOn(worker, "interrupt").mockImplementation(() => queueMicrotask(() => worker.crash("killed", null)))
+      vi.spyOn(worker, "interrupt").mockImplementation(() => queueMicrotask(() => worker.crash("killed", null, true)))
       assert.propertyVal(yield* Effect.flip(Snakepit.call("f", { timeout: 5 })), "_tag", "CallTimeout")
       while (workers.length === 1) yield* Effect.yieldNow
       assert.isFalse(worker.isOpen)
@@ -186,20 +191,55 @@ describe("the service", () => {
     }).pipe(Effect.provide(layer))
   })
 
-  it.effect("a fatal GPU error taints the worker's device for a while", () => {
-    const layer = Snakepit.layerTest(
-      { f: (_args, _kwargs, { crash }) => crash("gpu") },
-      { pools: { default: { size: 2, ...{ devices: ["cuda:0", "cuda:1"] } } } }
+  it.effect("logs an alert once, when it arises", () => {
+    const lines: Array<unknown> = []
+    const logger = Logger.make(({ message }) => void lines.push(message))
+    const { layer } = scripted({ size: 1, maxRestarts: 100, crashBarrier: { retry: "never" } }, (worker) =>
+      worker.crash("exit", 1)
     )
     return Effect.gen(function* () {
-      yield* Effect.flip(Snakepit.call("f", { device: "cuda:1" }))
+      for (let call = 0; call < 8; call++) {
+        yield* Effect.flip(Snakepit.call("f", { args: [call] }))
+        yield* TestClock.adjust("7 seconds")
+      }
+      assert.deepStrictEqual(
+        lines.flat().filter((line) => String(line).startsWith("alert")),
+        ['alert crashRate of pool "default": 6 crashes within a minute, more than 5']
+      )
+    }).pipe(Effect.provide(layer), Effect.provide(Logger.layer([logger])))
+  })
+})
+
+describe("devices", () => {
+  it("are judged each by its own crashes, taint and circuit, and degrade their pool", () => {
+    const on = (name: string, crash: CrashClass) => ({ ...record(crash), device: name })
+    const { devices, reasons, status } = judge({
+      crashes: Array.from({ length: 3 }, () => on("cuda:1", "segfault")),
+      devices: [
+        device({}),
+        device({ device: "cuda:1" }),
+        device({ device: "cuda:2", taintedUntil: 5 }),
+        device({ device: "cuda:3", circuit: "open" }),
+        device({ device: "cuda:4", workers: 0, taintedUntil: 5 })
+      ]
+    })
+    assert.deepStrictEqual(
+      devices.map((one) => one.status),
+      ["healthy", "degraded", "degraded", "unhealthy", "critical"]
+    )
+    assert.strictEqual(status, "degraded")
+    assert.include(reasons, "device cuda:3: its circuit is open")
+  })
+
+  it.effect("a fatal GPU error taints the worker's device for a while", () => {
+    const { layer } = scripted({ size: 1 }, (worker) => worker.crash("gpu", 1), [], ["cuda:0"])
+    return Effect.gen(function* () {
+      yield* Effect.flip(Snakepit.call("f"))
       yield* TestClock.adjust("5 seconds")
       const [health] = (yield* Snakepit.health).pools
-      assert.deepStrictEqual(
-        (yield* Snakepit.crashes()).map(({ device }) => device),
-        ["cuda:1"]
-      )
-      assert.deepStrictEqual(health?.devices, [{ device: "cuda:1", until: 60_000 }])
+      assert.deepInclude(health?.devices[0], { device: "cuda:0", status: "degraded", taintedUntil: 60_000, crashes: 1 })
+      assert.strictEqual((yield* Snakepit.crashes({ device: "cuda:0" })).length, 1)
+      assert.deepStrictEqual(yield* Snakepit.crashes({ device: "cuda:1" }), [])
       yield* TestClock.adjust("1 minute")
       assert.strictEqual((yield* Snakepit.health).status, "healthy")
     }).pipe(Effect.provide(layer))

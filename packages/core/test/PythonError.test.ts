@@ -1,15 +1,36 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as PythonError from "../src/PythonError.ts"
 
 const fail = (error: PythonError.PythonError): Effect.Effect<string, PythonError.PythonError> => Effect.fail(error)
 
+/** The fields of all tags. */
+const extra = {
+  operation: null,
+  suggestion: "do this",
+  decidedBy: "class",
+  operands: [],
+  dimension: null,
+  expected: null,
+  actual: null,
+  operand: null,
+  cast: null,
+  device: "cpu",
+  available: [],
+  requestedBytes: null,
+  freeBytes: null,
+  totalBytes: null
+} as const
+
 describe("PythonError", () => {
   it("has a class for each tag, whose instances carry it", () => {
     assert.isAbove(PythonError.tags.length, 60)
     for (const tag of PythonError.tags) {
-      const error = PythonError.of(tag, "message")
+      // at run time, `of` takes any tag alike, and fields that a tag does not have are left away
+      const error = PythonError.of(tag as "OutOfMemory", "message", extra)
       assert.strictEqual(error._tag, tag)
       assert.instanceOf(error, Error)
       assert.strictEqual(error.message, "message")
@@ -19,7 +40,8 @@ describe("PythonError", () => {
   })
 
   it("knows what Python's exceptions descend from", () => {
-    const mro = (tag: PythonError.Tag) => PythonError.of(tag, "").mro
+    const mro = (tag: "KeyError" | "BrokenPipeError" | "ExceptionGroup" | "SystemExit" | "PythonException") =>
+      PythonError.of(tag, "").mro
     assert.deepStrictEqual(mro("KeyError"), ["KeyError", "LookupError", "Exception", "BaseException"])
     assert.deepStrictEqual(mro("BrokenPipeError"), [
       "BrokenPipeError",
@@ -60,7 +82,7 @@ describe("PythonError", () => {
       mayHaveExecuted: true
     }
     for (const tag of ["BrandNewError", "constructor", "toString"]) {
-      const error = PythonError.make(tag, details)
+      const error = PythonError.makeUnsafe(tag, details)
       assert.strictEqual(error._tag, "PythonException")
       assert.strictEqual(error.pythonType, "BrandNewError")
     }
@@ -101,4 +123,134 @@ describe("PythonError", () => {
       assert.strictEqual(untouched, "text")
     })
   )
+
+  it("has fields of its own for what went wrong between arrays, tensors and devices", () => {
+    const error = PythonError.of("OutOfMemory", "no memory", {
+      pythonType: "torch.OutOfMemoryError",
+      operation: null,
+      suggestion: "use a smaller batch",
+      decidedBy: "class",
+      device: "cuda:0",
+      requestedBytes: 2 ** 31,
+      freeBytes: null,
+      totalBytes: null
+    })
+    assert.strictEqual(error._tag, "OutOfMemory")
+    assert.strictEqual(error.device, "cuda:0")
+    assert.isTrue(Schema.is(PythonError.PythonError)(error))
+  })
+})
+
+class NoStock extends Data.TaggedError("NoStock")<{ readonly item: string }> {}
+
+describe("as", () => {
+  const original = new NoStock({ item: "tea" })
+  const wrapped = (inner: unknown) => PythonError.of("CallbackError", "no tea left", { original: inner })
+
+  it("gives a TypeScript error that went through Python its type back, however often it did", () => {
+    assert.strictEqual(PythonError.as(NoStock)(wrapped(original)), original)
+    assert.strictEqual(PythonError.as(NoStock)(wrapped(wrapped(original))), original)
+  })
+
+  it("leaves alone what is of none of the classes", () => {
+    for (const error of [
+      wrapped(new Error("other")),
+      PythonError.of("ValueError", "x"),
+      new Error("y"),
+      "text",
+      null
+    ]) {
+      assert.strictEqual(PythonError.as(NoStock)(error), error)
+    }
+  })
+
+  it("unwraps a Python error that a callback failed with when its class is asked for", () => {
+    const inner = PythonError.of("KeyError", "'rate'")
+    assert.strictEqual(PythonError.as(PythonError.KeyError)(wrapped(inner)), inner)
+  })
+})
+
+describe("stack and render", () => {
+  const cause = PythonError.of("KeyError", "'rate'", {
+    frames: [{ file: "/app/model.py", line: 11, function: "Model.rate", source: 'return self.options["rate"]' }]
+  })
+  const error = PythonError.of("ValueError", "the rate is missing", {
+    pythonType: "app.BadRate",
+    notes: ["while fitting fold 3"],
+    cause,
+    frames: [
+      { file: "/app/train.py", line: 40, function: "fit", source: "loss = model.check()", column: 12, caret: [7, 20] }
+    ],
+    call: {
+      target: "app.train.fit",
+      callType: "function",
+      arguments: [{ name: "x", type: "torch.Tensor", shape: [2, 3], dtype: "torch.float32", device: "cuda:0" }]
+    },
+    truncated: [{ field: "frames", kept: 1, total: 40, reason: "limit" }]
+  })
+
+  it("tells what was called in Python, and Python's traceback", () => {
+    assert.strictEqual(
+      error.stack,
+      [
+        "ValueError: the rate is missing",
+        "    -- Python: app.train.fit [function], most recent call last --",
+        "    | x: torch.Tensor torch.float32 (2, 3) on cuda:0",
+        "    at fit (/app/train.py:40:12)",
+        "        loss = model.check()",
+        "               ^^^^^^^^^^^^^",
+        "    note: while fitting fold 3",
+        "    left out: 39 of 40 of frames"
+      ].join("\n")
+    )
+  })
+
+  it("prints well as a cause of Effect, causes of Python's included", () => {
+    const pretty = Cause.pretty(Cause.fail(error))
+    assert.include(pretty, "ValueError: the rate is missing\n    -- Python: app.train.fit [function]")
+    assert.include(pretty, "[cause]: KeyError: 'rate'")
+    assert.include(pretty, "at Model.rate (/app/model.py:11)")
+  })
+
+  it("renders the whole with causes and members, in colours only when asked to", () => {
+    const text = PythonError.render(error, { colors: false })
+    assert.include(text, "ValueError (app.BadRate): the rate is missing")
+    assert.include(text, "  caused by\n    KeyError: 'rate'\n        at Model.rate (/app/model.py:11)")
+    assert.notInclude(text, "\u001b")
+    assert.include(PythonError.render(error, { colors: true }), "\u001b[31m")
+    const group = PythonError.of("ExceptionGroup", "two", { exceptions: [cause, PythonError.of("OSError", "gone")] })
+    assert.include(PythonError.render(group, { colors: false }), "  member 2 of 2:\n    OSError: gone")
+  })
+
+  it("renders what was handled when there is no cause, and where a text does not parse", () => {
+    const text = PythonError.render(
+      PythonError.of("SyntaxError", "invalid syntax", {
+        context: cause,
+        syntax: { file: "given.py", line: 2, source: "b = = 2", column: 5, caret: [4, 5] }
+      }),
+      { colors: false }
+    )
+    assert.include(text, "    at <text> (given.py:2:5)\n        b = = 2\n            ^")
+    assert.include(text, "  while handling\n    KeyError: 'rate'")
+  })
+
+  it("has no colours where NO_COLOR is set or stderr is no terminal", () => {
+    const before = { ...process.env }
+    try {
+      delete process.env["FORCE_COLOR"]
+      process.env["NO_COLOR"] = "1"
+      assert.notInclude(PythonError.render(error), "\u001b")
+      delete process.env["NO_COLOR"]
+      process.env["FORCE_COLOR"] = "1"
+      assert.include(PythonError.render(error), "\u001b")
+    } finally {
+      process.env = before
+    }
+  })
+
+  it("keeps a stack that somebody sets", () => {
+    const own = PythonError.of("ValueError", "x")
+    own.stack = "mine"
+    assert.strictEqual(own.stack, "mine")
+  })
 })

@@ -16,6 +16,7 @@ export type Script = (worker: ScriptedWorker, number: number, observer: CallObse
 export class ScriptedWorker implements Worker {
   readonly id: string
   readonly pid = undefined
+  readonly device: string | undefined
   readonly concurrency: number
   isOpen = true
   readonly calls = new Map<number, CallObserver>()
@@ -23,7 +24,8 @@ export class ScriptedWorker implements Worker {
   private readonly end = Deferred.makeUnsafe<WorkerEnd>()
   private last = 0
 
-  constructor(id: string, concurrency: number, script: Script) {
+  constructor(id: string, concurrency: number, script: Script, device?: string) {
+    this.device = device
     this.id = id
     this.concurrency = concurrency
     this.script = script
@@ -47,8 +49,11 @@ export class ScriptedWorker implements Worker {
     observer?.onExit(exit, undefined)
   }
 
-  /** Ends the process: as many calls as run at the same time may have begun, the others come back. */
-  crash(crash: CrashClass = "segfault", exitCode: number | null = 139): void {
+  /**
+   * Ends the process: as many calls as run at the same time may have begun, the others come back. When that is `meant`, it is no
+   * crash.
+   */
+  crash(crash: CrashClass = "segfault", exitCode: number | null = 139, meant = false): void {
     if (!this.isOpen) return
     this.isOpen = false
     const calls = [...this.calls]
@@ -75,7 +80,7 @@ export class ScriptedWorker implements Worker {
         observer.onDropped()
       }
     }
-    Deferred.doneUnsafe(this.end, Exit.succeed({ crash, exitCode, signal: null }))
+    Deferred.doneUnsafe(this.end, Exit.succeed({ crash: meant ? undefined : crash, exitCode, signal: null }))
   }
 
   close(): void {
@@ -86,7 +91,8 @@ export class ScriptedWorker implements Worker {
   interrupt(number: number): void {
     const observer = this.calls.get(number)
     this.calls.delete(number)
-    observer?.onDropped()
+    // like every word of a worker, it comes later
+    queueMicrotask(() => observer?.onDropped())
   }
 
   recall(numbers: ReadonlyArray<number>): void {
@@ -102,14 +108,21 @@ export class ScriptedWorker implements Worker {
 export const scripted = (
   options: NonNullable<Snakepit.Config["pools"]>[string],
   script: Script,
-  backendKeys: ReadonlyArray<string> = []
+  backendKeys: ReadonlyArray<string> = [],
+  /** What the workers run on: each on the one with the fewest workers, of those that are not to be avoided if there are any. */
+  devices: ReadonlyArray<string> = []
 ): { readonly layer: Layer.Layer<Snakepit.Snakepit, unknown>; readonly workers: Array<ScriptedWorker> } => {
   const workers: Array<ScriptedWorker> = []
+  const place = (avoid: ReadonlyArray<string>): string | undefined => {
+    const allowed = devices.filter((device) => !avoid.includes(device))
+    const load = (device: string) => workers.filter((worker) => worker.isOpen && worker.device === device).length
+    return (allowed.length > 0 ? allowed : [...devices]).sort((a, b) => load(a) - load(b))[0]
+  }
   const spawner = Layer.succeed(WorkerSpawner, {
-    spawn: ({ options: { profile, threads }, worker: id }) =>
+    spawn: ({ avoidDevices = [], options: { profile, threads }, worker: id }) =>
       Effect.acquireRelease(
         Effect.sync(() => {
-          const worker = new ScriptedWorker(id, profile === "thread" ? threads : 1, script)
+          const worker = new ScriptedWorker(id, profile === "thread" ? threads : 1, script, place(avoidDevices))
           workers.push(worker)
           return worker
         }),

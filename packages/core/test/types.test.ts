@@ -2,9 +2,11 @@ import { describe, expectTypeOf, it } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
+import * as Match from "effect/Match"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
-import type * as Stream from "effect/Stream"
+import * as Stream from "effect/Stream"
+import * as LibraryError from "../src/LibraryError.ts"
 import * as PythonError from "../src/PythonError.ts"
 import type { PyRef } from "../src/PyRef.ts"
 import type { Session } from "../src/Session.ts"
@@ -44,6 +46,41 @@ describe("types", () => {
     expectTypeOf<Extract<Left, { _tag: "KeyError" }>["_tag"]>().toEqualTypeOf<"KeyError">()
     // @ts-expect-error no error has this tag
     Snakepit.call("a.b").pipe(Effect.catchTag("NoSuchError", () => Effect.void))
+  })
+
+  it("the union is exhaustive: a match that names every tag has nothing left", () => {
+    const kind = (error: SnakepitError): string =>
+      PythonError.isPythonError(error) ? error.pythonType : runtimeKind(error)
+    // no tag of Python is left when Python's errors are taken away
+    const runtimeKind = (error: Exclude<SnakepitError, PythonError.PythonError>): string => error._tag
+    expectTypeOf(kind).returns.toEqualTypeOf<string>()
+    const match = Match.type<PythonError.ValueError | PythonError.ShapeMismatch>().pipe(
+      Match.tag("ValueError", (error) => error.pythonType),
+      Match.tag("ShapeMismatch", (error) => error.operands.length),
+      Match.exhaustive
+    )
+    expectTypeOf(match).returns.toEqualTypeOf<string | number>()
+    const partial = Match.type<PythonError.ValueError | PythonError.KeyError>().pipe(Match.tag("ValueError", () => 1))
+    // @ts-expect-error KeyError is left
+    Match.exhaustive(partial)
+  })
+
+  it("a program's own classes join the union where it asks for them", () => {
+    class HTTPError extends LibraryError.make<HTTPError>()("app.HTTPError", {
+      pythonType: "app.HTTPError",
+      attributes: { statusCode: LibraryError.at("response.status_code", Schema.Int), url: Schema.String }
+    }) {}
+    const typed = Snakepit.call("a.b").pipe(Effect.mapError(PythonError.as(HTTPError)))
+    expectTypeOf<Effect.Error<typeof typed>>().toEqualTypeOf<SnakepitError | HTTPError>()
+    const caught = typed.pipe(
+      Effect.catchTag("app.HTTPError", (error) => Effect.succeed([error.statusCode, error.url]))
+    )
+    expectTypeOf<Extract<Effect.Error<typeof caught>, HTTPError>>().toEqualTypeOf<never>()
+    expectTypeOf<HTTPError["statusCode"]>().toEqualTypeOf<number>()
+    const streamed = Snakepit.stream("a.b").pipe(Stream.mapError(PythonError.as(HTTPError)))
+    expectTypeOf<Stream.Error<typeof streamed>>().toEqualTypeOf<SnakepitError | HTTPError>()
+    // @ts-expect-error without `as` no error has this tag
+    Snakepit.call("a.b").pipe(Effect.catchTag("app.HTTPError", () => Effect.void))
   })
 
   it("sessions and refs need nothing once they are open", () => {

@@ -24,6 +24,8 @@ export interface Request extends Requirements {
   readonly devices: ReadonlyArray<Preference>
   /** What to try, in order, when none of those can be had. */
   readonly fallback: ReadonlyArray<Preference>
+  /** Devices that the pool holds something against, like an open circuit. */
+  readonly avoid?: ReadonlyArray<string> | undefined
 }
 
 /** Places workers on devices. */
@@ -58,6 +60,7 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
     const turn = yield* Semaphore.make(1)
 
     const place = ({
+      avoid = [],
       devices,
       fallback,
       minFreeMemory
@@ -65,24 +68,35 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
       Effect.gen(function* () {
         let found = yield* hardware.info
         const now = yield* Clock.currentTimeMillis
-        const standing = (device: Device): Standing => {
-          const until = tainted.get(device.id) ?? 0
-          const placed = [...held].filter((worker) => worker.device === device.id)
-          const free = device.memoryFreeBytes ?? 0
-          const peak = placed.length === 0 ? free : Math.max(free, peaks.get(device.id) ?? 0)
-          peaks.set(device.id, peak)
-          const unreserved = placed.reduce((left, { bytes }) => left - bytes, peak)
-          return {
-            workers: placed.length,
-            reservedBytes: Math.max(0, free - unreserved),
-            refused: until > now ? `it is tainted by a fatal error for ${until - now} ms more` : undefined
+        const standing =
+          (avoided: ReadonlyArray<string>) =>
+          (device: Device): Standing => {
+            const until = tainted.get(device.id) ?? 0
+            const placed = [...held].filter((worker) => worker.device === device.id)
+            const free = device.memoryFreeBytes ?? 0
+            const peak = placed.length === 0 ? free : Math.max(free, peaks.get(device.id) ?? 0)
+            peaks.set(device.id, peak)
+            const unreserved = placed.reduce((left, { bytes }) => left - bytes, peak)
+            return {
+              workers: placed.length,
+              reservedBytes: Math.max(0, free - unreserved),
+              refused:
+                until > now
+                  ? `it is tainted by a fatal error for ${until - now} ms more`
+                  : avoided.includes(device.id)
+                    ? "calls on it have failed"
+                    : undefined
+            }
           }
+        let wanted = choose(found, [devices], { minFreeMemory }, standing(avoid))
+        // calls have failed on every device: one of those has to do
+        if (wanted instanceof DeviceUnavailable && avoid.length > 0) {
+          wanted = choose(found, [devices], { minFreeMemory }, standing([]))
         }
-        let wanted = choose(found, [devices], { minFreeMemory }, standing)
         if (wanted instanceof DeviceUnavailable && now - found.detectedAt >= staleMillis) {
           // memory may have become free since
           found = yield* hardware.detect
-          wanted = choose(found, [devices], { minFreeMemory }, standing)
+          wanted = choose(found, [devices], { minFreeMemory }, standing([]))
         }
         if (wanted instanceof DeviceUnavailable) {
           // once is news, and a worker that falls back may be far slower than it was meant to be; again it is none
@@ -96,7 +110,7 @@ export const layer: Layer.Layer<DevicePlacement, never, Hardware> = Layer.effect
         }
         const chosen =
           wanted instanceof DeviceUnavailable
-            ? choose(found, [devices, ...fallback], { minFreeMemory }, standing)
+            ? choose(found, [devices, ...fallback], { minFreeMemory }, standing([]))
             : wanted
         if (chosen instanceof DeviceUnavailable) return yield* chosen
         yield* emit("hardware.device_selected", { device: chosen.id, name: chosen.name, wanted: devices.join(", ") })

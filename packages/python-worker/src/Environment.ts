@@ -5,32 +5,25 @@
  * {@link workerDependencies} lays what the worker itself needs beside an environment, never into it. Nothing here prints: progress
  * goes to `EnvironmentProgress.ts`. What can go wrong is in `EnvironmentError.ts`, the lock file in `EnvironmentLock.ts`.
  */
-import { createHash } from "node:crypto"
 import * as fs from "node:fs"
-import * as os from "node:os"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
-import {
-  describeDrift,
-  type DriftField,
-  type EnvironmentError,
-  LockDrift,
-  ProjectNotFound,
-  UvMissing
-} from "./EnvironmentError.ts"
+import { type DriftField, type EnvironmentError, ProjectNotFound, type UvMissing } from "./EnvironmentError.ts"
 import * as EnvironmentLock from "./EnvironmentLock.ts"
-import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
-import { EnvironmentProgress } from "./EnvironmentProgress.ts"
-import { accelerator } from "./internal/environment/accelerator.ts"
-import { basePython } from "./internal/environment/basePython.ts"
-import { requirementsFile } from "./internal/environment/installer.ts"
-import * as Pip from "./internal/environment/pip.ts"
-import * as Project from "./internal/environment/project.ts"
-import * as Uv from "./internal/environment/uv.ts"
-import { buildOnce } from "./internal/buildOnce.ts"
+import type { SyncOptions, UvOptions } from "./EnvironmentOptions.ts"
 import { cacheDirectory } from "./internal/cacheDirectory.ts"
 import { useDirectory } from "./internal/directory.ts"
+import { basePython } from "./internal/environment/basePython.ts"
+import { build, installProject, installRequirements } from "./internal/environment/build.ts"
+import { keyOf } from "./internal/environment/digest.ts"
+import { requirementsFile } from "./internal/environment/installer.ts"
+import * as Pip from "./internal/environment/pip.ts"
+import { checkLock, isForeign, makePlan, type Plan, planKey, sourceOf, writeLock } from "./internal/environment/plan.ts"
+import { reportingEnd } from "./internal/environment/report.ts"
+import * as Uv from "./internal/environment/uv.ts"
 import * as Interpreter from "./Interpreter.ts"
+
+export type { EnvironmentOptions, SyncOptions, UvOptions } from "./EnvironmentOptions.ts"
 
 /** An environment that is ready to use. */
 export interface Environment {
@@ -43,15 +36,6 @@ export interface Environment {
   readonly identity: EnvironmentLock.Identity
   /** How the machine differs from the lock file, where that is no failure. */
   readonly drift: ReadonlyArray<DriftField>
-}
-
-/** What should be in an environment, and where it should stand. */
-export interface SyncOptions extends EnvironmentOptions {
-  /**
-   * Folder that holds the environments. Defaults to `.snakepit` beside the nearest `package.json`, in the working
-   * directory or above it.
-   */
-  readonly directory?: string | undefined
 }
 
 /** How to lock. */
@@ -94,7 +78,7 @@ export const init = (options: InitOptions = {}): Effect.Effect<Environment, Envi
     yield* useDirectory(folder, () => fs.mkdirSync(folder, { recursive: true }))
     const interpreter = yield* basePython(rest)
     const args = ["init", "--bare", "--no-workspace", "--name", name ?? projectName(folder)]
-    yield* inProject({ uv, folder, interpreter }, "make a project", args)
+    yield* Uv.project(uv, { folder, python: interpreter.path, step: "make a project", args })
     return yield* add(requirements, { ...rest, pyproject: folder })
   }).pipe(reportingEnd)
 
@@ -121,14 +105,18 @@ export const lock = (options: LockOptions = {}): Effect.Effect<EnvironmentLock.I
       const uv = yield* Uv.find(options.uv ?? {}, "lock a project")
       const interpreter = yield* basePython(options, source.python)
       const args = options.upgrade === true ? ["lock", "--upgrade"] : ["lock"]
-      yield* inProject({ uv, folder: source.folder, interpreter }, "lock a project", args)
+      yield* Uv.project(uv, { folder: source.folder, python: interpreter.path, step: "lock a project", args })
+    }
+    if (source.kind === "requirements" && options.lock === undefined) {
+      const reason = "inline requirements are locked in the file that the option `lock` names, and there is none"
+      return yield* new ProjectNotFound({ path: process.cwd(), reason })
     }
     const plan = yield* makePlan(options, "always")
-    yield* checkLock(plan, options, "renew")
+    yield* writeLock(plan)
     return plan.identity
   }).pipe(reportingEnd)
 
-/** What the environment is made of on this machine. Changes and installs nothing. */
+/** What the environment is made of on this machine. Installs nothing but an interpreter that is asked for and not there. */
 export const identity = (options: SyncOptions = {}): Effect.Effect<EnvironmentLock.Identity, EnvironmentError> =>
   Effect.map(makePlan(options, "never"), (plan) => plan.identity)
 
@@ -144,10 +132,13 @@ export const drift = (options: SyncOptions = {}): Effect.Effect<ReadonlyArray<Dr
     const { interpreter, source } = plan
     if (source.kind !== "pyproject" || !fs.existsSync(path.join(source.folder, "uv.lock"))) return fields
     const uv = yield* Uv.find(options.uv ?? {}, "check a lock")
-    const stale = yield* inProject({ uv, folder: source.folder, interpreter }, "check a lock", [
-      "lock",
-      "--check"
-    ]).pipe(
+    const args = ["lock", "--check"]
+    const stale = yield* Uv.project(uv, {
+      folder: source.folder,
+      python: interpreter.path,
+      step: "check a lock",
+      args
+    }).pipe(
       Effect.as<ReadonlyArray<DriftField>>([]),
       Effect.catchTag("LockDrift", (error) => Effect.succeed(error.fields))
     )
@@ -191,7 +182,7 @@ export const workerDependencies = (
   options: UvOptions = {}
 ): Effect.Effect<string | undefined, EnvironmentError> => {
   if (interpreter.ormsgpack !== null && isRecent(interpreter.ormsgpack.version)) return Effect.undefined
-  const kind = [hash(workerRequirements).slice(0, 8), interpreter.abi, interpreter.platform].join("-")
+  const kind = [keyOf(workerRequirements).slice(0, 8), interpreter.abi, interpreter.platform].join("-")
   return build({
     what: "Packages of the worker",
     directory: path.join(cacheDirectory(), `worker-${kind}`),
@@ -213,148 +204,7 @@ const isRecent = (version: string): boolean => {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Plans: what an environment is made of, decided before anything is built
-// ---------------------------------------------------------------------------------------------------------------------
-
-type Source =
-  | { readonly kind: "requirements"; readonly requirements: ReadonlyArray<string> }
-  | Project.PyProject
-  | Project.ForeignProject
-
-const isForeign = (source: Source): source is Project.ForeignProject =>
-  source.kind === "poetry" || source.kind === "conda"
-
-interface Plan {
-  readonly source: Source
-  readonly interpreter: Interpreter.Interpreter
-  readonly identity: EnvironmentLock.Identity
-  readonly lockFile: string | undefined
-  /** Inline requirements as they are locked. */
-  readonly packages: ReadonlyArray<string> | undefined
-}
-
-/** When packages are locked: whenever asked for, if no lock is there, or not at all. */
-type Locking = "always" | "missing" | "never"
-
-const sourceOf = (options: SyncOptions): Effect.Effect<Source, ProjectNotFound> => {
-  if (options.requirements !== undefined) {
-    return Effect.succeed({ kind: "requirements", requirements: normalized(options.requirements) })
-  }
-  const place = options.pyproject ?? Project.nearest()
-  const reason = "neither this folder nor one above it holds a pyproject.toml"
-  return place === undefined ? Effect.fail(new ProjectNotFound({ path: process.cwd(), reason })) : Project.open(place)
-}
-
-const makePlan = (options: SyncOptions, locking: Locking): Effect.Effect<Plan, EnvironmentError> =>
-  Effect.gen(function* () {
-    const source = yield* sourceOf(options)
-    const found = isForeign(source)
-      ? yield* Effect.flatMap(Project.interpreterOf(source), (python) => Interpreter.find({ python }))
-      : yield* basePython(options, source.kind === "pyproject" ? source.python : undefined)
-    const lockFile = lockFileOf(options, source)
-    const packages =
-      source.kind === "requirements" && lockFile !== undefined
-        ? yield* lockedPackages(options, lockFile, source.requirements, found, locking)
-        : undefined
-    if (source.kind === "pyproject" && locking === "missing") yield* lockProject(options, source, found)
-    const { implementation, platform, sha256, version } = found
-    const made: EnvironmentLock.Identity = {
-      version,
-      implementation,
-      platform,
-      interpreter: sha256,
-      lock: packages === undefined ? lockHash(source) : digest(packages.join("\n")),
-      hardware: accelerator()
-    }
-    return { source, interpreter: found, identity: made, lockFile, packages }
-  }).pipe(reportingEnd)
-
-const lockFileOf = (options: SyncOptions, source: Source): string | undefined => {
-  if (options.lock !== undefined) return path.resolve(options.lock)
-  return source.kind === "pyproject" ? path.join(source.folder, EnvironmentLock.fileName) : undefined
-}
-
-/** The exact packages of inline requirements. */
-const lockedPackages = (
-  options: SyncOptions,
-  lockFile: string,
-  requirements: ReadonlyArray<string>,
-  interpreter: Interpreter.Interpreter,
-  locking: Locking
-): Effect.Effect<ReadonlyArray<string> | undefined, EnvironmentError> =>
-  Effect.gen(function* () {
-    const locked = locking === "always" ? undefined : yield* EnvironmentLock.read(lockFile)
-    if (locked === undefined && locking === "never") return undefined
-    if (locked === undefined) return yield* compile(options.uv ?? {}, requirements, interpreter)
-    const before = locked.requirements ?? []
-    if (before.join("\n") !== requirements.join("\n")) {
-      const field = { field: "requirements", locked: before.join(", "), found: requirements.join(", ") }
-      return yield* new LockDrift({ path: lockFile, fields: [field] })
-    }
-    return locked.packages ?? []
-  })
-
-const compile = (
-  options: UvOptions,
-  requirements: ReadonlyArray<string>,
-  interpreter: Interpreter.Interpreter
-): Effect.Effect<ReadonlyArray<string>, EnvironmentError> =>
-  Effect.scoped(
-    Effect.gen(function* () {
-      const uv = yield* uvOrNone(options, "lock Python packages")
-      const scratch = yield* Effect.acquireRelease(
-        useDirectory(os.tmpdir(), () => fs.mkdtempSync(path.join(os.tmpdir(), "snakepit-lock-"))),
-        (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
-      )
-      if (uv === undefined) return yield* Pip.compile(interpreter.path, requirements, scratch)
-      const text = yield* Uv.compile(uv, interpreter.path, yield* requirementsFile(scratch, requirements))
-      // One package a line, its hashes behind it.
-      return normalized(text.replaceAll(/\\\n\s*/g, "").split("\n"))
-    })
-  )
-
-/** Makes the `uv.lock` of a project that has none. */
-const lockProject = (
-  options: SyncOptions,
-  { folder }: Project.PyProject,
-  interpreter: Interpreter.Interpreter
-): Effect.Effect<void, EnvironmentError> =>
-  Effect.gen(function* () {
-    if (fs.existsSync(path.join(folder, "uv.lock"))) return
-    const uv = yield* uvOrNone(options.uv ?? {}, "lock a project")
-    if (uv !== undefined) yield* inProject({ uv, folder, interpreter }, "lock a project", ["lock"])
-  })
-
-const lockHash = (source: Source): string | null => {
-  if (source.kind === "requirements") return null
-  const file = source.kind === "pyproject" ? path.join(source.folder, "uv.lock") : source.lock
-  return file === undefined || !fs.existsSync(file) ? null : digest(fs.readFileSync(file))
-}
-
-/** Holds the plan against the lock file, or writes it. Answers what is different, where that is no failure. */
-const checkLock = (
-  { identity: found, lockFile, packages, source }: Plan,
-  options: SyncOptions,
-  mode: "keep" | "renew"
-): Effect.Effect<ReadonlyArray<DriftField>, EnvironmentError> =>
-  Effect.gen(function* () {
-    if (lockFile === undefined) return []
-    const locked = mode === "renew" ? undefined : yield* EnvironmentLock.read(lockFile)
-    if (locked === undefined) {
-      const inline =
-        source.kind === "requirements" && packages !== undefined ? { requirements: source.requirements, packages } : {}
-      yield* EnvironmentLock.write(lockFile, { lockVersion: 1, identity: found, ...inline })
-      return []
-    }
-    const fields = EnvironmentLock.compare(locked.identity, found)
-    if (fields.length === 0) return []
-    if (options.drift === "fail") return yield* new LockDrift({ path: lockFile, fields })
-    yield* Effect.logWarning(`This machine is not what ${lockFile} was made on:\n${describeDrift(fields)}`)
-    return fields
-  })
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Building
+// Carrying out
 // ---------------------------------------------------------------------------------------------------------------------
 
 const carryOut = (
@@ -364,11 +214,12 @@ const carryOut = (
 ): Effect.Effect<Environment, EnvironmentError> =>
   Effect.gen(function* () {
     const { identity: made, interpreter: base, source } = plan
-    const differences = yield* checkLock(plan, options, mode)
-    const key = keyOf(plan)
+    const differences = mode === "renew" ? undefined : yield* checkLock(plan, options)
+    const key = planKey(plan, options)
     if (isForeign(source)) {
+      if (differences === undefined) yield* writeLock(plan)
       const directory = path.dirname(path.dirname(base.path))
-      return { python: base.path, directory, key, identity: made, drift: differences }
+      return { python: base.path, directory, key, identity: made, drift: differences ?? [] }
     }
     const root = path.resolve(options.directory ?? path.join(packageRoot(process.cwd()), ".snakepit"))
     const directory = yield* build({
@@ -388,97 +239,10 @@ const carryOut = (
           yield* EnvironmentLock.write(path.join(folder, EnvironmentLock.fileName), { lockVersion: 1, identity: made })
         })
     })
-    return { python: path.join(directory, "bin", "python"), directory, key, identity: made, drift: differences }
+    // what was never built is no reason to hold anybody to it
+    if (differences === undefined) yield* writeLock(plan)
+    return { python: path.join(directory, "bin", "python"), directory, key, identity: made, drift: differences ?? [] }
   })
-
-const installRequirements = (
-  requirements: ReadonlyArray<string>,
-  interpreter: Interpreter.Interpreter,
-  folder: string,
-  uv: Uv.Uv | undefined
-): Effect.Effect<void, EnvironmentError> =>
-  Effect.gen(function* () {
-    yield* uv === undefined ? Pip.create(interpreter, folder) : Uv.create(uv, interpreter, folder)
-    if (requirements.length === 0) return
-    if (uv === undefined) yield* Pip.install(folder, requirements)
-    else yield* Uv.install(uv, path.join(folder, "bin", "python"), yield* requirementsFile(folder, requirements))
-  })
-
-const installProject = (
-  project: Project.PyProject,
-  interpreter: Interpreter.Interpreter,
-  options: SyncOptions,
-  folder: string,
-  uv: Uv.Uv | undefined
-): Effect.Effect<void, EnvironmentError> =>
-  Effect.gen(function* () {
-    if (uv !== undefined) {
-      yield* Uv.sync(uv, { folder: project.folder, python: interpreter.path, into: folder })
-      return
-    }
-    if (fs.existsSync(path.join(project.folder, "uv.lock"))) {
-      const why = "pip cannot read uv.lock"
-      if (options.drift === "fail") {
-        return yield* new UvMissing({ step: "install locked packages", tried: [{ what: "pip in its place", why }] })
-      }
-      yield* Effect.logWarning(`${why}: the packages of ${project.folder} are those that pip chooses`)
-    }
-    yield* Pip.create(interpreter, folder)
-    yield* Pip.install(folder, project.requirements, undefined, project.isPackage ? ["-e", project.folder] : [])
-  })
-
-interface BuildOptions {
-  /** Begins the last line of the report. */
-  readonly what: string
-  readonly directory: string
-  readonly interpreter: Interpreter.Interpreter
-  /** Files that stand in every usable build. */
-  readonly ready: ReadonlyArray<string>
-  readonly uv: UvOptions
-  readonly make: (folder: string, uv: Uv.Uv | undefined) => Effect.Effect<void, EnvironmentError>
-}
-
-const build = ({ directory, interpreter, make, ready, uv: options, what }: BuildOptions) =>
-  Effect.flatMap(EnvironmentProgress, (emit) =>
-    buildOnce({
-      directory,
-      isReady: (finished) => ready.every((file) => fs.existsSync(path.join(finished, file))),
-      onWait: (pid) => emit({ _tag: "Waiting", pid }),
-      build: (folder) =>
-        Effect.gen(function* () {
-          const uv = yield* uvOrNone(options, "make an environment")
-          yield* make(folder, uv)
-          const installer = uv === undefined ? "venv and pip" : "uv"
-          emit({ _tag: "End", text: `${what} for Python ${interpreter.version}: ready, made with ${installer}` })
-        })
-    })
-  ).pipe(reportingEnd)
-
-/** uv, unless it cannot be had and nobody asked for a certain one; that is said once. */
-const uvOrNone = (options: UvOptions, step: string): Effect.Effect<Uv.Uv | undefined, UvMissing> =>
-  Effect.catchTag(Uv.find(options, step), "UvMissing", (error) =>
-    Uv.isNamed(options)
-      ? Effect.fail(error)
-      : Effect.map(EnvironmentProgress, (emit) => {
-          if (!saidWithoutUv) emit({ _tag: "Note", text: "uv cannot be had; venv and pip do the work, more slowly" })
-          saidWithoutUv = true
-          return undefined
-        })
-  )
-
-/** Whether this process has said already that it does without uv. */
-let saidWithoutUv = false
-
-/** Whatever ends the work ends its report. */
-function reportingEnd<A, E>(effect: Effect.Effect<A, E>): Effect.Effect<A, E> {
-  return Effect.flatMap(EnvironmentProgress, (emit) =>
-    Effect.onExit(effect, () => Effect.sync(() => emit({ _tag: "End", text: undefined })))
-  )
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Changing projects
-// ---------------------------------------------------------------------------------------------------------------------
 
 const change = (
   options: SyncOptions,
@@ -496,20 +260,10 @@ const change = (
     }
     const uv = yield* Uv.find(options.uv ?? {}, step)
     const base = yield* basePython(options, source.python)
-    yield* inProject({ uv, folder: source.folder, interpreter: base }, step, args)
+    yield* Uv.project(uv, { folder: source.folder, python: base.path, step, args })
     const plan = yield* makePlan({ ...options, pyproject: source.folder }, "missing")
     return yield* carryOut(plan, options, "renew")
   }).pipe(reportingEnd)
-
-const inProject = (
-  {
-    folder,
-    interpreter,
-    uv
-  }: { readonly uv: Uv.Uv; readonly folder: string; readonly interpreter: Interpreter.Interpreter },
-  step: string,
-  args: ReadonlyArray<string>
-) => Uv.project(uv, { step, folder, python: interpreter.path, args })
 
 /** A name that every index takes, from a folder's. */
 const projectName = (folder: string): string =>
@@ -518,33 +272,6 @@ const projectName = (folder: string): string =>
     .replaceAll(/[^A-Za-z0-9]+/g, "-")
     .replaceAll(/^-|-$/g, "")
     .toLowerCase() || "project"
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Names and places
-// ---------------------------------------------------------------------------------------------------------------------
-
-const normalized = (requirements: ReadonlyArray<string>): ReadonlyArray<string> =>
-  [
-    ...new Set(requirements.map((line) => line.trim()).filter((line) => line !== "" && !line.startsWith("#")))
-  ].toSorted()
-
-/** Two paths of the same interpreter, like a virtual environment and what it was made from, make equal environments. */
-const keyOf = ({ identity: made, interpreter: base, packages, source }: Plan): string => {
-  const machine = [
-    fs.realpathSync(base.path),
-    made.version,
-    made.implementation,
-    made.platform,
-    base.abi,
-    made.hardware
-  ]
-  if (source.kind === "requirements") return hash([...(packages ?? source.requirements), ...machine])
-  return hash([source.folder, source.kind === "pyproject" ? source.text : "", made.lock ?? "", ...machine])
-}
-
-const hash = (parts: ReadonlyArray<string>): string => digest(JSON.stringify(parts)).slice(0, 16)
-
-const digest = (content: string | Buffer): string => createHash("sha256").update(content).digest("hex")
 
 const packageRoot = (folder: string): string => {
   if (fs.existsSync(path.join(folder, "package.json"))) return folder
@@ -557,5 +284,3 @@ const keepOutOfGit = (root: string) => {
   const file = path.join(root, ".gitignore")
   if (!fs.existsSync(file)) fs.writeFileSync(file, "*\n")
 }
-
-export type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"

@@ -27,6 +27,15 @@ export interface EnvironmentOptions {
   readonly uv?: UvOptions | undefined
 }
 
+/** What should be in an environment, and where it should stand. */
+export interface SyncOptions extends EnvironmentOptions {
+  /**
+   * Folder that holds the environments. Defaults to `.snakepit` beside the nearest `package.json`, in the working directory or above
+   * it.
+   */
+  readonly directory?: string | undefined
+}
+
 /** Where uv is and how it works. Variables like `UV_DEFAULT_INDEX` and `UV_CACHE_DIR` hold as well. */
 export interface UvOptions {
   /** Path or command. Defaults to the variable `UV`, else `uv` on the PATH, else the package `uv` is fetched into the user's cache. */

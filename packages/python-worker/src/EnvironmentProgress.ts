@@ -71,7 +71,9 @@ const live = (output: Terminal): Emit => {
   let timer: NodeJS.Timeout | undefined
   const draw = () => {
     frame = (frame + 1) % FRAMES.length
-    const line = [FRAMES[frame], step, bar, detail, elapsed(started)].filter((part) => part !== "").join("  ")
+    // a package with its size and the bar leave no room for the step on an ordinary terminal
+    const parts = detail === "" ? [step] : [bar, detail]
+    const line = [FRAMES[frame], ...parts, elapsed(started)].filter((part) => part !== "").join("  ")
     output.write(`${CLEAR_LINE}${line.slice(0, width(output))}`)
   }
   return (event) => {

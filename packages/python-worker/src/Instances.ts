@@ -86,7 +86,9 @@ const answerMillis = 2_000
 /** The instances that run now, by process id. Those of other users and of other containers are not seen. */
 export const list: Effect.Effect<ReadonlyArray<Instance>> = Effect.promise(async () => {
   const found = await RuntimeDirectory.running()
-  const instances = await Promise.all(
+  // a program has folders for shared memory too, which tell nothing
+  const owners = [...new Set(found.map(({ pid }) => pid))]
+  const asked = await Promise.all(
     found.map(async ({ directory, pid }): Promise<Instance> => {
       try {
         const report = decode(await ask(path.join(directory, socketName)))
@@ -96,7 +98,12 @@ export const list: Effect.Effect<ReadonlyArray<Instance>> = Effect.promise(async
       }
     })
   )
-  return instances.sort((one, other) => one.pid - other.pid)
+  return owners
+    .toSorted((one, other) => one - other)
+    .flatMap((pid) => {
+      const answers = asked.filter((answer) => answer.pid === pid)
+      return answers.find(({ report: answered }) => answered !== undefined) ?? answers.slice(0, 1)
+    })
 })
 
 const decode = Schema.decodeUnknownSync(Schema.fromJsonString(Report))

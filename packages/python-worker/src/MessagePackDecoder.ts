@@ -24,6 +24,8 @@ import {
 export interface DecodeHooks {
   /** Makes the ref of a Python object. */
   readonly ref: (session: string, worker: string, id: number, type: string) => unknown
+  /** Finds bytes in shared memory: [segment, start, offset, length, region]. Throws for a place that is none. */
+  readonly shared?: ((place: ReadonlyArray<unknown>) => unknown) | undefined
 }
 
 export interface DecoderOptions {
@@ -419,6 +421,8 @@ export class Decoder {
       }
       case ExtensionCode.adapted:
         return this.adapted()
+      case ExtensionCode.shared:
+        return this.shared()
       case ExtensionCode.ref:
         return this.reference()
       case ExtensionCode.callback:
@@ -618,6 +622,23 @@ export class Decoder {
         error instanceof Error ? error.message : String(error),
         `a payload that the value adapter "${name}" decodes`
       )
+    }
+  }
+
+  private shared(): unknown {
+    const length = this.header("a place in shared memory")
+    const place = Array.from({ length }, () => this.read())
+    const open = this.hooks.shared
+    if (length !== 5 || open === undefined) {
+      throw new ValueFailure(
+        open === undefined ? "bytes in shared memory" : `${length} items`,
+        open === undefined ? "bytes inside the message" : "a place in shared memory of 5 items"
+      )
+    }
+    try {
+      return open(place)
+    } catch (error) {
+      throw new ValueFailure(JSON.stringify(place), error instanceof Error ? error.message : String(error))
     }
   }
 

@@ -17,6 +17,7 @@ import {
   Tuple,
   type ValueAdapter
 } from "@snakepit/core"
+import { Storage } from "@snakepit/zero-copy"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -39,6 +40,8 @@ export type CallbackFunction = (...args: ReadonlyArray<never>) => unknown
 export interface EncodeHooks {
   /** Registers a function and answers the number by which Python calls it. Without it functions cannot cross. */
   readonly callback?: ((callback: CallbackFunction) => number) | undefined
+  /** Where large bytes of adapted values go. Without it they are inside the message. */
+  readonly storage?: Storage.Outgoing | undefined
 }
 
 export interface EncoderOptions {
@@ -409,15 +412,39 @@ export class Encoder {
   }
 
   private bytes(bytes: Uint8Array): void {
-    const size = bytes.length
+    // asked first, since it may move on to another slab
+    const from = this.bytesRoom(bytes.length)
+    this.slab.set(bytes, from)
+  }
+
+  /** Goes over room for so many bytes, behind their header, and answers where it begins. */
+  private bytesRoom(size: number): number {
     this.ensure(5 + size)
     if (size < 0x100) {
       this.slab[this.position] = 0xc4
       this.slab[this.position + 1] = size
       this.position += 2
     } else this.header(0xc5, size)
-    this.slab.set(bytes, this.position)
+    const from = this.position
     this.position += size
+    return from
+  }
+
+  private unwritten(value: Storage.Unwritten): void {
+    const { byteLength, write } = value
+    const storage = this.hooks.storage
+    const place =
+      storage !== undefined && byteLength >= storage.thresholdBytes ? storage.store(byteLength, write) : undefined
+    if (place !== undefined) return this.fields(ExtensionCode.shared, place)
+    const from = this.bytesRoom(byteLength)
+    write(this.slab.subarray(from, from + byteLength))
+  }
+
+  private part(part: Storage.Part): void {
+    const { byteLength, lease, offset } = part
+    const place = this.hooks.storage?.place(part)
+    if (place === undefined) this.bytes(lease.bytes.subarray(offset, offset + byteLength))
+    else this.fields(ExtensionCode.shared, place)
   }
 
   /** A 16 or 32 bit length; `token` is that of the 16 bit form. */
@@ -550,6 +577,8 @@ export class Encoder {
 
   private instance(value: object): void {
     if (value instanceof Uint8Array) this.bytes(value)
+    else if (value instanceof Storage.Unwritten) this.unwritten(value)
+    else if (value instanceof Storage.Part) this.part(value)
     else if (value instanceof ArrayBuffer) this.bytes(new Uint8Array(value))
     else if (value instanceof DataView) this.bytes(new Uint8Array(value.buffer, value.byteOffset, value.byteLength))
     else if (this.adapted(value)) return

@@ -3,14 +3,23 @@
  *
  * A worker is forked from the pool's fork server, or spawned, into a process group of its own; it is told over a private
  * descriptor where to listen and which token to expect, and counts as ready when both its channels have answered the
- * handshake. Closing its scope lets it finish and leave, and kills what is left of its group.
+ * handshake and the first ping. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
-import { SnakepitError, type SpawnOptions, ValueAdapters, type Worker, WorkerSpawner } from "@snakepit/core"
+import {
+  LibraryError,
+  shippedLibraryErrors,
+  SnakepitError,
+  type SpawnOptions,
+  ValueAdapters,
+  type Worker,
+  WorkerSpawner
+} from "@snakepit/core"
 import { DevicePlacement, Hardware, type HardwareInfo } from "@snakepit/hardware"
-import { Table, Tensor } from "@snakepit/zero-copy"
+import { DeviceTensor, findPlaces, SharedMemory, Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Array from "effect/Array"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
@@ -22,30 +31,44 @@ import * as Environment from "./Environment.ts"
 import type { EnvironmentError } from "./EnvironmentError.ts"
 import { EnvironmentProgress, terminal } from "./EnvironmentProgress.ts"
 import * as ForkServer from "./internal/forkServer.ts"
+import * as MemoryGroups from "./internal/memoryGroups.ts"
 import * as Launch from "./internal/launch.ts"
 import type { Boot, OnLine, WorkerProcess } from "./internal/process.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
-import { describeEnd, spawnWorker } from "./internal/spawnedProcess.ts"
+import * as Spares from "./internal/spares.ts"
+import { describeEnd } from "./internal/spawnedProcess.ts"
 import { Tail } from "./internal/stdio.ts"
-import { WorkerClient } from "./internal/workerClient.ts"
+import { type ClientOptions, WorkerClient } from "./internal/workerClient.ts"
 import { Decoder, Encoder } from "./MessagePack.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
 type Adapters = ConstructorParameters<typeof Encoder>[0]["adapters"]
 
+/** What all workers of a program have in common. */
+interface Instance {
+  /** Where their sockets stand. */
+  readonly directory: string
+  readonly adapters: Adapters
+  readonly libraryErrors: Boot["library_errors"]
+}
+
 /** How the workers of one pool come to be: prepared once, before the first of them. */
 interface Kit {
   readonly options: PythonWorkerConfig.PythonOptions
+  /** What the pool shares with its workers. */
+  readonly memory: SharedMemory.PoolMemory
   readonly launch: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+  /** Where groups with a memory ceiling are made; absent without a limit, or where it is one on address space. */
+  readonly memoryGroups: MemoryGroups.MemoryGroups | undefined
   /** What the fork server, where there is one, printed last to stderr: why it did not come up. */
   readonly lastWords: () => ReadonlyArray<string>
 }
 
 /**
- * The spawner. Interpreters and environments are prepared once for each pool, before its first worker. Devices are given out by
- * the `DevicePlacement` that it is provided with, else by one over this machine's hardware.
+ * The spawner, and the memory that its workers share. Interpreters and environments are prepared once for each pool, before its
+ * first worker. Devices are given out by the `DevicePlacement` that it is provided with, else by one over this machine's hardware.
  */
-export const layer: Layer.Layer<WorkerSpawner> = Layer.suspend(() =>
+export const layer: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory> = Layer.suspend(() =>
   layerIn.pipe(Layer.provide(RuntimeDirectory.layer))
 )
 
@@ -54,35 +77,47 @@ export const layer: Layer.Layer<WorkerSpawner> = Layer.suspend(() =>
  *
  * @internal
  */
-export const layerIn: Layer.Layer<WorkerSpawner, never, RuntimeDirectory.RuntimeDirectory> = Layer.effect(
-  WorkerSpawner,
-  Effect.gen(function* () {
-    const directory = yield* RuntimeDirectory.RuntimeDirectory
-    const scope = yield* Effect.scope
-    const placement = yield* findPlacement
-    const adapters: Adapters = [Tensor.adapter, Table.adapter, ...(yield* ValueAdapters)]
-    const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
-    return WorkerSpawner.of({
-      spawn: (wanted) =>
+export const layerIn: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory, never, RuntimeDirectory.RuntimeDirectory> =
+  Layer.effectContext(
+    Effect.gen(function* () {
+      const scope = yield* Effect.scope
+      const placement = yield* findPlacement
+      const instance: Instance = {
+        directory: yield* RuntimeDirectory.RuntimeDirectory,
+        adapters: [Tensor.adapter, Table.adapter, DeviceTensor.adapter, ...(yield* ValueAdapters)],
+        libraryErrors: libraryErrorsOf(yield* LibraryError.LibraryErrors)
+      }
+      const kits = new Map<string, Effect.Effect<Kit, SnakepitError.WorkerStartError>>()
+      const memories = new Map<string, SharedMemory.PoolMemory>()
+      const kitOf = (wanted: SpawnOptions) =>
         Effect.gen(function* () {
-          let kit = kits.get(wanted.pool)
-          if (kit === undefined) {
-            kit = yield* Effect.cached(prepare(wanted, scope))
-            kits.set(wanted.pool, kit)
-          }
-          const prepared = yield* kit
-          const device = yield* place(wanted, prepared.options, placement)
-          return yield* start(wanted, prepared, device, directory, adapters)
-        }).pipe(
-          Effect.withSpan(
-            "snakepit.worker.start",
-            { attributes: { "snakepit.pool": wanted.pool, "snakepit.worker": wanted.worker } },
-            { captureStackTrace: false }
+          const known = kits.get(wanted.pool)
+          if (known !== undefined) return yield* known
+          const made = yield* Effect.cached(
+            Effect.tap(prepare(wanted, scope), ({ memory }) => Effect.sync(() => memories.set(wanted.pool, memory)))
           )
-        )
+          kits.set(wanted.pool, made)
+          return yield* made
+        })
+      const spawner = WorkerSpawner.of({
+        spawn: (wanted) =>
+          Effect.gen(function* () {
+            const kit = yield* kitOf(wanted)
+            const placed = yield* place(wanted, kit.options, placement)
+            return yield* start(instance, wanted, kit, placed)
+          }).pipe(
+            Effect.withSpan(
+              "snakepit.worker.start",
+              { attributes: { "snakepit.pool": wanted.pool, "snakepit.worker": wanted.worker } },
+              { captureStackTrace: false }
+            )
+          )
+      })
+      return Context.make(WorkerSpawner, spawner).pipe(
+        Context.add(SharedMemory.SharedMemory, SharedMemory.fromPools(memories))
+      )
     })
-  })
-)
+  )
 
 const findPlacement = Effect.flatMap(
   Effect.serviceOption(DevicePlacement.DevicePlacement),
@@ -102,7 +137,7 @@ const place = (
 ): Effect.Effect<Placed | undefined, SnakepitError.WorkerStartError, Scope.Scope> => {
   if (devices === undefined) return Effect.undefined
   const { enabled, taintDeviceOnGpuFatal, taintDuration } = wanted.options.crashBarrier
-  return placement.acquire({ devices, fallback, minFreeMemory }).pipe(
+  return placement.acquire({ devices, fallback, minFreeMemory, avoid: wanted.avoidDevices }).pipe(
     Effect.mapError((error) => startError(wanted, error.message, [])),
     Effect.tap((device) => Effect.annotateCurrentSpan("snakepit.device", device.id)),
     Effect.map((device) => ({
@@ -119,6 +154,13 @@ interface Placed {
   readonly taint: Effect.Effect<void>
 }
 
+/** What workers read of exceptions of libraries: for the classes that ship with Snakepit, and for the program's own. */
+const libraryErrorsOf = (own: ReadonlyArray<LibraryError.LibraryErrorClass>): Boot["library_errors"] =>
+  [...shippedLibraryErrors, ...own].map((Class) => {
+    const { attributes, library, pythonTypes } = Class["~@snakepit/core/LibraryError"]
+    return { types: pythonTypes, library: library ?? null, attributes }
+  })
+
 const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
@@ -129,11 +171,50 @@ const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, S
       return { found: interpreter, dependencies: beside }
     }).pipe(progress === "terminal" ? Effect.provideService(EnvironmentProgress, terminal()) : identity)
     const interpreter = Launch.prepare(wanted.options, options, found.path, dependencies)
-    if (options.start === "fork") return { options, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
-    return { options, launch: (boot, onLine) => spawnWorker(interpreter, boot, onLine), lastWords: () => [] }
+    const memoryGroups = options.memoryLimit === undefined ? undefined : yield* findMemoryGroups(wanted.pool)
+    const memory = yield* Scope.provide(sharedMemory(wanted.pool, options), scope)
+    const common = { options, memory, memoryGroups }
+    if (options.start === "fork") return { ...common, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
+    return { ...common, launch: Spares.launch(interpreter, options.spares, scope), lastWords: () => [] }
   }).pipe(
     Effect.mapError((error: SnakepitError.ConfigError | EnvironmentError) => startError(wanted, error.message, []))
   )
+
+/** The shared memory of a pool: files in folders of this instance, which a later one sweeps when this one was killed. */
+const sharedMemory = (
+  pool: string,
+  { zeroCopy }: PythonWorkerConfig.PythonOptions
+): Effect.Effect<SharedMemory.PoolMemory, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    if (!zeroCopy.enabled) return yield* SharedMemory.make(pool, zeroCopy, { prefix: "", folders: [] })
+    const places = findPlaces(zeroCopy.maxSharedMemory)
+    if (places.notice !== undefined) {
+      yield* Effect.annotateLogs(Effect.logWarning(places.notice), { pool, code: "shared_memory_small" })
+    }
+    const made = yield* Effect.forEach(places.roots, (root) => Effect.option(RuntimeDirectory.make([root])))
+    return yield* SharedMemory.make(pool, zeroCopy, { prefix: "segment-", folders: Array.getSomes(made) })
+  })
+
+/** What the boot configuration says of it. */
+const sharedOf = ({ arena }: SharedMemory.PoolMemory, { zeroCopy }: PythonWorkerConfig.PythonOptions): Boot["shared"] =>
+  typeof arena === "string"
+    ? null
+    : {
+        prefixes: arena.folders.map((folder) => path.join(folder, arena.prefix)),
+        threshold_bytes: zeroCopy.thresholdBytes,
+        strict: zeroCopy.strict
+      }
+
+const findMemoryGroups = (pool: string): Effect.Effect<MemoryGroups.MemoryGroups | undefined> =>
+  Effect.suspend(() => {
+    const reasons: Array<string> = []
+    const found = MemoryGroups.find((reason) => reasons.push(reason))
+    if (found !== undefined) return Effect.succeed(found)
+    return Effect.as(
+      Effect.logDebug(`memoryLimit of pool "${pool}" is one on address space, not on memory: ${reasons.join("; ")}`),
+      undefined
+    )
+  })
 
 /** Forks workers from the pool's fork server, which is started when it is needed and not there. */
 const forkLaunch = (
@@ -193,12 +274,21 @@ const lineLogger = (annotations: Record<string, string>): Effect.Effect<OnLine> 
     }
   })
 
+type OnWarning = ClientOptions["onWarning"]
+
+/** Logs Python's warnings, in the context of the call that they came up in; of this fiber when there is none. */
+const warningLogger = (annotations: Record<string, string>): Effect.Effect<OnWarning> =>
+  Effect.map(Effect.context<never>(), (own): OnWarning => ({ category, file, line, message }, context) => {
+    Effect.runForkWith(context ?? own)(
+      Effect.annotateLogs(Effect.logWarning(`${category}: ${message}`), { ...annotations, category, file, line })
+    )
+  })
+
 const start = (
+  { adapters, directory, libraryErrors }: Instance,
   wanted: SpawnOptions,
-  { lastWords, launch, options }: Kit,
-  placed: Placed | undefined,
-  directory: string,
-  adapters: Adapters
+  { lastWords, launch, memory, memoryGroups, options }: Kit,
+  placed: Placed | undefined
 ): Effect.Effect<Worker.Worker, SnakepitError.WorkerStartError, Scope.Scope> =>
   Effect.gen(function* () {
     const log = yield* lineLogger({ pool: wanted.pool, worker: wanted.worker })
@@ -217,13 +307,46 @@ const start = (
       threads: wanted.options.threads,
       max_frame_bytes: options.maxFrameBytes,
       allow_private: wanted.options.allowPrivate,
-      memory_limit_bytes: options.memoryLimit ?? null,
+      memory_limit_bytes: memoryGroups === undefined ? (options.memoryLimit ?? null) : null,
       environment: placed?.device.environment ?? {},
       python_path: options.pythonPath.map((folder) => path.resolve(options.cwd ?? ".", folder)),
-      start_timeout_seconds: options.startTimeout / 1000
+      start_timeout_seconds: options.startTimeout / 1000,
+      errors: {
+        max_frames: options.errors.maxFrames,
+        max_message: options.errors.maxMessageLength,
+        redact_paths: options.errors.redactPaths,
+        generate_repro: options.errors.generateRepro === undefined ? null : path.resolve(options.errors.generateRepro)
+      },
+      library_errors: libraryErrors,
+      shared: sharedOf(memory, options)
+    }
+    const clientOptions: Omit<ClientOptions, "process"> = {
+      pool: wanted.pool,
+      worker: wanted.worker,
+      device: placed?.device.id,
+      concurrency: wanted.options.profile === "thread" ? wanted.options.threads : 1,
+      maxFrameBytes: options.maxFrameBytes,
+      socket: boot.socket,
+      token: boot.token,
+      encoder: () => new Encoder({ adapters }),
+      decoder: () => new Decoder({ adapters }),
+      ladder: { cooperative: options.cancelGrace, raised: options.killGrace, terminated: options.stopTimeout },
+      heartbeat: {
+        interval: options.heartbeatInterval,
+        timeout: options.heartbeatTimeout,
+        misses: options.heartbeatMisses
+      },
+      limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
+      onWarning: yield* warningLogger({ pool: wanted.pool, worker: wanted.worker }),
+      memory
     }
     const client = yield* launch(boot, onLine).pipe(
-      Effect.flatMap((process) => connect(wanted, options, placed?.device.id, boot, process, adapters)),
+      Effect.tap(({ pid }) =>
+        memoryGroups === undefined || options.memoryLimit === undefined
+          ? Effect.void
+          : MemoryGroups.enter(memoryGroups, wanted.worker, pid, options.memoryLimit)
+      ),
+      Effect.flatMap((process) => connect({ ...clientOptions, process })),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)
@@ -240,38 +363,12 @@ const start = (
     return client
   })
 
-const connect = (
-  wanted: SpawnOptions,
-  options: PythonWorkerConfig.PythonOptions,
-  device: string | undefined,
-  boot: Boot,
-  process: WorkerProcess,
-  adapters: Adapters
-): Effect.Effect<WorkerClient, string> =>
+const connect = (options: ClientOptions): Effect.Effect<WorkerClient, string> =>
   Effect.callback((resume) => {
-    const client = new WorkerClient(
-      {
-        pool: wanted.pool,
-        worker: wanted.worker,
-        device,
-        concurrency: wanted.options.profile === "thread" ? wanted.options.threads : 1,
-        maxFrameBytes: options.maxFrameBytes,
-        socket: boot.socket,
-        token: boot.token,
-        encoder: () => new Encoder({ adapters }),
-        decoder: () => new Decoder({ adapters }),
-        ladder: { cooperative: options.cancelGrace, raised: options.killGrace, terminated: options.stopTimeout },
-        heartbeat: {
-          interval: options.heartbeatInterval,
-          timeout: options.heartbeatTimeout,
-          misses: options.heartbeatMisses
-        },
-        limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
-        process
-      },
-      (exit) => resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
+    const client = new WorkerClient(options, (exit) =>
+      resume(Exit.isSuccess(exit) ? Exit.succeed(client) : Exit.failCause(exit.cause))
     )
-    process.ended.then((end) => {
+    options.process.ended.then((end) => {
       client.onProcessEnd(end)
       resume(Effect.fail(describeEnd(end)))
     })

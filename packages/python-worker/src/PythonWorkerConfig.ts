@@ -2,11 +2,30 @@
  * Options of pools whose workers are Python processes: documented fields, defaults, one validation. The general options
  * (size, profile, queue) are those of `PoolConfig` in `@snakepit/core`.
  */
-import { type PoolConfig, SnakepitError } from "@snakepit/core"
+import { PoolConfig, type SnakepitError } from "@snakepit/core"
 import { Selection } from "@snakepit/hardware"
-import * as Duration from "effect/Duration"
+import { SharedMemory } from "@snakepit/zero-copy"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
+
+/** How much workers tell of an exception. What is left out is said in `truncated` of the error. */
+export interface ErrorInput {
+  /** Frames of one traceback; the outermost third and the innermost rest are kept. Defaults to 15. */
+  readonly maxFrames?: number | undefined
+  /** Characters of a message, a note or a text among the arguments. Defaults to 8000. */
+  readonly maxMessageLength?: number | undefined
+  /**
+   * Leaves out of paths, messages, arguments and notes what tells whose machine it is: the home folder becomes `~`, the folder of
+   * installed packages `<site-packages>`. Defaults to true.
+   */
+  readonly redactPaths?: boolean | undefined
+  /**
+   * Folder where each failed call leaves a Python script that reproduces it, with its arguments beside it. Secrets are left out
+   * by key and pattern, other data is not. Defaults to none.
+   */
+  readonly generateRepro?: string | undefined
+}
 
 /**
  * Options of one pool of Python processes, as users write them. Those of `EnvironmentOptions` say which Python the workers run
@@ -39,6 +58,11 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
    * threads when imported, or open a GPU, are refused. Defaults to none.
    */
   readonly preload?: ReadonlyArray<string> | undefined
+  /**
+   * With `start: "spawn"`: interpreters that wait, started, to become the next worker, so that a crash costs no start-up of
+   * Python. Each takes the memory of an idle worker. Defaults to 0.
+   */
+  readonly spares?: number | undefined
   /** How long a worker may take from spawn to handshake. Defaults to 30 seconds. */
   readonly startTimeout?: Duration.Input | undefined
   /** How long a worker may take to leave when asked to, before it is killed. Defaults to 2 seconds. */
@@ -60,9 +84,11 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
    */
   readonly heartbeatMisses?: number | undefined
   /**
-   * Bytes that one worker may allocate beyond what it starts with: past them Python raises `MemoryError`. The limit is on address
-   * space (`RLIMIT_AS`), so memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do
-   * not start under it. Linux only. Defaults to none.
+   * Bytes that one worker may use beyond what it starts with. Where cgroup v2 is delegated to this process, each worker gets a group
+   * with this `memory.max`: it counts memory in use, of what the worker starts too, and past it the kernel kills them, and their
+   * calls fail with `WorkerCrash` of class `oom`. Elsewhere the limit is on address space (`RLIMIT_AS`): past it Python raises
+   * `MemoryError`, memory that is reserved and not used counts, and libraries that reserve much of it, as CUDA does, do not
+   * start under it. Linux only. Defaults to none.
    */
   readonly memoryLimit?: number | undefined
   /**
@@ -85,6 +111,10 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
   readonly minFreeMemory?: number | undefined
   /** What to try, in order, when none of `devices` can be had. Defaults to none: the worker does not start. */
   readonly fallback?: ReadonlyArray<Selection.Preference> | undefined
+  /** How much workers tell of an exception. */
+  readonly errors?: ErrorInput | undefined
+  /** How arrays and tables share memory with the workers. By default they do, from 32 KiB on, up to 4 GiB. */
+  readonly zeroCopy?: SharedMemory.ZeroCopyOptions | undefined
   /** What to show while packages are installed. Defaults to `terminal`. */
   readonly progress?: "terminal" | "silent" | undefined
 }
@@ -105,6 +135,7 @@ export const keys = [
   "env",
   "start",
   "preload",
+  "spares",
   "startTimeout",
   "stopTimeout",
   "maxFrameBytes",
@@ -120,8 +151,18 @@ export const keys = [
   "devices",
   "minFreeMemory",
   "fallback",
+  "errors",
+  "zeroCopy",
   "progress"
 ] as const
+
+/** {@link ErrorInput}, complete. */
+export interface ErrorOptions {
+  readonly maxFrames: number
+  readonly maxMessageLength: number
+  readonly redactPaths: boolean
+  readonly generateRepro: string | undefined
+}
 
 /** The options, complete. Durations are in milliseconds. */
 export interface PythonOptions {
@@ -132,6 +173,7 @@ export interface PythonOptions {
   readonly env: Readonly<Record<string, string>>
   readonly start: "fork" | "spawn"
   readonly preload: ReadonlyArray<string>
+  readonly spares: number
   readonly startTimeout: number
   readonly stopTimeout: number
   readonly maxFrameBytes: number
@@ -148,8 +190,12 @@ export interface PythonOptions {
   readonly devices: ReadonlyArray<Selection.Preference> | undefined
   readonly minFreeMemory: number
   readonly fallback: ReadonlyArray<Selection.Preference>
+  readonly errors: ErrorOptions
+  readonly zeroCopy: SharedMemory.ResolvedOptions
   readonly progress: "terminal" | "silent"
 }
+
+const errorKeys: ReadonlyArray<string> = ["maxFrames", "maxMessageLength", "redactPaths", "generateRepro"]
 
 const uvKeys: ReadonlyArray<string> = ["path", "offline", "pythonMirror", "pythonDownloads", "torchBackend"]
 
@@ -160,132 +206,106 @@ const largestFrame = 4_294_967_295
 export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOptions, SnakepitError.ConfigError> =>
   Effect.suspend(() => {
     const given = options.backend
-    let failure: SnakepitError.ConfigError | undefined
-    const refuse = (key: string, expected: string): undefined => {
-      failure ??= new SnakepitError.ConfigError({
-        key: `pools.${options.name}.${key}`,
-        actual: `${JSON.stringify(given[key]) ?? String(given[key])} (${typeof given[key]})`,
-        expected
-      })
-      return undefined
-    }
-    const text = (key: string): string | undefined => {
+    const reader = new PoolConfig.OptionReader(options.name)
+    const { boolean, integer, list, millis, oneOf, refuse, text } = reader
+    const texts = <A>(key: string, fallback: A): ReadonlyArray<string> | A =>
+      list(key, given[key], fallback, (item) => typeof item === "string", "an array of strings")
+    const preferences = <A>(key: string, fallback: A, least: number): ReadonlyArray<Selection.Preference> | A => {
       const value = given[key]
-      if (value === undefined || (typeof value === "string" && value.length > 0)) return value
-      return refuse(key, "a string that is not empty")
+      const wanted = value === undefined || Array.isArray(value) ? value : [value]
+      const expected = 'devices: "auto", "cuda", "rocm", "mps", "cpu", "cuda:0", "cuda:0:1" or "rocm:0", one or a list'
+      const found = list(key, wanted, fallback, Selection.isPreference, expected)
+      if (Array.isArray(wanted) && wanted.length < least) refuse(key, value, expected)
+      return found
     }
-    const texts = (key: string): ReadonlyArray<string> | undefined => {
-      const value = given[key]
-      if (value === undefined) return undefined
-      if (Array.isArray(value) && value.every((item) => typeof item === "string")) return value
-      return refuse(key, "an array of strings")
+    const heartbeatInterval = millis("heartbeatInterval", given["heartbeatInterval"], 2_000)
+    if (heartbeatInterval < 1) refuse("heartbeatInterval", given["heartbeatInterval"], "a duration of at least 1 ms")
+    const native = process.platform === "linux" ? "fork" : "spawn"
+    const start = oneOf("start", given["start"], native, ["fork", "spawn"])
+    if (start === "fork" && native !== "fork") refuse("start", start, '"spawn", since this is not Linux')
+    if (start === "fork" && Number(given["spares"] ?? 0) > 0) {
+      refuse("spares", given["spares"], '0, since `start` is "fork": a fork server needs no spares')
     }
-    const millis = (key: string, fallback: number): number => {
-      const value = given[key]
-      if (value === undefined) return fallback
-      // `fromInput` answers none for whatever is no duration, whatever its type
-      const duration = Duration.fromInput(value as Duration.Input)
-      if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
-        return Duration.toMillis(duration.value)
-      }
-      refuse(key, 'a finite duration that is not negative, like "2 seconds" or 500 (milliseconds)')
-      return fallback
+    const pyproject = text("pyproject", given["pyproject"])
+    const requirements = texts("requirements", undefined)
+    if (pyproject !== undefined && requirements !== undefined) {
+      refuse("requirements", requirements, "none beside `pyproject`")
     }
-    const variables = (): Readonly<Record<string, string>> => {
-      const value = given["env"]
-      if (value === undefined) return {}
-      if (typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "string")) {
-        return { ...value }
-      }
-      refuse("env", "an object of strings")
-      return {}
-    }
-    const count = (key: string, minimum: number): number | undefined => {
-      const value = given[key]
-      if (value === undefined) return undefined
-      if (typeof value === "number" && Number.isSafeInteger(value) && value >= minimum) return value
-      return refuse(key, `an integer of at least ${minimum}`)
-    }
-    const flag = (key: string): boolean => {
-      const value = given[key] ?? false
-      if (typeof value === "boolean") return value
-      refuse(key, "a boolean")
-      return false
-    }
-    const uvOptions = (): UvOptions => {
-      const value = given["uv"] ?? {}
-      const hasKind = ([key, inner]: [string, unknown]) =>
-        inner === undefined ||
-        (key === "offline" ? typeof inner === "boolean" : typeof inner === "string" && inner !== "")
-      if (typeof value === "object" && Object.keys(value).every((key) => uvKeys.includes(key))) {
-        if (Object.entries(value).every(hasKind)) return value
-      }
-      refuse("uv", `an object with keys of: ${uvKeys.join(", ")} (strings; offline is a boolean)`)
-      return {}
-    }
-    const pyproject = text("pyproject")
-    const requirements = texts("requirements")
-    if (pyproject !== undefined && requirements !== undefined) refuse("requirements", "none beside `pyproject`")
-    const drift = given["drift"] ?? "warn"
-    if (drift !== "warn" && drift !== "fail") refuse("drift", '"warn" or "fail"')
-    const preferences = (key: string): ReadonlyArray<Selection.Preference> | undefined => {
-      const value = given[key]
-      if (value === undefined) return undefined
-      const list: ReadonlyArray<unknown> = Array.isArray(value) ? value : [value]
-      if (list.every(Selection.isPreference) && (key === "fallback" || list.length > 0)) return list
-      return refuse(
-        key,
-        'devices: "auto", "cuda", "rocm", "mps", "cpu", "cuda:0", "cuda:0:1" or "rocm:0", one or a list'
-      )
-    }
-    const heartbeatInterval = millis("heartbeatInterval", 2_000)
-    if (heartbeatInterval < 1) refuse("heartbeatInterval", "a duration of at least 1 ms")
-    const maxFrameBytes = given["maxFrameBytes"] ?? 1_073_741_824
-    if (
-      typeof maxFrameBytes !== "number" ||
-      !Number.isSafeInteger(maxFrameBytes) ||
-      maxFrameBytes < 1024 ||
-      maxFrameBytes > largestFrame
-    )
-      refuse("maxFrameBytes", `an integer from 1024 to ${largestFrame}`)
-    const progress = given["progress"] ?? "terminal"
-    if (progress !== "terminal" && progress !== "silent") refuse("progress", '"terminal" or "silent"')
-    const start = given["start"] ?? (process.platform === "linux" ? "fork" : "spawn")
-    if (start !== "fork" && start !== "spawn") refuse("start", '"fork" or "spawn"')
-    if (start === "fork" && process.platform !== "linux") refuse("start", '"spawn", since this is not Linux')
     const resolved: PythonOptions = {
       environment: {
         pyproject,
         requirements,
-        python: text("python"),
-        managedPython: flag("managedPython"),
-        lock: text("lock"),
-        drift: drift === "fail" ? "fail" : "warn",
-        uv: uvOptions(),
-        directory: text("environmentDirectory")
+        python: text("python", given["python"]),
+        managedPython: boolean("managedPython", given["managedPython"], false),
+        lock: text("lock", given["lock"]),
+        drift: oneOf("drift", given["drift"], "warn", ["warn", "fail"]),
+        uv: uvOptions(reader, given["uv"]),
+        directory: text("environmentDirectory", given["environmentDirectory"])
       },
-      inheritPython: flag("inheritPython"),
-      pythonPath: texts("pythonPath") ?? [],
-      cwd: text("cwd"),
-      env: variables(),
-      start: start === "fork" ? "fork" : "spawn",
-      preload: texts("preload") ?? [],
-      startTimeout: millis("startTimeout", 30_000),
-      stopTimeout: millis("stopTimeout", 2_000),
-      maxFrameBytes: Number(maxFrameBytes),
-      cancelGrace: millis("cancelGrace", 50),
-      killGrace: millis("killGrace", 2_000),
+      inheritPython: boolean("inheritPython", given["inheritPython"], false),
+      pythonPath: texts("pythonPath", []),
+      cwd: text("cwd", given["cwd"]),
+      env: variables(reader, given["env"]),
+      start,
+      preload: texts("preload", []),
+      spares: integer("spares", given["spares"], 0, 0),
+      startTimeout: millis("startTimeout", given["startTimeout"], 30_000),
+      stopTimeout: millis("stopTimeout", given["stopTimeout"], 2_000),
+      maxFrameBytes: integer("maxFrameBytes", given["maxFrameBytes"], 1_073_741_824, 1024, largestFrame),
+      cancelGrace: millis("cancelGrace", given["cancelGrace"], 50),
+      killGrace: millis("killGrace", given["killGrace"], 2_000),
       heartbeatInterval,
-      heartbeatTimeout: millis("heartbeatTimeout", 10_000),
-      heartbeatMisses: count("heartbeatMisses", 1) ?? 3,
-      memoryLimit: count("memoryLimit", 16 * 1024 * 1024),
-      maxAge: given["maxAge"] === undefined ? undefined : millis("maxAge", 0),
-      maxCalls: count("maxCalls", 1),
-      maxMemory: count("maxMemory", 1),
-      devices: preferences("devices"),
-      minFreeMemory: count("minFreeMemory", 0) ?? 0,
-      fallback: preferences("fallback") ?? [],
-      progress: progress === "silent" ? "silent" : "terminal"
+      heartbeatTimeout: millis("heartbeatTimeout", given["heartbeatTimeout"], 10_000),
+      heartbeatMisses: integer("heartbeatMisses", given["heartbeatMisses"], 3, 1),
+      memoryLimit: integer("memoryLimit", given["memoryLimit"], undefined, 16 * 1024 * 1024),
+      maxAge: millis("maxAge", given["maxAge"], undefined),
+      maxCalls: integer("maxCalls", given["maxCalls"], undefined, 1),
+      maxMemory: integer("maxMemory", given["maxMemory"], undefined, 1),
+      devices: preferences("devices", undefined, 1),
+      minFreeMemory: integer("minFreeMemory", given["minFreeMemory"], 0, 0),
+      fallback: preferences("fallback", [], 0),
+      errors: errorOptions(reader, given["errors"]),
+      zeroCopy: zeroCopyOptions(reader, given["zeroCopy"]),
+      progress: oneOf("progress", given["progress"], "terminal", ["terminal", "silent"])
     }
-    return failure === undefined ? Effect.succeed(resolved) : Effect.fail(failure)
+    return reader.result(resolved)
   })
+
+const uvOptions = (reader: PoolConfig.OptionReader, value: unknown): UvOptions => {
+  if (value === undefined || !reader.object("uv", value, uvKeys)) return {}
+  const given = value as Readonly<Record<string, unknown>> // the reader has seen that it is an object
+  return {
+    path: reader.text("uv.path", given["path"]),
+    offline: reader.boolean("uv.offline", given["offline"], false),
+    pythonMirror: reader.text("uv.pythonMirror", given["pythonMirror"]),
+    pythonDownloads: reader.text("uv.pythonDownloads", given["pythonDownloads"]),
+    torchBackend: reader.text("uv.torchBackend", given["torchBackend"])
+  }
+}
+
+const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOptions => {
+  const isGiven = value !== undefined && reader.object("errors", value, errorKeys)
+  const given = isGiven ? (value as Readonly<Record<string, unknown>>) : {} // the reader has seen that it is an object
+  return {
+    maxFrames: reader.integer("errors.maxFrames", given["maxFrames"], 15, 1),
+    maxMessageLength: reader.integer("errors.maxMessageLength", given["maxMessageLength"], 8_000, 80),
+    redactPaths: reader.boolean("errors.redactPaths", given["redactPaths"], true),
+    generateRepro: reader.text("errors.generateRepro", given["generateRepro"])
+  }
+}
+
+const zeroCopyOptions = (reader: PoolConfig.OptionReader, value: unknown = {}): SharedMemory.ResolvedOptions => {
+  const bad = SharedMemory.invalid(value)
+  if (bad === undefined) return SharedMemory.resolve(value as SharedMemory.ZeroCopyOptions) // checked just now
+  reader.refuse(`zeroCopy${bad.key}`, bad.value, bad.expected)
+  return SharedMemory.defaults
+}
+
+const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Record<string, string>> => {
+  if (value === undefined) return {}
+  if (typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "string")) {
+    return { ...value }
+  }
+  reader.refuse("env", value, "an object of strings")
+  return {}
+}

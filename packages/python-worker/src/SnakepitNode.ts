@@ -10,6 +10,7 @@
  * ```
  */
 import { Snakepit, type SnakepitError } from "@snakepit/core"
+import type { SharedMemory } from "@snakepit/zero-copy"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { EnvironmentOptions } from "./EnvironmentOptions.ts"
@@ -27,7 +28,10 @@ export interface Config extends Snakepit.Config<PythonWorkerConfig.PythonPool> {
 /** The service, its pools started. Closing it drains the pools and leaves no process, socket or file behind. */
 export const layer = (
   config: Config = {}
-): Layer.Layer<Snakepit.Snakepit, SnakepitError.ConfigError | SnakepitError.WorkerStartError> =>
+): Layer.Layer<
+  Snakepit.Snakepit | SharedMemory.SharedMemory,
+  SnakepitError.ConfigError | SnakepitError.WorkerStartError
+> =>
   Layer.effectDiscard(Effect.flatMap(RuntimeDirectory.RuntimeDirectory, Instances.serve)).pipe(
     Layer.provideMerge(
       Snakepit.layer(withEnvironment(config), {
@@ -35,7 +39,7 @@ export const layer = (
         validate: PythonWorkerConfig.resolve
       })
     ),
-    Layer.provide(PythonWorker.layerIn),
+    Layer.provideMerge(PythonWorker.layerIn),
     Layer.provide(RuntimeDirectory.layer)
   )
 

@@ -94,55 +94,70 @@ const output = (child: ChildProcess) =>
     return { code, stdout: Buffer.concat(chunks).toString().trim() }
   })
 
+/** Milliseconds for a test that makes environments with venv, which unpacks pip each time. */
+const SLOW = 120_000
+
 describe.each([
   { installer: "venv and pip", variables: { UV: undefined, PATH: path.dirname("/bin/sh") } },
   { installer: "uv", variables: { UV: uv } }
 ])("with $installer", ({ variables }) => {
-  it.live("makes an environment once, and finds it again without an installer", () =>
-    Effect.gen(function* () {
-      const made = yield* workplace
-      yield* setEnvironment(variables)
-      const directory = path.join(made, "project", ".snakepit")
-      const options = { requirements: ["snakedemo==1.0", ""], directory }
-      const environment = yield* Environment.sync(options)
-      assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
-      assert.strictEqual(fs.readFileSync(path.join(directory, ".gitignore"), "utf8"), "*\n")
+  it.live(
+    "makes an environment once, and finds it again without an installer",
+    () =>
+      Effect.gen(function* () {
+        const made = yield* workplace
+        yield* setEnvironment(variables)
+        const directory = path.join(made, "project", ".snakepit")
+        const options = { requirements: ["snakedemo==1.0", ""], directory }
+        const environment = yield* Environment.sync(options)
+        assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
+        assert.strictEqual(fs.readFileSync(path.join(directory, ".gitignore"), "utf8"), "*\n")
 
-      yield* setEnvironment({ UV: "/nowhere/uv" })
-      const again = yield* Environment.sync({ ...options, requirements: [" snakedemo==1.0"] })
-      assert.deepStrictEqual(again, environment)
-      assert.strictEqual(builds(directory).length, 1)
-    }).pipe(Effect.scoped)
+        yield* setEnvironment({ UV: "/nowhere/uv" })
+        const again = yield* Environment.sync({ ...options, requirements: [" snakedemo==1.0"] })
+        assert.deepStrictEqual(again, environment)
+        assert.strictEqual(builds(directory).length, 1)
+      }).pipe(Effect.scoped),
+    SLOW
   )
 
-  it.live("lays what the worker needs beside an environment, never into it", () =>
-    Effect.gen(function* () {
-      const made = yield* workplace
-      yield* setEnvironment(variables)
-      const environment = yield* Environment.sync({ requirements: [], directory: made })
-      const interpreter = yield* Interpreter.find({ python: environment.python })
-      assert.isNull(interpreter.ormsgpack)
-      const beside = yield* Environment.workerDependencies(interpreter)
-      assert.isDefined(beside)
-      assert.match(beside, /cache.snakepit.worker-[0-9a-f]{8}-cp3\d+t?-[^/]+.current$/)
-      assert.strictEqual(importVersion(environment.python, "ormsgpack", beside), "1.12.0")
-      assert.throws(() => importVersion(environment.python, "ormsgpack"))
+  it.live(
+    "lays what the worker needs beside an environment, never into it",
+    () =>
+      Effect.gen(function* () {
+        const made = yield* workplace
+        yield* setEnvironment(variables)
+        const environment = yield* Environment.sync({ requirements: [], directory: made })
+        const interpreter = yield* Interpreter.find({ python: environment.python })
+        assert.isNull(interpreter.ormsgpack)
+        const beside = yield* Environment.workerDependencies(interpreter)
+        assert.isDefined(beside)
+        assert.match(beside, /cache.snakepit.worker-[0-9a-f]{8}-cp3\d+t?-[^/]+.current$/)
+        assert.strictEqual(importVersion(environment.python, "ormsgpack", beside), "1.12.0")
+        assert.throws(() => importVersion(environment.python, "ormsgpack"))
 
-      yield* setEnvironment({ UV: "/nowhere/uv" })
-      assert.strictEqual(yield* Environment.workerDependencies(interpreter), beside)
-    }).pipe(Effect.scoped)
+        yield* setEnvironment({ UV: "/nowhere/uv" })
+        assert.strictEqual(yield* Environment.workerDependencies(interpreter), beside)
+      }).pipe(Effect.scoped),
+    SLOW
   )
 
-  it.live("reports what the installer said when a requirement cannot be had", () =>
-    Effect.gen(function* () {
-      const made = yield* workplace
-      yield* setEnvironment(variables)
-      const options = { requirements: ["no-such-package"], directory: made }
-      const error = yield* Effect.flip(Environment.sync(options))
-      assert.match(error.message, /Could not install Python packages with (pip|uv)/)
-      assert.match(error.message, /no-such-package.*(not found|No matching distribution)|No matching.*no-such-package/s)
-      assert.deepStrictEqual(builds(made), [])
-    }).pipe(Effect.scoped)
+  it.live(
+    "reports what the installer said when a requirement cannot be had",
+    () =>
+      Effect.gen(function* () {
+        const made = yield* workplace
+        yield* setEnvironment(variables)
+        const options = { requirements: ["no-such-package"], directory: made }
+        const error = yield* Effect.flip(Environment.sync(options))
+        assert.match(error.message, /Could not install Python packages with (pip|uv)/)
+        assert.match(
+          error.message,
+          /no-such-package.*(not found|No matching distribution)|No matching.*no-such-package/s
+        )
+        assert.deepStrictEqual(builds(made), [])
+      }).pipe(Effect.scoped),
+    SLOW
   )
 })
 

@@ -6,12 +6,16 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import { fileURLToPath } from "node:url"
 import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
 import * as Environment from "../src/Environment.ts"
 import type * as EnvironmentLock from "../src/EnvironmentLock.ts"
 import { EnvironmentProgress, type ProgressEvent } from "../src/EnvironmentProgress.ts"
 import { folder, script, setEnvironment } from "./sandbox.ts"
 import { type Index, python, serveIndex, uv, writeWheel } from "./wheel.ts"
+
+/** Milliseconds for a test that makes environments with venv, which unpacks pip each time. */
+const SLOW = 120_000
 
 interface Place {
   readonly made: string
@@ -260,10 +264,95 @@ it.live("makes a locked environment offline from the cache, and names the networ
     const missing = yield* Effect.flip(Environment.add(["snakelone"], offline))
     assert.strictEqual(missing._tag, "NetworkUnavailable")
     assert.include(missing.message, "snakelone")
+    yield* setEnvironment({ UV: undefined, PATH: "/usr/bin:/bin" })
+    const unfetched = { ...offline, directory: path.join(made, "third") }
+    assert.strictEqual((yield* Effect.flip(Environment.sync(unfetched)))._tag, "UvMissing")
+    yield* setEnvironment({ UV: uv })
     const refused = yield* Effect.flip(Environment.add(["snakelone"], options))
     assert.strictEqual(refused._tag, "NetworkUnavailable")
     assert.include(refused.message, index.url)
     assert.notInclude(fs.readFileSync(path.join(project, "pyproject.toml"), "utf8"), "snakelone")
+  }).pipe(Effect.scoped)
+)
+
+it.live("writes nothing when nothing has changed", () =>
+  Effect.gen(function* () {
+    const { made, options } = yield* workplace
+    const lock = path.join(made, "lock.json")
+    const inline = { requirements: ["snakedemo"], lock, directory: options.directory, python: ">=3.10" }
+    const everything = Effect.all([Environment.sync(options), Environment.sync(inline), Environment.identity(options)])
+    const before = yield* everything
+    const files = () =>
+      fs
+        .globSync("**/*", { cwd: made })
+        .map((file) => `${file} ${fs.lstatSync(path.join(made, file)).mtimeMs}`)
+        .toSorted()
+    const seen = files()
+    yield* setEnvironment({ UV: "/nowhere/uv" })
+    assert.deepStrictEqual(yield* everything, before)
+    assert.deepStrictEqual(files(), seen)
+  }).pipe(Effect.scoped)
+)
+
+it.live("tells of the packages that are downloaded, with their sizes, and of the process that it waits for", () =>
+  Effect.gen(function* () {
+    const place = yield* workplace
+    const { index, made, options, project } = place
+    const wheel = writeWheel(path.join(made, "wheels"), "snakebig", "1.0")
+    execFileSync(python, ["-c", ADD_MEGABYTES, wheel])
+    writeProject(project, ["snakebig"])
+    yield* Environment.lock(options)
+    yield* setEnvironment({ UV_CACHE_DIR: path.join(made, "uv-2") })
+    index.hold()
+    const before = index.downloads.length
+    const { exited } = yield* syncInProcess(place)
+    yield* until(() => index.downloads.length > before)
+    const events: Array<ProgressEvent> = []
+    const waiting = yield* Effect.forkChild(
+      Effect.provideService(Environment.sync(options), EnvironmentProgress, (event) => events.push(event))
+    )
+    yield* until(() => events.some(({ _tag }) => _tag === "Waiting"))
+    index.release()
+    yield* Fiber.join(waiting)
+    yield* Effect.promise(() => exited)
+    assert.deepStrictEqual(
+      events.filter(({ _tag }) => _tag === "Step"),
+      []
+    )
+
+    events.length = 0
+    yield* setEnvironment({ UV_CACHE_DIR: path.join(made, "uv-3") })
+    const elsewhere = { ...options, directory: path.join(made, "elsewhere") }
+    yield* Effect.provideService(Environment.sync(elsewhere), EnvironmentProgress, (event) => events.push(event))
+    const downloading = { _tag: "Package", activity: "downloading", name: "snakebig", done: 0, total: 1 } as const
+    assert.deepInclude(events, { ...downloading, size: "3.0MiB" })
+    assert.deepInclude(events, { ...downloading, size: undefined, done: 1 })
+    assert.deepInclude(events.at(-1), { _tag: "End" })
+  }).pipe(Effect.scoped)
+)
+
+const ADD_MEGABYTES = `
+import os, sys, zipfile
+with zipfile.ZipFile(sys.argv[1], "a") as archive:
+    archive.writestr("snakebig/data", os.urandom(3 << 20))
+`
+
+it.live("asks for a place before it locks inline requirements", () =>
+  Effect.gen(function* () {
+    const error = yield* Effect.flip(Environment.lock({ requirements: ["snakedemo"] }))
+    assert.include(error.message, "the option `lock`")
+  })
+)
+
+it.live("makes another environment for other builds of torch", () =>
+  Effect.gen(function* () {
+    const { options } = yield* workplace
+    const wanted = { requirements: ["snakedemo"], directory: options.directory, python }
+    const auto = yield* Environment.sync(wanted)
+    const cpu = yield* Environment.sync({ ...wanted, uv: { torchBackend: "cpu" } })
+    assert.notStrictEqual(cpu.key, auto.key)
+    const wrong = yield* Effect.flip(Environment.sync({ ...wanted, uv: { torchBackend: "cu0" } }))
+    assert.include(wrong.message, "possible values: auto, cpu")
   }).pipe(Effect.scoped)
 )
 
@@ -359,34 +448,40 @@ with zipfile.ZipFile(wheel, "a") as archive:
     archive.writestr(entry, f"#!/bin/sh\\nexec '{command}' \\"$@\\"\\n")
 `
 
-it.live("does with venv and pip when uv cannot be had, says so once, and names uv when nothing else will do", () =>
-  Effect.gen(function* () {
-    const { options } = yield* workplace
-    yield* setEnvironment({ UV: undefined, PATH: "/usr/bin:/bin" })
-    const events: Array<ProgressEvent> = []
-    const listening = Effect.provideService(EnvironmentProgress, (event) => events.push(event))
-    const environment = yield* listening(Environment.sync(options))
-    assert.strictEqual(importVersion(environment.python, "snakedemo"), "2.0")
-    assert.isNull(environment.identity.lock)
-    assert.isAtMost(events.filter(({ _tag }) => _tag === "Note").length, 1)
-    assert.deepInclude(events.at(-2) ?? {}, { _tag: "End" })
+it.live(
+  "does with venv and pip when uv cannot be had, says so once, and names uv when nothing else will do",
+  () =>
+    Effect.gen(function* () {
+      const { options } = yield* workplace
+      yield* setEnvironment({ UV: undefined, PATH: "/usr/bin:/bin" })
+      const events: Array<ProgressEvent> = []
+      const listening = Effect.provideService(EnvironmentProgress, (event) => events.push(event))
+      const environment = yield* listening(Environment.sync(options))
+      assert.strictEqual(importVersion(environment.python, "snakedemo"), "2.0")
+      assert.isNull(environment.identity.lock)
+      assert.isAtMost(events.filter(({ _tag }) => _tag === "Note").length, 1)
+      assert.deepInclude(events.at(-2) ?? {}, { _tag: "End" })
 
-    const error = yield* Effect.flip(Environment.add(["snakelone"], options))
-    assert.strictEqual(error._tag, "UvMissing")
-    assert.include(error.message, "pip install uv")
-  }).pipe(Effect.scoped)
+      const error = yield* Effect.flip(Environment.add(["snakelone"], options))
+      assert.strictEqual(error._tag, "UvMissing")
+      assert.include(error.message, "pip install uv")
+    }).pipe(Effect.scoped),
+  SLOW
 )
 
-it.live("locks inline requirements with pip when uv cannot be had", () =>
-  Effect.gen(function* () {
-    const { made, options } = yield* workplace
-    yield* setEnvironment({ UV: undefined, PATH: "/usr/bin:/bin" })
-    const lock = path.join(made, "lock.json")
-    const inline = { requirements: ["snakeold"], lock, directory: options.directory, python: withPip(made) }
-    const environment = yield* Environment.sync(inline)
-    assert.deepStrictEqual(readLock(lock).packages, ["snakedemo==1.0", "snakeold==1.0"])
-    assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
-  }).pipe(Effect.scoped)
+it.live(
+  "locks inline requirements with pip when uv cannot be had",
+  () =>
+    Effect.gen(function* () {
+      const { made, options } = yield* workplace
+      yield* setEnvironment({ UV: undefined, PATH: "/usr/bin:/bin" })
+      const lock = path.join(made, "lock.json")
+      const inline = { requirements: ["snakeold"], lock, directory: options.directory, python: withPip(made) }
+      const environment = yield* Environment.sync(inline)
+      assert.deepStrictEqual(readLock(lock).packages, ["snakedemo==1.0", "snakeold==1.0"])
+      assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
+    }).pipe(Effect.scoped),
+  SLOW
 )
 
 /** The environment of the tests may have been made by uv, which puts no pip into it. */
@@ -406,7 +501,7 @@ it.live("names the folder that cannot be written", () =>
     assert.strictEqual((yield* Effect.flip(Environment.sync({ ...options, lock })))._tag, "EnvironmentNotWritable")
 
     yield* setEnvironment({ UV_CACHE_DIR: path.join(made, "file") })
-    const cache = yield* Effect.flip(Environment.sync(options))
+    const cache = yield* Effect.flip(Environment.sync({ ...options, directory: path.join(made, "other") }))
     assert.strictEqual(cache._tag, "EnvironmentNotWritable")
   }).pipe(Effect.scoped)
 )

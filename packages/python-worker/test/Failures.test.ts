@@ -1,5 +1,7 @@
 import { PythonError, SnakepitError } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
 import { decodeExit, field } from "../src/internal/failures.ts"
@@ -69,6 +71,53 @@ describe("decodeExit", () => {
     assert.instanceOf(error.cause, PythonError.KeyError)
     assert.instanceOf(error.context, PythonError.ValueError)
     assert.strictEqual(error.exceptions.length, 2)
+  })
+
+  it.each([
+    ["shape", "ShapeMismatch", { operation: "matmul", dimension: { axes: [1, 0], sizes: [3, 2] } }],
+    ["features", "ShapeMismatch", { operation: null, decidedBy: "message" }],
+    ["dtype", "DtypeMismatch", { expected: "torch.float32", cast: "args[0].to(torch.float32)" }],
+    ["device", "DeviceMismatch", { suggestion: 'move args[1]: args[1].to("cuda:0")' }],
+    [
+      "library",
+      "ValueError",
+      { library: { name: null, version: null, attributes: { msg: "Expecting value", lineno: 2, colno: 2 } } }
+    ],
+    ["no-device", "DeviceNotAvailable", { device: "cuda", available: ["cpu"] }],
+    ["memory", "OutOfMemory", { requestedBytes: 2_147_483_648, totalBytes: null }],
+    ["syntax", "SyntaxError", { syntax: { file: "given.py", line: 2, source: "b = = 2", column: 5, caret: [4, 5] } }]
+  ])("makes the structured error of the golden message exit-fail-%s", (name, tag, expected: object) => {
+    const file = path.join(import.meta.dirname, `../../../protocol/golden/message-exit-fail-${name}.json`)
+    const error = errorOf(decodeExit(JSON.parse(fs.readFileSync(file, "utf8")).value.exit, "f"))
+    assert.strictEqual(error._tag, tag)
+    assert.deepInclude({ ...error } as object, expected)
+  })
+
+  it("keeps the tag of Python for machine-learning details that are not what the contract says", () => {
+    for (const ml of [null, 5, {}, { _tag: "ShapeMismatch" }, { _tag: "ValueError" }, { _tag: "Unheard" }]) {
+      assert.instanceOf(errorOf(failure({ _tag: "Fail", error: { ...exception, ml } })), PythonError.ValueError)
+    }
+  })
+
+  it("leaves away what is not of the form that the contract says", () => {
+    const error = errorOf(
+      failure({ _tag: "Fail", error: { ...exception, truncated: 5, syntax: null, library: [], repro: {} } })
+    )
+    if (!PythonError.isPythonError(error)) return assert.fail("expected a Python error")
+    assert.deepStrictEqual([error.truncated, error.syntax, error.library, error.repro], Array(4).fill(undefined))
+  })
+
+  it("knows the TypeScript error that a callback failed with, while it is kept", () => {
+    const original = new Error("no tea left")
+    const error = { ...exception, _tag: "PythonException", mro: [PythonError.callbackErrorType], callback: 7 }
+    for (const [originals, expected] of [
+      [new Map([[7, original]]), original],
+      [new Map(), undefined]
+    ] as const) {
+      const made = errorOf(decodeExit({ _tag: "Failure", cause: [{ _tag: "Fail", error }] }, "f", originals))
+      if (made._tag !== "CallbackError") return assert.fail(made._tag)
+      assert.strictEqual(made.original, expected)
+    }
   })
 
   it("is PythonException for a tag that it does not know", () => {

@@ -1,4 +1,5 @@
 /** The client of a worker against a peer that the test plays: who is told what, exactly once, whatever the peer does. */
+import { SharedMemory } from "@snakepit/zero-copy"
 import { type Call, SnakepitError, type Worker } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as net from "node:net"
@@ -10,7 +11,7 @@ import * as Exit from "effect/Exit"
 import { tempDirectory, waitUntil } from "../../../test/harness.ts"
 import { type Message, Wire } from "../../../test/rawWorker.ts"
 import { Tail } from "../src/internal/stdio.ts"
-import { WorkerClient } from "../src/internal/workerClient.ts"
+import { type PythonWarning, WorkerClient } from "../src/internal/workerClient.ts"
 import { Decoder, Encoder } from "../src/MessagePack.ts"
 
 /** What an observer has heard. */
@@ -85,6 +86,10 @@ const connected = (concurrency = 1) =>
           .createServer((connection) => {
             const wire = new Wire(connection)
             wire.listen((message) => {
+              if (message._tag === "Ping") {
+                wire.send({ _tag: "Pong" })
+                return true
+              }
               if (message["id"] !== 0) return false
               // the handshake's payload names the channel
               wires[(message["payload"] as { readonly channel: string }).channel] = wire
@@ -99,6 +104,7 @@ const connected = (concurrency = 1) =>
     yield* waitUntil("the peer listens", () => server.listening)
     const signals: Array<string> = []
     const ready: Array<Exit.Exit<unknown, string>> = []
+    const warnings: Array<PythonWarning> = []
     const stderr = new Tail()
     stderr.add("last words")
     const client = new WorkerClient(
@@ -115,7 +121,9 @@ const connected = (concurrency = 1) =>
         ladder: { cooperative: 5, raised: 5, terminated: 5 },
         heartbeat: { interval: 60_000, timeout: 60_000, misses: 3 },
         limits: { age: undefined, calls: undefined, memory: undefined },
-        process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) }
+        process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) },
+        onWarning: (warning) => warnings.push(warning),
+        memory: new SharedMemory.PoolMemory("default", SharedMemory.defaults, "this is a test", () => {})
       },
       (exit) => ready.push(exit)
     )
@@ -140,7 +148,7 @@ const connected = (concurrency = 1) =>
       waitUntil("the calls are settled", () =>
         all.every(({ events }) => events.includes("exit") || events.includes("dropped"))
       )
-    return { client, data, control, signals, start, arrival, succeed, settled }
+    return { client, data, control, signals, warnings, start, arrival, succeed, settled }
   })
 
 const died = { crash: "killed", exitCode: null, signal: "SIGKILL" } as const
@@ -148,6 +156,18 @@ const died = { crash: "killed", exitCode: null, signal: "SIGKILL" } as const
 const isControl = (tag: string) => (message: Message) => message._tag === tag || message["tag"] === tag
 
 describe("WorkerClient", () => {
+  it.live("hands on Python's warnings", () =>
+    Effect.gen(function* () {
+      const { data, warnings } = yield* connected()
+      const warning = { category: "UserWarning", message: "mind the gap", file: "app.py", line: 3 }
+      for (const request_id of [null, 77]) {
+        data.send({ _tag: "Request", id: 0, tag: "snakepit.warning", payload: { request_id, ...warning }, headers: [] })
+      }
+      yield* waitUntil("both have come", () => warnings.length === 2)
+      assert.deepStrictEqual(warnings, [warning, warning])
+    }).pipe(Effect.scoped)
+  )
+
   it.live("tells each call its own exit, whatever the order", () =>
     Effect.gen(function* () {
       const { arrival, settled, start, succeed } = yield* connected()
@@ -219,6 +239,23 @@ describe("WorkerClient", () => {
       client.onProcessEnd(died)
       yield* client.ended
       assert.deepStrictEqual(heard.events, ["exit"])
+    })
+  )
+
+  it.live("kills a process that outlives SIGTERM though its call ends, and does not call that a crash", () =>
+    Effect.gen(function* () {
+      const { arrival, client, data, settled, signals, start } = yield* connected()
+      const { heard, number } = start()
+      yield* arrival(number)
+      client.interrupt(number)
+      yield* waitUntil("it was told to end", () => signals.length === 1)
+      const exit = { _tag: "Failure", cause: [{ _tag: "Interrupt", fiberId: null }] }
+      data.send({ _tag: "Exit", requestId: number, exit })
+      yield* settled(heard)
+      yield* waitUntil("it is killed", () => signals.length === 2)
+      assert.deepStrictEqual([signals, client.isOpen], [["SIGTERM", "SIGKILL"], false])
+      client.onProcessEnd(died)
+      assert.isUndefined((yield* client.ended).crash)
     })
   )
 
@@ -363,12 +400,7 @@ describe("WorkerClient", () => {
 
   it.live("answers pings in order", () =>
     Effect.gen(function* () {
-      const { client, control } = yield* connected()
-      control.listen((message) => {
-        if (message._tag !== "Ping") return false
-        control.send({ _tag: "Pong" })
-        return true
-      })
+      const { client } = yield* connected()
       yield* Effect.all([client.ping, client.ping, client.ping], { concurrency: "unbounded" })
     })
   )

@@ -127,7 +127,7 @@ export const leaves: Readonly<Record<string, (random: Random) => unknown>> = {
       BigInt(random.integer(-1e9, 1e9)) * BigInt(random.pick([1, 1000, 86_400_000])) + BigInt(random.integer(0, 9))
     ),
   ref: (random) => new Ref(text(random), "w", random.integer(0, 2 ** 40), "numpy.ndarray"),
-  tensor: (random) => Tensor.make(Float64Array.from({ length: random.integer(0, 9) }, () => number(random)))
+  tensor: (random) => Tensor.of(Float64Array.from({ length: random.integer(0, 9) }, () => number(random)))
 }
 
 /** A value of any row, with others inside it while `depth` lasts. */

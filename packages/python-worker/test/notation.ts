@@ -4,7 +4,7 @@
  * from arrays and a Map from an object.
  */
 import { Complex, Float, PlainDate, PlainDateTime, PlainTime, Tuple, type ValueAdapter } from "@snakepit/core"
-import { Table, Tensor } from "@snakepit/zero-copy"
+import { Storage, Table, Tensor } from "@snakepit/zero-copy"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -37,12 +37,36 @@ export const adapterNamed = (name: string): ValueAdapter<Adapted> => ({
   decode: (payload) => new Adapted(name, payload)
 })
 
+/** A place in shared memory; as what is written there, it knows where that is. */
+class Shared extends Storage.Unwritten {
+  readonly place: Storage.Place
+
+  constructor(place: Storage.Place) {
+    super(
+      place[2],
+      Object.assign(() => {}, { place })
+    )
+    this.place = place
+  }
+}
+
 /** Functions carry the number that the tests' encode hook answers. */
 const callbacks = new WeakMap<object, number>()
 
 export const hooks = {
-  encode: { callback: (callback: object) => callbacks.get(callback) ?? 0 },
-  decode: { ref: (session: string, worker: string, id: number, type: string) => new Ref(session, worker, id, type) }
+  encode: {
+    callback: (callback: object) => callbacks.get(callback) ?? 0,
+    storage: {
+      thresholdBytes: 0,
+      store: (_: number, write: object) => ("place" in write ? (write.place as Storage.Place) : undefined),
+      place: () => undefined
+    }
+  },
+  decode: {
+    ref: (session: string, worker: string, id: number, type: string) => new Ref(session, worker, id, type),
+    // the place of a vector has the five parts that it should have
+    shared: (place: ReadonlyArray<unknown>) => new Shared(place as unknown as Storage.Place)
+  }
 }
 
 type Notation = unknown
@@ -120,6 +144,8 @@ export const fromNotation = (notation: Notation): unknown => {
       if (content[0] === "tensor") return Tensor.adapter.decode(payload)
       return content[0] === "arrow" ? Table.adapter.decode(payload) : new Adapted(content[0], payload)
     }
+    case "$shared":
+      return new Shared(content)
     case "$ref":
       return new Ref(content[0], content[1], content[2], content[3])
     case "$callback": {
@@ -172,6 +198,7 @@ export const toNotation = (value: unknown): Notation => {
   if (typeof value !== "object" || value === null) return value ?? null
   if (Tuple.isTuple(value)) return { $tuple: Array.from(value, toNotation) }
   if (Array.isArray(value)) return value.map(toNotation)
+  if (value instanceof Shared) return { $shared: value.place }
   if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString("hex") }
   if (value instanceof Set) return { $set: Array.from(value, toNotation) }
   if (value instanceof Map) return { $map: Array.from(value, ([k, v]) => [toNotation(k), toNotation(v)]) }

@@ -2,15 +2,18 @@
 /**
  * An array of numbers in any number of dimensions: what numpy's `ndarray` is in TypeScript.
  *
- * A tensor is its bytes in C order, a dtype that says what they mean, and a shape. They arrive as they left Python, byte
- * order included, and nothing is converted before it is looked at: `data` is a typed array over the bytes, `toNested`
- * makes arrays of JavaScript values. Tables with named columns are `Table`.
+ * A tensor is bytes, a dtype that says what they mean, a shape, and strides that say where in the bytes an item is. The
+ * bytes are memory of this process, or shared with the workers ({@link Tensor.make}): then Python sees an `ndarray` over the very
+ * same bytes. Items arrive as they left Python, byte order included, and nothing is converted before it is looked at: `data` is
+ * a typed array over the bytes, `toNested` makes arrays of JavaScript values. Tables with named columns are `Table`.
  */
 import type { ValueAdapter } from "@snakepit/core"
+import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
 import * as Hash from "effect/Hash"
 import * as Predicate from "effect/Predicate"
 import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
 import {
   countOf,
   type DType,
@@ -24,8 +27,14 @@ import {
   sameDType,
   writer
 } from "./internal/dtype.ts"
+import * as Layout from "./internal/layout.ts"
+import { SharedMemory } from "./SharedMemory.ts"
+import { Lease } from "./Lease.ts"
+import { type Bytes, bytesOf, isBytes, Part, Unwritten } from "./Storage.ts"
+import type { SharedMemoryExhausted, ZeroCopyUnavailable } from "./ZeroCopyError.ts"
 
 export type { DType, Field } from "./internal/dtype.ts"
+export type { Range } from "./internal/layout.ts"
 
 /** What {@link Tensor.data} can be. */
 export type TensorData =
@@ -52,36 +61,96 @@ export interface TensorDataConstructor<Data extends TensorData> {
 export type Nested = unknown
 
 /** Where the items are: bytes for all dtypes but `|O`, whose items are values of their own. */
-type Storage = { readonly bytes: Uint8Array } | { readonly items: ReadonlyArray<unknown> }
+type Storage = { readonly bytes: Bytes } | { readonly items: ReadonlyArray<unknown> }
+
+/** Where a tensor in shared memory is made, and what Python may do with it. */
+export interface SharedOptions {
+  /** Whose calls it is for. Defaults to `default`. In a call of another pool it is copied. */
+  readonly pool?: string | undefined
+  /** Whether Python may write to it. Defaults to false: its ndarray is read-only. */
+  readonly writable?: boolean | undefined
+}
 
 const TypeId = "~@snakepit/zero-copy/Tensor"
 
 /** An n-dimensional array. */
 export class Tensor<out Data extends TensorData = TensorData> implements Equal.Equal {
-  /** numpy's `dtype.str`, like `"<f8"`, or the fields of a record. */
+  /** numpy's `dtype.str`, like `"<f8"`, or the fields of a record, or `"bfloat16"`. */
   readonly dtype: DType
   /** Length of each dimension; empty for a tensor of one item without dimensions. */
   readonly shape: ReadonlyArray<number>
+  /** Bytes from one item to the next in each dimension; negative where it is looked at backwards. */
+  readonly strides: ReadonlyArray<number>
+  /** Where the items are: in memory that this process can read. Tensors on accelerators are `DeviceTensor`. */
+  readonly device = "cpu"
+  /** Where the first item is, in bytes from the beginning of the memory. */
+  readonly offset: number
   private readonly storage: Storage
   private cached: TensorData | undefined
 
-  private constructor(dtype: DType, shape: ReadonlyArray<number>, storage: Storage) {
+  private constructor(dtype: DType, shape: ReadonlyArray<number>, storage: Storage, view?: Layout.View) {
     this.dtype = dtype
     this.shape = shape
     this.storage = storage
+    this.strides = view?.strides ?? Layout.contiguous(shape, itemSize(dtype))
+    this.offset = view?.offset ?? 0
   }
 
   static readonly isTensor = (value: unknown): value is Tensor => Predicate.hasProperty(value, TypeId)
 
   /**
-   * A tensor over a typed array: the memory is shared, not copied. One dimension unless a shape is given.
+   * A tensor of zeros in shared memory, which ends with the scope: fill its `data`, pass it to Python, and nothing is copied.
+   *
+   * Takes a constructor of typed arrays, or a dtype. Fails with `SharedMemoryExhausted` when the pool's `maxSharedMemory` is in
+   * use, or waits, as its option `whenFull` says. Where memory cannot be shared the tensor is made of ordinary memory, which is
+   * copied with each call: that is logged once, and `copied` is true. With `strict` it fails with `ZeroCopyUnavailable`.
+   */
+  static make<Data extends TensorData>(
+    dtype: TensorDataConstructor<Data>,
+    shape: ReadonlyArray<number>,
+    options?: SharedOptions
+  ): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
+  static make(
+    dtype: DType,
+    shape: ReadonlyArray<number>,
+    options?: SharedOptions
+  ): Effect.Effect<Tensor, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
+  static make(
+    dtype: TensorDataConstructor<TensorData> | DType,
+    shape: ReadonlyArray<number>,
+    options: SharedOptions = {}
+  ): Effect.Effect<Tensor, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
+    return allocate(dtypeFrom(dtype), shape, options, (bytes) => bytes.fill(0))
+  }
+
+  /** A tensor in shared memory with the items of a typed array: they are copied, once. Otherwise as {@link Tensor.make}. */
+  static from<Data extends TensorData>(
+    data: Data,
+    shape: ReadonlyArray<number> = [data.length],
+    options: SharedOptions = {}
+  ): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
+    return Effect.suspend(() => {
+      const source = Tensor.of(data, shape).bytes
+      const made = allocate(dtypeOf(data), shape, options, (bytes) => bytes.set(source))
+      // it has the dtype of `data`, which is what `Data` names
+      return made as Effect.Effect<
+        Tensor<Data>,
+        SharedMemoryExhausted | ZeroCopyUnavailable,
+        SharedMemory | Scope.Scope
+      >
+    })
+  }
+
+  /**
+   * A tensor over a typed array: the memory is the array's own, nothing is copied before it crosses. One dimension unless a
+   * shape is given.
    *
    * Throws a `RangeError` when the shape has another number of items than the array.
    */
-  static make<Data extends TensorData>(data: Data, shape: ReadonlyArray<number> = [data.length]): Tensor<Data> {
+  static of<Data extends TensorData>(data: Data, shape: ReadonlyArray<number> = [data.length]): Tensor<Data> {
     const items = countOf(parseShape(shape))
     if (items !== data.length) {
-      throw new RangeError(`Tensor.make: the shape ${shape.join("x")} has ${items} items, the array ${data.length}`)
+      throw new RangeError(`Tensor.of: the shape ${shape.join("x")} has ${items} items, the array ${data.length}`)
     }
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     return new Tensor<Data>(dtypeOf(data), [...shape], { bytes })
@@ -92,13 +161,13 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
    *
    * Throws a `TypeError` for a dtype that numpy does not have, and a `RangeError` when the size is wrong.
    */
-  static fromBytes(dtype: DType, shape: ReadonlyArray<number>, bytes: Uint8Array): Tensor {
+  static fromBytes(dtype: DType, shape: ReadonlyArray<number>, bytes: Bytes): Tensor {
     const checked = parseDType(dtype)
     if (checked === "|O") throw new TypeError("Tensor.fromBytes: Python objects have no bytes; use Tensor.fromNested")
     const expected = countOf(parseShape(shape)) * itemSize(checked)
-    if (bytes.length !== expected) {
+    if (bytes.byteLength !== expected) {
       throw new RangeError(
-        `Tensor.fromBytes: expected ${expected} bytes for ${formatDType(checked)} of shape ${shape.join("x")}, got ${bytes.length}`
+        `Tensor.fromBytes: expected ${expected} bytes for ${formatDType(checked)} of shape ${shape.join("x")}, got ${bytes.byteLength}`
       )
     }
     return new Tensor(checked, [...shape], { bytes })
@@ -167,10 +236,48 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     return countOf(this.shape)
   }
 
-  /** The items in C order, in the byte order of the dtype. Throws a `TypeError` for Python objects (`|O`). */
+  /** Whether Python sees copies of the items, rather than the items: they are not in shared memory. */
+  get copied(): boolean {
+    return this.lease === undefined
+  }
+
+  /** Whether Python may not write to the items. */
+  get readonly(): boolean {
+    return this.lease?.isWritable !== true
+  }
+
+  /** Whether the items can still be looked at; false once the lease of their shared memory has ended. */
+  get isOpen(): boolean {
+    return this.lease?.isOpen !== false
+  }
+
+  /** The shared memory it is in, if it is. */
+  get lease(): Lease | undefined {
+    return "bytes" in this.storage && this.storage.bytes instanceof Lease ? this.storage.bytes : undefined
+  }
+
+  /** Whether the items stand in C order without gaps, so that `data` and `bytes` are views. */
+  get isContiguous(): boolean {
+    return Layout.isContiguous(this, itemSize(this.dtype))
+  }
+
+  /**
+   * The items in C order, in the byte order of the dtype; a copy when they stand otherwise (`isContiguous`). Throws a
+   * `TypeError` for Python objects (`|O`), and `LeaseClosed` when they were in shared memory that has been given back.
+   */
   get bytes(): Uint8Array {
-    if ("bytes" in this.storage) return this.storage.bytes
-    throw new TypeError("Tensor.bytes: a tensor of Python objects (|O) has no bytes; use items or toNested")
+    if (!("bytes" in this.storage)) {
+      throw new TypeError("Tensor.bytes: a tensor of Python objects (|O) has no bytes; use items or toNested")
+    }
+    const bytes = bytesOf(this.storage.bytes)
+    const size = itemSize(this.dtype)
+    const length = this.size * size
+    if (this.isContiguous) {
+      return length === bytes.byteLength ? bytes : bytes.subarray(this.offset, this.offset + length)
+    }
+    const copy = new Uint8Array(length)
+    Layout.gather(bytes, this.shape, this, size, copy)
+    return copy
   }
 
   /** The items of a tensor of Python objects (`|O`) in C order. Throws a `TypeError` for other dtypes. */
@@ -180,14 +287,18 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
   }
 
   /**
-   * The items in C order as a typed array: over the bytes themselves, or over a copy when they are not aligned or
-   * in the other byte order.
+   * The items in C order as a typed array: over the bytes themselves, or over a copy when they are not aligned, not
+   * contiguous or in the other byte order.
    *
    * Booleans are bytes of 0 and 1, complex numbers pairs of floats, `datetime64` and `timedelta64` counts of their unit.
-   * Float16 is a `Float16Array` where the runtime has one (Node 24), else its bits in a `Uint16Array`. Text, bytes,
+   * Float16 is a `Float16Array` where the runtime has one (Node 24), else its bits in a `Uint16Array`; bfloat16 is its bits in
+   * a `Uint16Array`. Text, bytes,
    * records, Python objects and long doubles have no typed array: reading `data` throws a `TypeError`; use `toNested`.
    */
   get data(): Data {
+    // asked first, for the error of a lease that has ended
+    const lease = this.lease
+    if (lease?.isOpen === false) void lease.bytes
     this.cached ??= typedArray(this.dtype, this.bytes)
     // `make` and `schema` are what names a `Data`, and both take it from the dtype that decides here.
     return this.cached as Data
@@ -204,16 +315,72 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
       const items = this.storage.items[Symbol.iterator]()
       return nest(new DataView(new ArrayBuffer(0)), 0, this.shape, 0, () => items.next().value)
     }
-    const { buffer, byteLength, byteOffset } = this.storage.bytes
+    const { buffer, byteLength, byteOffset } = this.bytes
     return nest(new DataView(buffer, byteOffset, byteLength), 0, this.shape, itemSize(this.dtype), reader(this.dtype))
   }
 
-  /** The same items in another shape. Throws a `RangeError` when it has another number of them. */
+  /**
+   * The same items in another shape, without copying. Throws a `RangeError` when it has another number of them, or when they
+   * are not contiguous: `toOwned` makes a tensor of them that is.
+   */
   reshape(shape: ReadonlyArray<number>): Tensor<Data> {
     if (countOf(parseShape(shape)) !== this.size) {
       throw new RangeError(`Tensor.reshape: ${this.shape.join("x")} has ${this.size} items, ${shape.join("x")} has not`)
     }
-    return new Tensor<Data>(this.dtype, [...shape], this.storage)
+    if ("items" in this.storage) return new Tensor<Data>(this.dtype, [...shape], this.storage)
+    if (!this.isContiguous) {
+      throw new RangeError(
+        "Tensor.reshape: the items are not contiguous; reshape the tensor that `toOwned` makes of them"
+      )
+    }
+    const strides = Layout.contiguous(shape, itemSize(this.dtype))
+    return new Tensor<Data>(this.dtype, [...shape], this.storage, { offset: this.offset, strides })
+  }
+
+  /**
+   * A part of the items, without copying, as numpy's basic indexing gives it: for each dimension an index, which removes it, or
+   * `[start, stop, step]`, or null for all of it. Negative numbers count from the end; dimensions that are not named stay whole.
+   *
+   * Throws a `RangeError` for more ranges than dimensions, an index out of range, or a step of 0.
+   */
+  slice(...ranges: ReadonlyArray<Layout.Range>): Tensor<Data> {
+    const { shape, view } = Layout.slice(this.shape, this, ranges)
+    return new Tensor<Data>(this.dtype, shape, this.withBytes("slice"), view)
+  }
+
+  /** The dimensions in another order, reversed unless one is given, without copying. */
+  transpose(axes: ReadonlyArray<number> = this.shape.map((_, axis) => this.shape.length - 1 - axis)): Tensor<Data> {
+    const { shape, view } = Layout.transpose(this.shape, this, axes)
+    return new Tensor<Data>(this.dtype, shape, this.withBytes("transpose"), view)
+  }
+
+  /** The items in C order, written to room that is exactly as large. */
+  private writeTo(room: Uint8Array): void {
+    if (!("bytes" in this.storage)) return
+    const bytes = bytesOf(this.storage.bytes)
+    const length = room.byteLength
+    if (!this.isContiguous) Layout.gather(bytes, this.shape, this, itemSize(this.dtype), room)
+    else room.set(length === bytes.byteLength ? bytes : bytes.subarray(this.offset, this.offset + length))
+  }
+
+  private withBytes(operation: string): Storage {
+    if ("bytes" in this.storage) return this.storage
+    throw new TypeError(`Tensor.${operation}: a tensor of Python objects (|O) has no strides; use items`)
+  }
+
+  /** A copy in memory of this process, contiguous, which no scope ends. */
+  toOwned(): Tensor<Data> {
+    if ("items" in this.storage) return this
+    return new Tensor<Data>(this.dtype, this.shape, { bytes: Uint8Array.from(this.bytes) })
+  }
+
+  /**
+   * Ends the lease of its shared memory before its scope does; tensors that were made of it by `slice` or `reshape` end too. Does
+   * nothing for a tensor that is not in shared memory. Throws `LeaseClosed` when it has ended already.
+   */
+  close(): void {
+    this.cached = undefined
+    this.lease?.close()
   }
 
   [Equal.symbol](that: unknown): boolean {
@@ -221,7 +388,7 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     if (this.shape.length !== that.shape.length || this.shape.some((length, i) => length !== that.shape[i]))
       return false
     return "bytes" in this.storage
-      ? Buffer.compare(this.storage.bytes, that.bytes) === 0
+      ? Buffer.compare(this.bytes, that.bytes) === 0
       : this.items.every((item, i) => Equal.equals(item, that.items[i]))
   }
 
@@ -244,9 +411,17 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     is: (value): value is Tensor | ArrayBufferView =>
       Tensor.isTensor(value) || (isTypedArray(value) && !(value instanceof Uint8Array)),
     encode: (value) => {
-      const tensor = Tensor.isTensor(value) ? value : isTypedArray(value) ? Tensor.make(value) : undefined
+      const tensor = Tensor.isTensor(value) ? value : isTypedArray(value) ? Tensor.of(value) : undefined
       if (tensor === undefined) throw new TypeError("expected a tensor or a typed array")
-      return [tensor.dtype, tensor.shape, "bytes" in tensor.storage ? tensor.storage.bytes : tensor.storage.items]
+      const { dtype, shape, storage } = tensor
+      if ("items" in storage) return [dtype, shape, storage.items]
+      const { bytes } = storage
+      const length = tensor.size * itemSize(dtype)
+      if (!(bytes instanceof Lease)) {
+        return [dtype, shape, new Unwritten(length, (room) => tensor.writeTo(room))]
+      }
+      if (tensor.isContiguous) return [dtype, shape, new Part(bytes, tensor.offset, length)]
+      return [dtype, shape, new Part(bytes), [tensor.offset, tensor.strides]]
     },
     decode: (payload) => {
       if (!Array.isArray(payload) || payload.length !== 3) throw new TypeError("expected [dtype, shape, data]")
@@ -258,10 +433,41 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
         }
         return new Tensor(dtype, checked, { items: data })
       }
-      if (!(data instanceof Uint8Array)) throw new TypeError("expected the data of a tensor as bytes")
+      if (!isBytes(data)) throw new TypeError("expected the data of a tensor as bytes")
       return Tensor.fromBytes(parseDType(dtype), parseShape(shape), data)
     }
   }
+}
+
+/** Makes a tensor in the shared memory of a pool, or in ordinary memory where there is none. */
+const allocate = (
+  dtype: DType,
+  shape: ReadonlyArray<number>,
+  options: SharedOptions,
+  fill: (bytes: Uint8Array) => unknown
+): Effect.Effect<Tensor, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> =>
+  Effect.gen(function* () {
+    const bytes = countOf(parseShape(shape)) * itemSize(dtype)
+    const memory = yield* (yield* SharedMemory).pool(options.pool)
+    const made = yield* memory.lease(bytes, options.writable === true).pipe(
+      Effect.catchTag("ZeroCopyUnavailable", (error) =>
+        memory.options.strict
+          ? Effect.fail(error)
+          : Effect.sync(() => {
+              if (memory.options.enabled) memory.fellBack(bytes, "system", error.reason)
+              return new Uint8Array(bytes)
+            })
+      )
+    )
+    fill(bytesOf(made))
+    return Tensor.fromBytes(dtype, shape, made)
+  })
+
+const dtypeFrom = (dtype: TensorDataConstructor<TensorData> | DType): DType => {
+  if (typeof dtype !== "function") return parseDType(dtype)
+  const native = nativeDTypes.get(dtype.name)
+  if (native === undefined) throw new TypeError(`Tensor.make: expected a typed array or a dtype, got ${dtype.name}`)
+  return native
 }
 
 const nativeDTypes: ReadonlyMap<string, string> = new Map([
@@ -286,7 +492,7 @@ const isTypedArray = (value: unknown): value is TensorData =>
 
 const dtypeOf = (data: TensorData): string => {
   const dtype = nativeDTypes.get(typeName(data))
-  if (dtype === undefined) throw new TypeError(`Tensor.make: expected a typed array, got ${typeName(data)}`)
+  if (dtype === undefined) throw new TypeError(`Tensor.of: expected a typed array, got ${typeName(data)}`)
   return dtype
 }
 
@@ -306,6 +512,7 @@ const constructors: Readonly<Record<string, TensorDataConstructor<TensorData> | 
   f8: Float64Array,
   c8: Float32Array,
   c16: Float64Array,
+  bfloat2: Uint16Array,
   m8: BigInt64Array,
   M8: BigInt64Array
 }

@@ -79,6 +79,10 @@ def rule_for(kind: type) -> Rule | None:
                 from . import arrays
 
                 return arrays.rule_for(kind, base)
+            if stem == "devices":
+                from . import devices
+
+                return devices.rule_for(kind, base)
             from . import tables
 
             return tables.rule_for(kind, base)
@@ -94,6 +98,10 @@ def decode(name: object, payload: object) -> object:
         from . import arrays
 
         return arrays.decode(payload)
+    if name == "device":
+        from . import devices
+
+        return devices.decode(payload)
     if name == "arrow":
         from . import tables
 
@@ -115,7 +123,7 @@ def _qualified(kind: type) -> str:
 
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, bytearray, memoryview, list, tuple, dict, object})
-_SHIPPED = frozenset({"tensor", "arrow"})
+_SHIPPED = frozenset({"tensor", "arrow", "device"})
 _by_name: dict[str, tuple[type, Callable[[object], object]]] = {}
 _by_kind: dict[type, tuple[str, Rule]] = {}
 _watchers: list[Callable[[], None]] = []
@@ -126,6 +134,9 @@ _RECOGNISED = {
     ("numpy", "MaskedArray"): "arrays",
     ("numpy", "generic"): "arrays",
     ("torch", "Tensor"): "arrays",
+    ("cupy", "ndarray"): "devices",
+    ("jaxlib", "ArrayImpl"): "devices",
+    ("jax", "ArrayImpl"): "devices",
     ("pandas", "DataFrame"): "tables",
     ("pandas", "Series"): "tables",
     ("pandas", "Timestamp"): "tables",
@@ -134,6 +145,7 @@ _RECOGNISED = {
     ("pandas", "NAType"): "tables",
     ("polars", "DataFrame"): "tables",
     ("polars", "Series"): "tables",
+    ("polars", "LazyFrame"): "tables",
     ("pyarrow", "Table"): "tables",
     ("pyarrow", "RecordBatch"): "tables",
 }

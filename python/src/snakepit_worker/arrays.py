@@ -1,8 +1,10 @@
 """Arrays on the wire: the adapter `tensor`, numpy's scalars, and torch tensors in main memory.
 
 A tensor is [dtype, shape, data]: `dtype.str`, or the `descr` list for records; the shape as a list; the items in C
-order as bytes, or as a list of values when the dtype is `|O`. Byte order and dtype arrive as they left. What comes
-from the wire is a fresh, writable, C-contiguous `numpy.ndarray`.
+order as bytes, or as a list of values when the dtype is `|O`. Byte order and dtype arrive as they left. Bytes may be in
+shared memory, where `storage.py` decides so. What comes inside the message is a fresh, writable, C-contiguous
+`numpy.ndarray`; what comes in shared memory is an ndarray over those bytes, with the strides that the sender names, and
+read-only unless the sender lets it be written to.
 
 Imported by `adapters.py` when the first array is seen or decoded.
 """
@@ -12,6 +14,7 @@ from __future__ import annotations
 import math
 import sys
 
+from . import storage
 from .adapters import ADAPTED, Formless, Refused
 from .errors import bounded_repr, type_name
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     DType = Any
 
 _PLACE = 0
+# Half of a float32: numpy has it through ml_dtypes, torch by itself.
+_BFLOAT16 = "bfloat16"
 _COPY_LIMIT = 16_384  # bytes; above it a view saves more than it costs to make
 _dtypes: dict[DType, object] = {}
 
@@ -56,17 +61,46 @@ def tensor(array: Array) -> list[object]:
     """[dtype, shape, data] of an ndarray. Raises Refused for a dtype that numpy cannot rebuild from its description."""
     dtype = array.dtype
     shape = list(array.shape)
+    if dtype.name == _BFLOAT16:  # of ml_dtypes: numpy knows no name for it
+        return [_BFLOAT16, *tensor(array.view("u2"))[1:]]
     spec = _dtypes.get(dtype) or _describe(dtype)
     if spec == "|O":
         return [spec, shape, array.ravel().tolist()]
     return [spec, shape, _data(array)]
 
 
-def _data(array: Array) -> bytes | memoryview:
+def _data(array: Array) -> object:
     if array.nbytes <= _COPY_LIMIT:
-        return array.tobytes()  # type: ignore[no-any-return]
+        return array.tobytes()
     numpy = sys.modules["numpy"]
-    return memoryview(numpy.asarray(numpy.ascontiguousarray(array)).reshape(-1).view("u1"))
+    array = numpy.asarray(array)
+    if array.flags.c_contiguous:
+        return _shared(array) or storage.store(memoryview(array.reshape(-1).view("u1")))
+
+    def fill(room: memoryview) -> None:
+        numpy.copyto(numpy.ndarray(array.shape, array.dtype, room), array)
+
+    stored = storage.write(array.nbytes, fill) if array.dtype.names is None else None
+    return stored or storage.store(memoryview(numpy.ascontiguousarray(array).reshape(-1).view("u1")))
+
+
+def _shared(array: Array) -> object:
+    """What stands for a contiguous array whose items are in shared memory already; None for any other."""
+    if storage.memory is None:
+        return None
+    root = array
+    ndarray = sys.modules["numpy"].ndarray
+    while isinstance(root.base, ndarray):
+        root = root.base
+    owner = root.base
+    if owner is None:
+        return None
+    offset = array.__array_interface__["data"][0] - storage.memory.address(owner)
+    place = storage.shared(owner, offset, array.nbytes)
+    if place is not None:
+        # it is handed over: who writes to it from here on is told so
+        root.flags.writeable = array.flags.writeable = False
+    return place
 
 
 def _describe(dtype: DType) -> object:
@@ -97,6 +131,12 @@ def _lists(descr: Any) -> object:
 
 def _dtype(spec: object) -> DType:
     numpy = sys.modules["numpy"]
+    if spec == _BFLOAT16:
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise Refused("a tensor of bfloat16, for which numpy needs the package ml_dtypes") from None
+        return numpy.dtype(ml_dtypes.bfloat16)
     if type(spec) is str:
         return numpy.dtype(spec)
     if type(spec) is not list:
@@ -121,11 +161,29 @@ def _dtype(spec: object) -> DType:
     return numpy.dtype({"names": names, "formats": formats, "offsets": offsets, "titles": titles, "itemsize": offset})
 
 
+def empty(shape: int | tuple[int, ...], dtype: object = float) -> Array:
+    """An ndarray in shared memory, whose items are whatever was there before: as a result it crosses without a copy.
+
+    Use it as `out=`, or fill it. It is an ordinary array where there is no room in shared memory, in workers that share
+    none, and outside of workers. Once it was answered, it is read-only.
+    """
+    import numpy
+
+    if storage.memory is not None:
+        wanted = numpy.dtype(dtype)
+        lengths = (shape,) if isinstance(shape, int) else tuple(shape)
+        size = math.prod(lengths) * wanted.itemsize
+        region = None if wanted.hasobject or size <= _COPY_LIMIT else storage.memory.allocate(size)
+        if region is not None:
+            return numpy.ndarray(lengths, wanted, storage.memory.array(region, size))
+    return numpy.empty(shape, dtype)
+
+
 def decode(payload: object) -> Array:
     """A writable ndarray of [dtype, shape, data]. Raises Refused with what is wrong, be it that numpy is missing."""
-    if not (type(payload) is list and len(payload) == 3 and type(payload[1]) is list):
-        raise Refused(f"{bounded_repr(payload, 80)} instead of [dtype, shape, data]")
-    spec, shape, data = payload
+    if not (type(payload) is list and len(payload) in (3, 4) and type(payload[1]) is list):
+        raise Refused(f"{bounded_repr(payload, 80)} instead of [dtype, shape, data] or [dtype, shape, data, strides]")
+    spec, shape, data = payload[:3]
     try:
         import numpy
     except ImportError:
@@ -140,13 +198,32 @@ def decode(payload: object) -> Array:
         for index, item in enumerate(data):  # one by one, since numpy would look into lists
             items[index] = item
         return items.reshape(shape)
-    if type(data) is not bytes or dtype.hasobject:
+    if type(data) is storage.Shared and not dtype.hasobject:
+        return _view(numpy, dtype, shape, data, payload[3] if len(payload) == 4 else None)
+    if type(data) is not bytes or dtype.hasobject or len(payload) == 4:
         raise Refused(f"the data of a tensor of {dtype} as {type_name(type(data))}")
     expected = math.prod(shape) * dtype.itemsize
     if len(data) != expected:
         raise Refused(f"{len(data)} bytes for a tensor of {dtype} with the shape {shape}, which takes {expected}")
     # bytes are read-only; a bytearray of them is the one copy that makes the array writable.
     return numpy.ndarray(tuple(shape), dtype, bytearray(data))
+
+
+def _view(numpy: Any, dtype: DType, shape: list[int], data: storage.Shared, layout: object) -> Array:
+    """An ndarray over shared bytes. `layout` is None for C order, else [offset of the first item, strides in bytes]."""
+    if layout is None:
+        expected = math.prod(shape) * dtype.itemsize
+        if data.size != expected:
+            raise Refused(f"{data.size} bytes for a tensor of {dtype} with the shape {shape}, which takes {expected}")
+        array = numpy.ndarray(tuple(shape), dtype, data.exporter)
+    else:
+        if not (type(layout) is list and len(layout) == 2 and type(layout[1]) is list):
+            raise Refused(f"{bounded_repr(layout, 80)} instead of [offset, strides]")
+        # numpy sees to it that no item lies outside of the bytes
+        whole = numpy.ndarray((data.size,), "u1", data.exporter)
+        array = numpy.ndarray(tuple(shape), dtype, whole, layout[0], tuple(layout[1]))
+    array.flags.writeable = data.is_writable
+    return array
 
 
 def _scalar_rule(kind: type) -> Rule:
@@ -203,9 +280,15 @@ _SCALARS: dict[str, Rule] = {
 def _torch_payload(tensor_: Any) -> list[object]:
     """A torch tensor in main memory, without its gradient."""
     if tensor_.device.type != "cpu":
-        raise Formless(
-            f"the tensor is on {tensor_.device}; move it with .cpu(), or call it inside a session to keep it as a ref"
-        )
+        from . import devices
+
+        return devices.payload(tensor_)
+    if str(tensor_.dtype) == "torch.bfloat16":
+        import torch
+
+        bits = _payload(tensor_.detach().contiguous().view(torch.int16).numpy())
+        bits[1][0] = _BFLOAT16  # type: ignore[index]  # what `_payload` answers is [name, [dtype, ...]]
+        return bits
     try:
         array = tensor_.detach().resolve_conj().resolve_neg().numpy()
     except (TypeError, RuntimeError, ImportError) as error:

@@ -23,7 +23,12 @@ _CLOSED = "the host has closed the connection"
 
 
 class CallbackError(Exception):
-    """A TypeScript function failed. ``tag`` is its error's ``_tag``, ``error`` the error as it crossed."""
+    """A TypeScript function failed. ``tag`` is its error's ``_tag``, ``error`` the error as it crossed.
+
+    ``request_id`` is the number of the callback request that it failed, None when no answer told.
+    """
+
+    request_id: int | None = None
 
     def __init__(self, message: str, tag: str | None = None, error: object = None) -> None:
         super().__init__(message)
@@ -75,7 +80,7 @@ class Callbacks:
             with self._gate.shield(running):
                 number = self._reserve(answer.put)
                 self._request(number, payload, session)
-            return self._value(answer.get(), session)
+            return self._value(answer.get(), session, number)
         finally:
             self._waiting.pop(number, None)
 
@@ -92,7 +97,17 @@ class Callbacks:
         number = self._reserve(lambda frame: loop.call_soon_threadsafe(settle, frame))
         try:
             self._request(number, payload, session)
-            return self._value(await answer, session)
+            return self._value(await answer, session, number)
+        finally:
+            self._waiting.pop(number, None)
+
+    def ask(self, tag: str, payload: dict[str, Any]) -> Any:
+        """Asks the host itself for something, and answers it; the thread waits, since the host answers at once."""
+        answer: SimpleQueue[bytes | memoryview | None] = SimpleQueue()
+        number = self._reserve(answer.put)
+        try:
+            self._send({"_tag": "Request", "id": number, "tag": tag, "payload": payload, "headers": []}, None)
+            return self._value(answer.get(), None, number)
         finally:
             self._waiting.pop(number, None)
 
@@ -108,7 +123,7 @@ class Callbacks:
         message = {"_tag": "Request", "id": number, "tag": "snakepit.callback", "payload": payload, "headers": []}
         self._send(message, session)
 
-    def _value(self, frame: bytes | memoryview | None, session: str | None) -> Any:
+    def _value(self, frame: bytes | memoryview | None, session: str | None, number: int) -> Any:
         if frame is None:
             raise CallbackError(self._closed or _CLOSED)
         try:
@@ -116,7 +131,11 @@ class Callbacks:
         except WorkerFailure as failure:
             error = failure.to_error()
             raise CallbackError(f"the answer cannot be read: {failure}", str(error["_tag"]), error) from None
-        return _value_of(exit)
+        try:
+            return _value_of(exit)
+        except CallbackError as failure:
+            failure.request_id = number
+            raise
 
     def deliver(self, number: int, frame: bytes | memoryview) -> None:
         """Hands an answer to the call that waits for it; an answer that nobody waits for any more is dropped."""

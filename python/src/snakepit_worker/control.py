@@ -9,6 +9,7 @@ import threading
 
 from ormsgpack import packb, unpackb
 
+from . import storage
 from .memory import resident_bytes, when_there_is_memory
 from .wire import FrameError
 
@@ -111,6 +112,13 @@ class Control:
             value = stacks()
         elif tag == "snakepit.memory":
             value = {"rss_bytes": resident_bytes()}
+        elif tag == "snakepit.trim":
+            self._execution.flush_released()
+            value = [] if storage.memory is None else storage.memory.trim()
+        elif tag == "snakepit.forget":
+            value = None
+            if storage.memory is not None:
+                storage.memory.forget_segments(map(_number, payload["segments"]))
         elif tag == "snakepit.shutdown":
             value = None
             self._leaving.set()

@@ -16,10 +16,13 @@ from time import perf_counter_ns
 
 from ormsgpack import Ext, packb, unpackb
 
+from . import storage
+from .arrivals import settle, waiting
 from .context import current
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
 from .invocation import PAYLOAD_VERSION, Invoker
+from .shared_memory import SharedMemory
 from .streams import send_items, send_items_async
 
 TYPE_CHECKING = False
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from .outbox import Outbox
     from .resolve import Resolver
     from .sessions import Sessions
+    from .shared_memory import View
     from .values import Unpacker
 
 _REF = 15
@@ -80,6 +84,8 @@ class Execution:
         self._outbox = outbox
         # Sessions of the refs met while a frame was unpacked.
         self.refs_seen: set[str] = set()
+        # What the arguments of a call look at in shared memory, by the number of the call.
+        self.views: dict[int, list[View]] = {}
         # What calls of one target have in common, as bytes: the target's owner, its name, and a record to run with.
         self._plans: dict[bytes | memoryview, tuple[Any, str, Running]] = {}
         # Where the args of the call before began, which is nearly always right for the next.
@@ -97,6 +103,7 @@ class Execution:
         try:
             # inside, since from here on the call can be stopped
             if not self.gate.begin_on_main(running):
+                self.views.pop(running.id, None)
                 return
             body = self._run(running)
         except BaseException as error:
@@ -104,7 +111,7 @@ class Execution:
             body = self._outbox.failure(running, error)
         self.gate.on_main = None
         if body is not None:
-            self._outbox.send(body)
+            self._reply(running, body)
 
     def run_beside(self, request: dict[str, Any]) -> None:
         """Runs a request on a thread other than the main one, which is the call's until it returns."""
@@ -112,6 +119,7 @@ class Execution:
         running.thread = threading.get_ident()
         try:
             if not self.gate.begin(running):
+                self.views.pop(running.id, None)
                 return
             current.set(running)
             body = self._run(running)
@@ -122,9 +130,38 @@ class Execution:
         if body is None:
             return
         try:
-            self._outbox.send(body)
+            self._reply(running, body)
         finally:
             self.gate.end(running)
+
+    def _reply(self, running: Running, body: bytes) -> None:
+        """Sends the `Exit` of a call, which says which of the shared bytes that it was given are still looked at."""
+        if self.views:
+            payload = running.payload
+            for name in ("args", "kwargs"):
+                if name in payload:
+                    payload[name] = type(payload[name])()  # what nobody else has kept dies here
+            body = self._with_kept(running.id, body)
+        self._outbox.send(body)
+        if (memory := storage.memory) is not None and memory.dead:
+            self.flush_released()
+
+    def _with_kept(self, request_id: int, body: bytes) -> bytes:
+        views = self.views.pop(request_id, None)
+        kept = None if views is None else SharedMemory.keep(views)
+        if not kept:
+            return body
+        # one more entry behind those of the map: a map of fewer than 15 has its size in the low bits of the first byte
+        return bytes((body[0] + 1,)) + body[1:] + packb("kept") + packb(kept)
+
+    def flush_released(self) -> None:
+        """Tells the host which of the shared bytes that were kept are not used any more."""
+        memory = storage.memory
+        regions = [] if memory is None else memory.released()
+        if regions:
+            payload = {"regions": regions}
+            notice = {"_tag": "Request", "id": 0, "tag": "snakepit.released", "payload": payload, "headers": []}
+            self._outbox.send(packb({**notice, "isNotification": True}))
 
     def run_quick(self, frame: bytes | memoryview) -> bool:
         """Runs a call whose like was run before, without decoding its envelope; answers whether it was one.
@@ -151,7 +188,11 @@ class Execution:
             args = unpackb(frame[at:], ext_hook=self._ext_hook)
         except (AttributeError, ValueError, WorkerFailure):
             return False  # the general way finds out what is wrong, and whose fault it is
+        memory = storage.memory
+        if memory is not None and (views := memory.take_views()):
+            self.views[number] = views
         if self.refs_seen or type(args) is not list:
+            self.views.pop(number, None)
             return False  # and it checks that refs belong to the call's session
         gate = self.gate
         try:
@@ -163,8 +204,11 @@ class Execution:
             gate.last = number
             if gate.refusing and gate.refuses(number):
                 gate.on_main = None
+                self.views.pop(number, None)
                 return True
             try:
+                if waiting:
+                    args, _ = settle(function, args, {})
                 value = function(*args)
             finally:
                 running.shielded = True
@@ -188,6 +232,12 @@ class Execution:
             running.shielded = True
             body = self._outbox.failure(self._own(running, args), error)
         gate.on_main = None
+        if memory is not None and (self.views or memory.dead):
+            value = args = None
+            body = self._with_kept(number, body)
+            self._outbox.send(body)
+            self.flush_released()
+            return True
         self._outbox.send(body)
         return True
 
@@ -236,15 +286,16 @@ class Execution:
                 elif call_type == "iterate":
                     value = list(value)
         finally:
+            if running.request.get("sampled"):
+                running.micros = (perf_counter_ns() - began) // 1000
             self.gate.leave(running)
         if is_stream and (waits or iterates_async):
             return self._park(running, self._stream, value)
         if waits or iterates_async:
             return self._park(running, self._settle, value)
-        micros = (perf_counter_ns() - began) // 1000 if running.request.get("sampled") else None
         if not is_stream:
             value = self._kept(payload, value)
-        return self._outbox.success(running, value, micros)
+        return self._outbox.success(running, value, running.micros)
 
     def _kept(self, payload: dict[str, Any], value: object) -> object:
         """The ref of a result that stays in Python; any other result itself."""
@@ -266,12 +317,7 @@ class Execution:
         self, running: Running, work: Callable[[Running, Any], Coroutine[Any, Any, object]], value: Any
     ) -> bytes | None:
         """Hands the call over to the event loop."""
-        with self._loop_lock:
-            if self._loop is None:
-                from .event_loop import EventLoop
-
-                self._loop = EventLoop()
-                self._callbacks.loop_thread = self._loop.thread
+        loop = self.start_loop()
         notice = {
             "_tag": "Request",
             "id": 0,
@@ -282,8 +328,18 @@ class Execution:
         }
         self.gate.move(running)
         self._outbox.send(packb(notice))
-        self._loop.start(self._finish(running, work, value))
+        loop.start(self._finish(running, work, value))
         return None
+
+    def start_loop(self) -> EventLoop:
+        """The event loop, which is started by the first call that needs it, or while there is memory for its thread."""
+        with self._loop_lock:
+            if self._loop is None:
+                from .event_loop import EventLoop
+
+                self._loop = EventLoop()
+                self._callbacks.loop_thread = self._loop.thread
+            return self._loop
 
     async def _finish(
         self, running: Running, work: Callable[[Running, Any], Coroutine[Any, Any, object]], value: Any
@@ -299,17 +355,22 @@ class Execution:
                 raise CallCancelled("the caller went away")
             running.task = asyncio.current_task()
             began = perf_counter_ns()
-            result = await work(running, value)
-            micros = (perf_counter_ns() - began) // 1000 if running.request.get("sampled") else None
-            body = self._outbox.success(running, result, micros)
+            try:
+                result = await work(running, value)
+            finally:
+                if running.request.get("sampled"):
+                    running.micros = (perf_counter_ns() - began) // 1000
+            body = self._outbox.success(running, result, running.micros)
         except asyncio.CancelledError as error:
             # targets also cancel tasks of their own
             stopped = CallCancelled("the caller went away") if running.cancelled else error
             body = self._outbox.failure(running, stopped)
         except BaseException as error:
             body = self._outbox.failure(running, error)
+        result = value = None
+        running.task = None
         try:
-            self._outbox.send(body)
+            self._reply(running, body)
         finally:
             self.gate.end(running)
 
@@ -349,23 +410,33 @@ class Execution:
             return False
         self._wake(running)
         if running is self.gate.on_main and running.stopping:
-            threading.Thread(target=self._signal, args=(running,), name="snakepit-stop", daemon=True).start()
+            try:
+                threading.Thread(target=self._signal, args=(running,), name="snakepit-stop", daemon=True).start()
+            except RuntimeError:
+                # no memory for a thread: one signal now, and another when the host asks again
+                self._strike(running)
         return True
 
     def _signal(self, running: Running) -> None:
         """Signals the main thread until its call is struck: a signal that comes just before a system call begins is
         noted, but the system call is not interrupted.
         """
-        import signal
-
         seconds = 0.01
-        # not to a handler of the target's
-        while signal.getsignal(signal.SIGUSR1) == self.gate.on_stop:
-            if self.gate.on_main is not running or not running.stopping:
-                return
-            signal.pthread_kill(running.thread, signal.SIGUSR1)
+        while self._strike(running):
             threading.Event().wait(seconds)
             seconds = min(2 * seconds, 1.0)
+
+    def _strike(self, running: Running) -> bool:
+        """Signals the main thread if its call is still to be struck; answers whether it was."""
+        import signal
+
+        # not to a handler of the target's
+        if signal.getsignal(signal.SIGUSR1) != self.gate.on_stop:
+            return False
+        if self.gate.on_main is not running or not running.stopping:
+            return False
+        signal.pthread_kill(running.thread, signal.SIGUSR1)
+        return True
 
     def _wake(self, running: Running) -> None:
         """Cancels the task of a call on the event loop; any other sees that it was cancelled when it waits for acks."""

@@ -40,6 +40,7 @@ class Server:
         self._inherited = [lifeline]
         self._rest = b""
         self._environment: dict[str, str] = {}
+        self._pid = os.getpid()
 
     def serve(self) -> None:
         """Runs until the boot channel closes."""
@@ -59,6 +60,8 @@ class Server:
         # a handler has to be there for the wakeup descriptor to be written to
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        # nor may a preloaded module keep signals from the server or its workers
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         waker, wakeup = socket.socketpair()
         waker.setblocking(False)
         wakeup.setblocking(False)
@@ -92,7 +95,7 @@ class Server:
             status = 1
             try:
                 self._become_worker()
-                run_forked(boot, listener)
+                run_forked(boot, listener, self._pid)
                 status = 0
             except SystemExit as exit:
                 status = exit.code if isinstance(exit.code, int) else 1

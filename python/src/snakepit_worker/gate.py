@@ -5,11 +5,13 @@ the host wants of calls that wait or run. Guarantees:
 
 - A call either begins or is taken back, never both.
 - At most one exception is raised inside a call from outside, and only while the target's own code runs: never while the
-  worker packs or sends, where it would tear a frame or get lost, and never in the call that comes next.
+  worker packs or sends, where it would tear a frame or get lost, never inside an import, and never in the call that
+  comes next.
 """
 
 from __future__ import annotations
 
+import sys
 import threading
 
 from .errors import CallCancelled
@@ -18,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
     from contextlib import AbstractContextManager
+    from types import FrameType
     from typing import Any
 
 MAIN_THREAD = threading.main_thread().ident or 0
@@ -36,6 +39,8 @@ class Running:
     # A stream's allowance of chunks.
     credit: threading.Semaphore | asyncio.Semaphore | None = None
     task: asyncio.Task[None] | None = None
+    # Time in the target, when the host asked for it.
+    micros: int | None = None
     # What happened to the call of this number; numbers, since a record may be lent to one call after another.
     _cancelled = _stopped = _struck = -1
 
@@ -218,7 +223,12 @@ class Gate:
             running = self.find(request_id)
             if running is not None:
                 running.stop(request_id)
-                if running.thread not in (MAIN_THREAD, NO_THREAD) and running.stopping and not running.shielded:
+                if (
+                    running.thread not in (MAIN_THREAD, NO_THREAD)
+                    and running.stopping
+                    and not running.shielded
+                    and not _is_importing(sys._current_frames().get(running.thread))
+                ):
                     running.strike()
                     thread, error = ctypes.c_ulong(running.thread), ctypes.py_object(CallCancelled)
                     ctypes.pythonapi.PyThreadState_SetAsyncExc(thread, error)
@@ -228,10 +238,10 @@ class Gate:
     # On the thread of the call
     # ------------------------------------------------------------------------------------------------------------------
 
-    def on_stop(self, _signal: int, _frame: object) -> None:
+    def on_stop(self, _signal: int, frame: FrameType | None) -> None:
         """A signal handler: runs on the main thread, between two bytecodes or inside an interrupted system call."""
         running = self.on_main
-        if running is not None and running.stopping and not running.shielded:
+        if running is not None and running.stopping and not running.shielded and not _is_importing(frame):
             running.strike()
             raise CallCancelled("the caller went away")
 
@@ -268,6 +278,19 @@ class Gate:
                 running.strike()
         if stopping:
             raise CallCancelled("the caller went away")
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    """Whether a thread is inside an import.
+
+    One that is cut short leaves packages behind that this process can never import again: their submodules are there,
+    they are not. So such code is stopped after the import, or with its process.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Shield:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import arrivals
 from .errors import ProtocolError, SessionLost, bounded_repr
 
 TYPE_CHECKING = False
@@ -80,7 +81,7 @@ class Invoker:
         if session is None and (result == "ref" or call_type == "class"):
             raise SessionLost("", "the result would be a ref, and refs live in sessions: make the call in one")
         if call_type == "function":
-            return self._target(payload, "function")(*args, **kwargs)
+            return _call(self._target(payload, "function"), args, kwargs)
         act = _ACTS.get(call_type) if type(call_type) is str else None
         if act is None:
             known = ", ".join(["function", *_ACTS])
@@ -101,14 +102,14 @@ class Invoker:
         return self._resolver.target(module, _name(payload, field))
 
     def _class(self, payload: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return self._target(payload, "class")(*args, **kwargs)
+        return _call(self._target(payload, "class"), args, kwargs)
 
     def _module_attr(self, payload: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
         _check_count("module_attr", args, 0, 0, kwargs)
         return self._target(payload, "attr")
 
     def _method(self, payload: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        return self._resolver.attribute(_instance(payload), _name(payload, "function"))(*args, **kwargs)
+        return _call(self._resolver.attribute(_instance(payload), _name(payload, "function")), args, kwargs)
 
     def _get_attr(self, payload: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
         _check_count("get_attr", args, 0, 0, kwargs)
@@ -158,6 +159,12 @@ _ACTS: dict[str, Callable[[Invoker, dict[str, Any], list[Any], dict[str, Any]], 
     "enter": Invoker._enter,
     "exit": Invoker._exit,
 }
+
+
+def _call(target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
+    if arrivals.waiting:
+        args, kwargs = arrivals.settle(target, args, kwargs)
+    return target(*args, **kwargs)
 
 
 def _name(payload: dict[str, Any], field: str) -> str:

@@ -27,3 +27,12 @@ def hold_to(connection: socket.socket) -> None:
     fcntl.fcntl(connection, fcntl.F_SETOWN, owner)
     fcntl.fcntl(connection, _SETSIG, signal.SIGKILL)
     fcntl.fcntl(connection, fcntl.F_SETFL, fcntl.fcntl(connection, fcntl.F_GETFL) | os.O_ASYNC)
+    # a peer that went away before this sends no signal any more
+    try:
+        is_cut = not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        is_cut = False
+    except OSError:
+        is_cut = True
+    if is_cut:
+        os.kill(owner, signal.SIGKILL)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, describe, type_name
+from . import storage
+from .description import Describer, ErrorOptions, undescribed
+from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
+from .library_errors import LibraryErrors
 from .memory import release_frames
 from .values import Packer
 
@@ -18,12 +21,25 @@ if TYPE_CHECKING:
 class Outbox:
     """Packs and sends; any thread may."""
 
-    def __init__(self, channel: Channel, sessions: Sessions) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        sessions: Sessions,
+        errors: ErrorOptions | None = None,
+        folders: list[str] | None = None,
+        libraries: LibraryErrors | None = None,
+    ) -> None:
         self.send = channel.send
         self._limit = channel.limit
         self._sessions = sessions
         self._plain = Packer()
         self._packers: dict[str, Packer] = {}
+        plain = self._plain.pack_value
+        # no refs are made for what an exception holds
+        self._describer = Describer(
+            errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [], libraries
+        )
+        self.redaction = self._describer.redaction
 
     def pack(self, message: dict[str, Any], session: str | None, root: str, value: object) -> bytes:
         """The body of a message about `value`, which is called `root` in failures.
@@ -31,9 +47,14 @@ class Outbox:
         What cannot cross is kept as a ref where there is a session. Raises UnserializableResult.
         """
         packer = self._plain if session is None else self._packer(session)
-        body = packer.pack(message, root)
-        if len(body) > self._limit:
-            raise _too_large(value, len(body), self._limit, root)
+        try:
+            body = packer.pack(message, root)
+            if len(body) > self._limit:
+                raise _too_large(value, len(body), self._limit, root)
+        except BaseException:
+            storage.discard()
+            raise
+        storage.commit()
         return body
 
     def success(self, running: Running, value: object, micros: int | None) -> bytes:
@@ -63,18 +84,21 @@ class Outbox:
                 if isinstance(error, MemoryError):
                     # what used up the memory hangs on the frames that failed, and describing the error takes some too
                     release_frames(error)
-                described = describe(error, call=running.payload)
-            return self._failed(running.id, {"_tag": "Fail", "error": described})
+                described = self._describer.describe(error, running.payload)
+            return self._failed(running.id, {"_tag": "Fail", "error": described}, running.micros)
         except BaseException as failure:
-            return self._failed(running.id, {"_tag": "Fail", "error": _undescribed(error, failure)})
+            return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)}, running.micros)
 
     def refuse(self, request_id: int, error: WorkerFailure) -> None:
         """Fails a request that could not be read, or that asks for what there is not."""
         self.send(self._failed(request_id, {"_tag": "Fail", "error": error.to_error()}))
 
-    def _failed(self, request_id: int, reason: dict[str, Any]) -> bytes:
+    def _failed(self, request_id: int, reason: dict[str, Any], micros: int | None = None) -> bytes:
         exit = {"_tag": "Failure", "cause": [reason]}
-        return self.pack({"_tag": "Exit", "requestId": request_id, "exit": exit}, None, "error", None)
+        reply: dict[str, Any] = {"_tag": "Exit", "requestId": request_id, "exit": exit}
+        if micros is not None:
+            reply["pythonMicros"] = micros
+        return self.pack(reply, None, "error", None)
 
     def _packer(self, session: str) -> Packer:
         known = self._packers.get(session)
@@ -94,21 +118,3 @@ def _too_large(value: object, size: int, limit: int, path: str) -> Unserializabl
         "send less, stream it, or raise `maxFrameBytes` of the pool"
     )
     return UnserializableResult(path, type_name(type(value)), bounded_repr(value), reason)
-
-
-def _undescribed(error: BaseException, failure: BaseException) -> dict[str, Any]:
-    """What can be said of an exception without running any code of its own: that code has just failed."""
-    name = type_name(type(error))
-    return {
-        "_tag": "PythonException",
-        "pythonType": name,
-        "mro": [type_name(kind) for kind in type.mro(type(error)) if kind is not object],
-        "message": f"<the details are lost: describing the exception raised {type_name(type(failure))}>",
-        "args": [],
-        "frames": [],
-        "notes": [],
-        "cause": None,
-        "context": None,
-        "exceptions": [],
-        "call": None,
-    }

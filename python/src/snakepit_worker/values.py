@@ -25,7 +25,7 @@ from _struct import Struct
 import ormsgpack
 from ormsgpack import Ext, packb, unpackb
 
-from . import adapters
+from . import adapters, storage
 from .adapters import ADAPTED, Formless, Refused
 from .errors import DecodeError, UnserializableResult, WorkerFailure, bounded_repr, type_name
 
@@ -45,7 +45,7 @@ Unserializable = UnserializableResult
 WireValueError = DecodeError
 
 TUPLE, INT, SET, MAP, COMPLEX, DECIMAL, DATETIME, DATE, TIME, TIMEDELTA, TEXT, FLOAT = range(1, 13)
-REF, CALLBACK = 15, 16
+SHARED, REF, CALLBACK = 14, 15, 16
 _PLACE = 0  # a rule with this code puts another value in the place of the object
 
 OPTION = (
@@ -124,6 +124,7 @@ class Packer:
         return self._pack_exactly(message, None, root)
 
     def _pack_exactly(self, value: object, root: str | None, message_root: str = "") -> bytes:
+        storage.discard()  # what the fast way has taken
         walk = _Walk(value, root, message_root, self._keep is not None)
         tree = walk.tree(value, 0)
         if not walk.kept:
@@ -879,6 +880,7 @@ _READERS: dict[int, Callable[[bytes, ExtHook], object]] = {
     TEXT: _read_text,
     FLOAT: _read_float,
     ADAPTED: _read_adapted,
+    SHARED: lambda data, _hook: storage.load(data),
 }
 
 _EXPECTED = {
@@ -895,6 +897,7 @@ _EXPECTED = {
     TEXT: "text: UTF-8 that may hold surrogates",
     FLOAT: "a float: one float64",
     ADAPTED: "an adapted value: [adapter name, payload]",
+    SHARED: "bytes in shared memory: [segment, offset, length, region, writable]",
     REF: "a ref: [session id, worker id, ref id, type name]",
     CALLBACK: "a callback: its number",
 }

@@ -15,18 +15,23 @@ from _operator import _compare_digest as compare_digest
 
 from ormsgpack import packb, unpackb
 
+from . import storage
 from .callbacks import Callback, Callbacks, tools
-from .context import watch_main
+from .context import running_call, watch_main
 from .control import Control, complain, end_with_host
+from .description import ErrorOptions
 from .errors import ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
 from .gate import Gate
+from .library_errors import LibraryErrors
 from .lifeline import hold_to
 from .memory import limit_memory
 from .outbox import Outbox
 from .resolve import Resolver
 from .sessions import Sessions
+from .shared_memory import SharedMemory
 from .values import Unpacker
+from .warning_log import WarningLog
 from .wire import Channel, FrameError
 
 TYPE_CHECKING = False
@@ -35,6 +40,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 PROTOCOL_VERSION = 1
+
+# How the host's notices go on after their first byte; its calls have their number there.
+_NOTICE = b"\xa4"
 
 # Descriptors that the host hands to a process it spawns.
 BOOT_FD = 3
@@ -51,7 +59,7 @@ def main() -> None:
     listener = listen(boot)
     pipe.sendall(b"listening\n")
     pipe.close()
-    _run(boot, _accept(boot, listener, ("data", "control")))
+    _run(boot, _accept(boot, listener, ("data", "control"), os.getppid()))
 
 
 def _lifeline() -> socket.socket | None:
@@ -65,9 +73,9 @@ def _lifeline() -> socket.socket | None:
     return lifeline
 
 
-def run_forked(boot: dict[str, Any], listener: socket.socket) -> None:
-    """Runs a worker in a process that was just forked for it."""
-    channels = _accept(boot, listener, ("data", "control", "stdout", "stderr", "lifeline"))
+def run_forked(boot: dict[str, Any], listener: socket.socket, server: int) -> None:
+    """Runs a worker in a process that was just forked for it by the process `server`."""
+    channels = _accept(boot, listener, ("data", "control", "stdout", "stderr", "lifeline"), server)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         os.dup2(channels[name].fileno(), descriptor)
         channels[name].close_descriptor()
@@ -80,14 +88,14 @@ def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
 
     # before any code of the user's runs: libraries look at these when they open a GPU
     os.environ.update(boot.get("environment", {}))
-    if boot.get("memory_limit_bytes") is not None:
-        limit_memory(boot["memory_limit_bytes"])
     if sys.stderr is not None:
         faulthandler.enable()
         # prints the Python stacks from the signal's own C code: it works while native code holds the interpreter lock
         faulthandler.register(signal.SIGUSR2, all_threads=True)
     worker = Worker(boot, channels["data"], channels["control"], end_with_host)
     worker.install()
+    if boot.get("memory_limit_bytes") is not None:
+        worker.limit_memory(boot["memory_limit_bytes"])
     raise SystemExit(worker.serve())
 
 
@@ -111,10 +119,9 @@ def listen(boot: dict[str, Any]) -> socket.socket:
     return listener
 
 
-def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...]) -> dict[str, Channel]:
+def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...], parent: int) -> dict[str, Channel]:
     """Waits until the host has opened every channel; strangers are turned away."""
     deadline = time.monotonic() + boot["start_timeout_seconds"]
-    parent = os.getppid()
     channels: dict[str, Channel] = {}
     try:
         while len(channels) < len(wanted):
@@ -130,10 +137,12 @@ def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ..
         raise SystemExit(f"snakepit: the host did not connect within {boot['start_timeout_seconds']} s") from None
     finally:
         listener.close()
-        try:
-            os.unlink(boot["socket"])
-        except FileNotFoundError:
-            pass  # the host has removed the directory
+        # once the parent is gone, the name may be another worker's
+        if os.getppid() == parent:
+            try:
+                os.unlink(boot["socket"])
+            except FileNotFoundError:
+                pass  # the host has removed the directory
     return channels
 
 
@@ -202,21 +211,31 @@ class Worker:
         self._threads: int = boot["threads"] if boot["profile"] == "thread" else 0
         self._sessions = Sessions(boot["worker"])
         self._gate = Gate()
-        self._outbox = Outbox(data, self._sessions)
+        errors = ErrorOptions(**boot.get("errors", {}))
+        libraries = LibraryErrors(boot.get("library_errors", []))
+        self._outbox = Outbox(data, self._sessions, errors, boot.get("python_path"), libraries)
         self._callbacks = Callbacks(self._gate, self._send, self._read_answer)
         self._unpacker = Unpacker(self._resolve_ref, self._callback)
         self._execution = Execution(
             self._gate, Resolver(boot["allow_private"]), self._sessions, self._callbacks, self._unpacker, self._outbox
         )
         self._control = Control(control, self._execution, self._callbacks, self._leave, on_lost)
+        self._warnings = WarningLog(self._gate, self._outbox.send, self._outbox.redaction)
         self._leaving = False
+        self._share(boot.get("shared"))
         watch_main(lambda: self._gate.on_main)
 
     def install(self) -> None:
         """Takes over what there is one of in a process."""
         signal.signal(signal.SIGUSR1, self._gate.on_stop)
         signal.signal(signal.SIGINT, self._gate.on_interrupt)
+        self._warnings.install()
         os.register_at_fork(after_in_child=self._after_fork)
+
+    def limit_memory(self, limit: int) -> None:
+        """Sets a ceiling; before it, starts the thread that could not be started once a call has used it up."""
+        self._execution.start_loop()
+        limit_memory(limit)
 
     def serve(self) -> int:
         """Runs requests until the host says goodbye or breaks the connection; answers the exit code."""
@@ -258,6 +277,8 @@ class Worker:
         submit: Callable[[dict[str, Any]], None],
         learn: Callable[[bytes | memoryview, dict[str, Any]], None],
     ) -> None:
+        if frame[1:2] == _NOTICE and self._notice(frame):
+            return
         request = self._decode(frame)
         if request is None:
             return
@@ -268,11 +289,26 @@ class Worker:
         else:
             self._housekeep(request)
 
+    def _notice(self, frame: bytes | memoryview) -> bool:
+        """Takes `snakepit.free`, which comes often where results are used in place, and wants no answer."""
+        try:
+            notice: Any = unpackb(frame)
+            if notice["tag"] != "snakepit.free":
+                return False
+            if storage.memory is not None:
+                storage.memory.free(notice["payload"]["places"])
+        except (ValueError, KeyError, TypeError):
+            return False  # the general way says what is wrong
+        return True
+
     def _decode(self, frame: bytes | memoryview) -> dict[str, Any] | None:
         """The request in a frame; None when there is none, after the host was told."""
         self._execution.refs_seen.clear()
+        memory = storage.memory
         try:
             request: Any = self._unpacker.unpack(frame)
+            if memory is not None and (views := memory.take_views()):
+                self._execution.views[request["id"]] = views
             if self._execution.refs_seen:
                 self._check_refs(request)
                 self._execution.refs_seen.clear()
@@ -287,6 +323,8 @@ class Worker:
                 return request  # type: ignore[no-any-return]  # all that the caller reads was checked
             reason = f"expected a Request with an integer id and a payload on the data channel, got {request['_tag']!r}"
         except WorkerFailure as failure:
+            if memory is not None:
+                memory.take_views()
             number = failure.request_id if failure.request_id is not None else _number_of(frame)
             if number is not None:
                 if self._gate.skip(number):
@@ -365,9 +403,22 @@ class Worker:
 
         return submit
 
+    def _share(self, shared: dict[str, Any] | None) -> None:
+        """Opens the shared memory of the host's, if it has any."""
+
+        def ask(size: int) -> list[int] | None:
+            granted: Any = self._callbacks.ask("snakepit.grant", {"bytes": size})
+            return granted if type(granted) is list and len(granted) == 3 else None
+
+        if shared is None:
+            storage.use(None)
+        else:
+            memory = SharedMemory(shared["prefixes"], ask)
+            storage.use(memory, shared["threshold_bytes"], shared["strict"])
+
     def _send(self, message: dict[str, Any], session: str | None) -> None:
         """Sends a call to TypeScript."""
-        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"]["args"]))
+        self._outbox.send(self._outbox.pack(message, session, "args", message["payload"].get("args")))
 
     def _read_answer(self, frame: bytes | memoryview, session: str | None) -> dict[str, Any]:
         """The answer to a call to TypeScript, which may hold refs of the session that made the call."""
@@ -378,7 +429,19 @@ class Worker:
             return self._sessions.get(owner, worker, ref)
 
         answer: Any = Unpacker(resolve, self._callback).unpack(frame)
+        self._look_at_answer()
         return answer  # type: ignore[no-any-return]  # the control thread has seen that it is an Exit
+
+    def _look_at_answer(self) -> None:
+        """Shared bytes in an answer belong to the call that asked for it; those that no call asked for are kept."""
+        views = None if storage.memory is None else storage.memory.take_views()
+        if not views:
+            return
+        running = running_call()
+        if running is None:
+            SharedMemory.keep(views)
+        else:
+            self._execution.views.setdefault(running.id, []).extend(views)
 
     def _leave(self) -> None:
         """The host says goodbye: what runs finishes, nothing else begins."""
@@ -388,6 +451,8 @@ class Worker:
 
     def _after_fork(self) -> None:
         """A child that the target forks shares nothing with the host."""
+        self._warnings.remove()
+        storage.use(None)
         self._data.after_fork()
         self._control.after_fork()
         self._gate.after_fork()

@@ -5,8 +5,8 @@ import type { CrashClass } from "../SnakepitError.ts"
 export interface CrashRecord {
   readonly pool: string
   readonly worker: string
-  /** The device that it was placed on. */
-  readonly device?: string | undefined
+  /** The device it ran on, when it had one. */
+  readonly device: string | undefined
   readonly crash: CrashClass
   readonly exitCode: number | null
   readonly signal: string | null
@@ -22,6 +22,7 @@ export interface CrashRecord {
 export interface CrashFilter {
   readonly pool?: string | undefined
   readonly crash?: CrashClass | undefined
+  readonly device?: string | undefined
   /** Unix time in milliseconds: crashes at or after it. */
   readonly since?: number | undefined
 }
@@ -46,6 +47,7 @@ export class CrashHistory {
       (record) =>
         (filter.pool === undefined || record.pool === filter.pool) &&
         (filter.crash === undefined || record.crash === filter.crash) &&
+        (filter.device === undefined || record.device === filter.device) &&
         (filter.since === undefined || record.at >= filter.since)
     )
   }

@@ -38,6 +38,7 @@ import {
 import type { CallObserver, Worker } from "../Worker.ts"
 import { Chain, type Link } from "./chain.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
+import { type Admission, Devices, isWithin } from "./devices.ts"
 import { Poison } from "./poison.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
@@ -87,6 +88,8 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
   /** Its fingerprint, when calls of its target have killed workers. */
   suspect: string | undefined = undefined
   deadline: Deadline | undefined = undefined
+  /** It was let through to the device of its worker, which has to be told how it ended. */
+  admission: Admission | undefined = undefined
 
   constructor(dispatcher: Dispatcher, call: Call, timeoutMillis: number | undefined) {
     this.dispatcher = dispatcher
@@ -144,8 +147,6 @@ export class Member {
   retired = false
   /** What calls of the worker were told about its crash. */
   crash: WorkerCrash | undefined = undefined
-  /** It was killed because a call that nobody waits for did not stop otherwise: no fault of the worker's. */
-  killedToStop = false
   /** How many calls may have run when it crashed: one of them is to blame. */
   suspects = 0
   /** The exception after which it is to be replaced, and whoever waits for one. */
@@ -189,14 +190,11 @@ export class Member {
     return !this.retired && this.worker.isOpen
   }
 
-  /** Whether it is on the device, or on one of the kind, or on a part of it; any worker is where none is asked for. */
-  isOn(device: string | undefined): boolean {
-    return device === undefined || isWithin(this.worker.device, device)
+  /** Whether it is on the wanted device; see {@link isWithin}. */
+  isOn(wanted: string | undefined): boolean {
+    return isWithin(this.worker.device, wanted)
   }
 }
-
-const isWithin = (device: string | undefined, wanted: string): boolean =>
-  device !== undefined && (device === wanted || device.startsWith(`${wanted}:`))
 
 /** Counters of a pool. */
 export interface Counters {
@@ -215,14 +213,13 @@ export class Dispatcher {
   readonly options: PoolOptions
   readonly deadlines: Deadlines
   readonly members: Array<Member> = []
+  readonly devices: Devices
   readonly counters: Counters = { requests: 0, errors: 0, rejected: 0, timeouts: 0, retries: 0, moved: 0 }
   /** Calls of no session that wait for a worker. */
   private readonly waiting = new Chain<Ticket>()
   /** Calls that wait for a certain worker, or for one on a certain device: apart, so that no other waits behind them. */
   private waitingApart = 0
   private readonly waitingPlaced = new Map<string, Chain<Ticket>>()
-  /** Devices that workers were placed on. One whose worker is being replaced is among them. */
-  private readonly devices = new Set<string>()
   private rescueTimer: ReturnType<typeof setTimeout> | undefined
   private queueTimer: ReturnType<typeof setTimeout> | undefined
   /** Calls that wait for their next try. */
@@ -234,9 +231,10 @@ export class Dispatcher {
   /** Why there is no worker, when none could be started: callers fail with it at once. */
   outage: SnakepitError | undefined
 
-  constructor(options: PoolOptions, deadlines: Deadlines) {
+  constructor(options: PoolOptions, deadlines: Deadlines, now: () => number = Date.now) {
     this.options = options
     this.deadlines = deadlines
+    this.devices = new Devices(options.name, options.circuitBreaker, now)
     this.poison = new Poison(options.crashBarrier.poisonAfter)
   }
 
@@ -288,6 +286,7 @@ export class Dispatcher {
     ticket.answered = true
     if (ticket.deadline !== undefined) this.deadlines.cancel(ticket.deadline)
     ticket.onAbandoned()
+    this.report(ticket, undefined, true)
     this.stop(ticket)
   }
 
@@ -298,6 +297,7 @@ export class Dispatcher {
     this.counters.errors++
     if (ticket.member !== undefined) ticket.member.errors++
     const mayHaveExecuted = ticket.state !== "waiting" || ticket.trouble !== undefined
+    this.report(ticket, "CallTimeout", false)
     this.stop(ticket)
     ticket.answer(
       Exit.fail(
@@ -336,7 +336,7 @@ export class Dispatcher {
 
   /** Why no worker of this pool will ever serve the device. */
   private missing(device: string | undefined): DeviceNotInPool | undefined {
-    const devices = [...this.devices]
+    const devices = this.devices.names
     if (device === undefined || devices.some((known) => isWithin(known, device))) return undefined
     return new DeviceNotInPool({ pool: this.options.name, device, devices })
   }
@@ -356,36 +356,42 @@ export class Dispatcher {
     const pinned = ticket.pinned
     if (pinned !== undefined) {
       if (!pinned.isOpen) return this.refuse(ticket, lost(ticket, "its worker ended"))
+      const open = this.devices.circuitOf(pinned.worker.device)
+      if (open !== undefined) return this.refuse(ticket, open)
       if (pinned.hasFreeSlot) return this.send(pinned, ticket, now)
       if (this.options.affinity === "strictFailFast") {
         return this.refuse(ticket, new SessionBusy({ session: ticket.call.session ?? "", worker: pinned.worker.id }))
       }
       return pinned.mayRunAhead(now) ? this.send(pinned, ticket, now) : this.wait(ticket, now)
     }
-    const member = this.choose(now, ticket.call.device)
-    if (member === undefined && ticket.call.device !== undefined) {
-      const missing = this.missing(ticket.call.device)
-      if (missing !== undefined) return this.refuse(ticket, missing)
-    }
-    return member === undefined ? this.wait(ticket, now) : this.send(member, ticket, now)
+    const wanted = ticket.call.device
+    const member = this.choose(now, wanted)
+    if (member !== undefined) return this.send(member, ticket, now)
+    const missing = this.missing(wanted) ?? this.devices.outage(wanted)
+    return missing === undefined ? this.wait(ticket, now) : this.refuse(ticket, missing)
   }
 
   /** The least loaded member with a free slot, else the fastest one that calls may be sent ahead to. */
   private choose(now: number, device: string | undefined): Member | undefined {
     let best: Member | undefined
     for (const member of this.members) {
-      if (member.retiring || !member.isOn(device)) continue
+      if (!this.mayTake(member, device)) continue
       if (member.hasFreeSlot && (best === undefined || member.load < best.load)) best = member
     }
     // A call that waits comes before this one, so running ahead is for an empty waiting room only.
     if (best !== undefined || this.waiting.size > 0) return best
     if (device !== undefined && (this.waitingPlaced.get(device)?.size ?? 0) > 0) return best
     for (const member of this.members) {
-      if (member.retiring || !member.isOn(device)) continue
+      if (!this.mayTake(member, device)) continue
       if (member.mayRunAhead(now) && (best === undefined || member.load * member.pace < best.load * best.pace))
         best = member
     }
     return best
+  }
+
+  /** Whether a member may be given calls of no session that want a device, or none. */
+  private mayTake(member: Member, wanted: string | undefined): boolean {
+    return !member.retiring && member.isOn(wanted) && !this.devices.refuses(member.worker.device, wanted)
   }
 
   private send(member: Member, ticket: Ticket, now: number): void {
@@ -403,6 +409,7 @@ export class Dispatcher {
     ticket.number = number
     ticket.state = "sent"
     ticket.sentAt = now
+    ticket.admission = this.devices.admit(member.worker.device)
     member.inFlight.add(ticket)
     member.requests++
     if (member.load > member.worker.concurrency) this.armRescue()
@@ -454,11 +461,11 @@ export class Dispatcher {
 
   /** The call of no session that waits longest for this member. */
   private longestWaiting(member: Member): Ticket | undefined {
-    let longest = this.waiting.head
+    let longest = this.mayTake(member, undefined) ? this.waiting.head : undefined
     if (this.waitingApart === 0) return longest
     for (const [device, room] of this.waitingPlaced) {
       const head = room.head
-      if (head === undefined || !member.isOn(device)) continue
+      if (head === undefined || !this.mayTake(member, device)) continue
       if (longest === undefined || head.submittedAt < longest.submittedAt) longest = head
     }
     return longest
@@ -469,7 +476,7 @@ export class Dispatcher {
     const now = performance.now()
     while (this.queued > 0 && (member.hasFreeSlot || member.mayRunAhead(now))) {
       const own = member.waiting.head
-      const any = member.retiring ? undefined : this.longestWaiting(member)
+      const any = this.longestWaiting(member)
       const next = own === undefined || (any !== undefined && any.submittedAt < own.submittedAt) ? any : own
       if (next === undefined) return
       this.unqueue(next)
@@ -484,9 +491,9 @@ export class Dispatcher {
 
   add(worker: Worker): Member {
     this.outage = undefined
-    if (worker.device !== undefined) this.devices.add(worker.device)
     const member = new Member(worker, this.options)
     this.members.push(member)
+    this.devices.add(worker.device)
     this.feed(member)
     this.rescue()
     this.announce()
@@ -497,8 +504,29 @@ export class Dispatcher {
   remove(member: Member): void {
     this.dismiss(member, "its worker ended")
     const index = this.members.indexOf(member)
-    if (index >= 0) this.members.splice(index, 1)
+    if (index >= 0) {
+      this.members.splice(index, 1)
+      this.devices.remove(member.worker.device)
+      // where no other device is left, a tainted one has to do
+      if (this.queued > 0) for (const other of this.members) this.feed(other)
+    }
     this.checkIdle()
+  }
+
+  /** Tells the device of a call how it ended; when that opens its circuit and no other is left, nothing that waits can be served. */
+  private report(ticket: Ticket, tag: string | undefined, ignored: boolean): void {
+    const admission = ticket.admission
+    if (admission === undefined) return
+    ticket.admission = undefined
+    if (!this.devices.settle(admission, tag, ignored)) return
+    for (const [wanted, room] of [[undefined, this.waiting] as const, ...this.waitingPlaced]) {
+      const outage = this.devices.outage(wanted)
+      if (outage === undefined) continue
+      for (const waiting of room) {
+        this.unqueue(waiting)
+        this.refuse(waiting, outage)
+      }
+    }
   }
 
   /** Gives a worker no more calls, of its sessions neither; those it has go on. */
@@ -528,6 +556,10 @@ export class Dispatcher {
       member.lastReplyAt = now
     }
     ticket.state = "settled"
+    if (ticket.admission !== undefined) {
+      const error = Exit.isFailure(exit) ? Cause.findErrorOption(exit.cause) : undefined
+      this.report(ticket, error?._tag === "Some" ? error.value._tag : undefined, false)
+    }
     const outcome = Exit.isFailure(exit) ? this.failed(member, ticket, exit, wasParked) : exit
     if (ticket.suspect !== undefined && outcome === exit && member.crash === undefined)
       this.poison.forget(ticket.suspect)
@@ -546,14 +578,6 @@ export class Dispatcher {
   ): Exit.Exit<unknown, SnakepitError> | undefined {
     const error = Cause.findErrorOption(exit.cause)
     let outcome: Exit.Exit<unknown, SnakepitError> | undefined = exit
-    if (
-      ticket.answered &&
-      error._tag === "Some" &&
-      error.value._tag === "WorkerCrash" &&
-      error.value.crash === "killed"
-    ) {
-      member.killedToStop = true
-    }
     if (error._tag === "Some" && this.options.crashBarrier.enabled) {
       if (error.value._tag === "WorkerCrash") outcome = this.crashed(member, ticket, error.value, exit, wasParked)
       else if ("mro" in error.value) this.taintAfter(member, error.value.mro)
@@ -586,7 +610,9 @@ export class Dispatcher {
     if (ticket.answered || !crash.mayHaveExecuted) return exit
     const trouble = (ticket.trouble ??= { last: crash, marks: [], retries: 0, wait: undefined, waiting: undefined })
     trouble.last = crash
-    if (member.suspects === 1 && this.options.crashBarrier.markOn.includes(crash.crash)) {
+    // an end that nobody saw, since the fork server was gone too, is held against no call
+    const isUnseen = crash.crash === "exit" && crash.exitCode === null && crash.signal === null
+    if (!isUnseen && member.suspects === 1 && this.options.crashBarrier.markOn.includes(crash.crash)) {
       trouble.marks.push({ worker: crash.worker, crash: crash.crash, at: Date.now() })
       const crashes = this.poison.mark(ticket.call, trouble.marks)
       if (crashes.length >= this.options.crashBarrier.poisonAfter) {
@@ -659,12 +685,14 @@ export class Dispatcher {
     if (member === undefined || !member.inFlight.delete(ticket)) return
     ticket.member = undefined
     ticket.recalling = false
+    this.report(ticket, undefined, true)
     if (ticket.answered) {
       ticket.state = "settled"
       if (this.queued > 0) this.feed(member)
       this.checkIdle()
     } else if (this.closed) {
       this.refuse(ticket, new PoolClosed({ pool: this.options.name }))
+      this.checkIdle()
     } else {
       if (!member.worker.isOpen) this.counters.moved++
       ticket.state = "new"

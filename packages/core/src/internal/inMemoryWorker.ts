@@ -307,7 +307,7 @@ export class InMemoryWorker implements Worker {
 
   private evaluate(run: Run): Effect.Effect<unknown, unknown> {
     if (run.refused !== undefined) return Effect.fail(run.refused)
-    if (run.call.callType === "class" && run.call.session === undefined) return Effect.fail(needsSession)
+    if (run.call.callType === "class" && run.call.session === undefined) return Effect.fail(needsSession())
     return Effect.flatMap(this.wait(run, this.invoke(run)), (value) => this.reply(run, value))
   }
 
@@ -461,7 +461,9 @@ export class InMemoryWorker implements Worker {
     return (...args) =>
       Effect.suspend(() => {
         if (lifetime.over)
-          return Effect.fail(callbackError("the call or session that this TypeScript function belongs to has ended"))
+          return Effect.fail(
+            callbackError(new Error("the call or session that this TypeScript function belongs to has ended"))
+          )
         const sent = args.map((arg, index) => this.toTypeScript(call, arg, `args[${index}]`))
         const result = Effect.suspend(() => {
           const answer: unknown = Reflect.apply(fn, undefined, sent)
@@ -490,8 +492,7 @@ export class InMemoryWorker implements Worker {
       ),
       Effect.catchCause((cause) => {
         if (Cause.hasInterruptsOnly(cause)) return Effect.interrupt
-        const error = Cause.squash(cause)
-        return Effect.fail(callbackError(error instanceof Error ? error.message : String(error)))
+        return Effect.fail(callbackError(Cause.squash(cause)))
       })
     )
   }
@@ -521,7 +522,7 @@ export class InMemoryWorker implements Worker {
 
   private keep(call: Call, value: unknown): unknown {
     const session = call.session
-    if (session === undefined) throw needsSession
+    if (session === undefined) throw needsSession()
     const objects = this.objects.get(session) ?? new Map<number, unknown>()
     this.objects.set(session, objects)
     const id = ++this.lastRef
@@ -552,14 +553,15 @@ const refuseArgument = (_value: unknown, path: string, actual: string, reason: s
   throw new EncodeError({ path, actual, reason })
 }
 
-const needsSession = new SessionLost({
-  session: "",
-  reason: "the result would be a ref, and refs live in sessions: make the call in one",
-  mayHaveExecuted: false
-})
+const needsSession = () =>
+  new SessionLost({
+    session: "",
+    reason: "the result would be a ref, and refs live in sessions: make the call in one",
+    mayHaveExecuted: false
+  })
 
-const callbackError = (message: string): PythonError.PythonError =>
-  PythonError.of("PythonException", message, { pythonType: "snakepit_worker.callbacks.CallbackError" })
+const callbackError = (original: unknown): PythonError.PythonError =>
+  PythonError.of("CallbackError", original instanceof Error ? original.message : String(original), { original })
 
 const crashOf = (exit: Exit.Exit<unknown, unknown>): CrashClass | undefined => {
   if (exit._tag === "Success") return undefined
@@ -597,7 +599,12 @@ const asError = (error: unknown, call: Call): SnakepitError => {
   if (isRuntimeFailure(error)) return error
   const python = PythonError.isPythonError(error) ? error : ownError(error, call)
   return python.call === undefined
-    ? PythonError.make(python._tag, { ...fieldsOf(python), call: describeCall(call) })
+    ? PythonError.makeUnsafe(python._tag, {
+        ...python,
+        message: python.message,
+        cause: python.cause,
+        call: describeCall(call)
+      })
     : python
 }
 
@@ -614,19 +621,6 @@ const ownError = (error: unknown, call: Call): PythonError.PythonError => {
     ]
   })
 }
-
-const fieldsOf = (error: PythonError.PythonError): PythonError.Details => ({
-  pythonType: error.pythonType,
-  mro: error.mro,
-  message: error.message,
-  args: error.args,
-  frames: error.frames,
-  notes: error.notes,
-  cause: error.cause,
-  context: error.context,
-  exceptions: error.exceptions,
-  mayHaveExecuted: error.mayHaveExecuted
-})
 
 const describeCall = (call: Call): PythonError.CallContext => ({
   target: call.target,

@@ -19,10 +19,24 @@ import {
 
 type Record = Parameters<CircuitBreakerStore["Service"]["record"]>[0]
 
+type StateName = "Closed" | "Open" | "HalfOpen"
+
+type Change =
+  | { readonly from: "HalfOpen"; readonly to: "Closed" }
+  | { readonly from: "Closed" | "HalfOpen"; readonly to: "Open" }
+
+/** A call that was let through. */
+interface Admitted {
+  readonly generation: number
+  readonly probe: boolean
+  /** It is the first probe since the circuit opened. */
+  readonly began: boolean
+}
+
 export class ProbingStore {
   private readonly probes: number
   private readonly successes: number
-  private current: "Closed" | "Open" | "HalfOpen" = "Closed"
+  private current: StateName = "Closed"
   private generation = 0
   /** Failures in a row, while closed. */
   private streak = 0
@@ -47,26 +61,70 @@ export class ProbingStore {
     return this.remaining(now) > 0 ? "open" : "halfOpen"
   }
 
+  /** Whether a call would be let through. */
+  admits(now: number): boolean {
+    return (
+      this.current === "Closed" ||
+      (this.remaining(now) === 0 && (this.current === "Open" || this.probing < this.probes))
+    )
+  }
+
+  /** Lets a call through, or says why not. */
+  begin(now: number): Admitted | "Open" | "HalfOpen" {
+    let began = false
+    if (this.current === "Open") {
+      if (this.remaining(now) > 0) return "Open"
+      this.enter("HalfOpen")
+      began = true
+    }
+    const probe = this.current === "HalfOpen"
+    if (probe) {
+      if (this.probing >= this.probes) return "HalfOpen"
+      this.probing++
+    }
+    return { generation: this.generation, probe, began }
+  }
+
+  /** A call that was let through has ended. */
+  end(
+    generation: number,
+    outcome: Record["outcome"],
+    now: number,
+    failures: number,
+    openMillis: number
+  ): Change | undefined {
+    if (generation !== this.generation) return undefined
+    const from = this.current
+    if (from === "HalfOpen") this.probing--
+    if (outcome === "Ignored" || from === "Open") return undefined
+    if (outcome === "Success") {
+      this.streak = 0
+      if (from !== "HalfOpen" || ++this.succeeded < this.successes) return undefined
+      this.openings = 0
+      this.enter("Closed")
+      return { from, to: "Closed" }
+    }
+    this.streak++
+    if (from === "Closed" && this.streak < failures) return undefined
+    this.openings++
+    this.openUntil = now + openMillis
+    this.enter("Open")
+    return { from, to: "Open" }
+  }
+
   readonly admit = (key: string): Effect.Effect<Admission, CircuitBreakerError> =>
     Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      let transition: Transition | undefined
-      if (this.current === "Open") {
-        const remaining = this.remaining(now)
-        if (remaining > 0) {
-          const reason = new CircuitOpen({ key, retryAfter: Duration.millis(remaining) })
-          return Effect.fail(new CircuitBreakerError({ reason }))
-        }
-        this.enter("HalfOpen")
-        transition = { key, from: "Open", to: "HalfOpen" }
+      const admitted = this.begin(now)
+      if (admitted === "Open") {
+        const reason = new CircuitOpen({ key, retryAfter: Duration.millis(this.remaining(now)) })
+        return Effect.fail(new CircuitBreakerError({ reason }))
       }
-      const probe = this.current === "HalfOpen"
-      if (probe) {
-        if (this.probing >= this.probes) {
-          return Effect.fail(new CircuitBreakerError({ reason: new CircuitHalfOpen({ key }) }))
-        }
-        this.probing++
+      if (admitted === "HalfOpen") {
+        return Effect.fail(new CircuitBreakerError({ reason: new CircuitHalfOpen({ key }) }))
       }
-      return Effect.succeed({ generation: this.generation, probe, consecutiveOpenings: this.openings, transition })
+      const transition: Transition | undefined = admitted.began ? { key, from: "Open", to: "HalfOpen" } : undefined
+      const { generation, probe } = admitted
+      return Effect.succeed({ generation, probe, consecutiveOpenings: this.openings, transition })
     })
 
   readonly record = ({
@@ -77,23 +135,11 @@ export class ProbingStore {
     tripPolicy
   }: Record): Effect.Effect<Transition | undefined> =>
     Effect.map(Clock.currentTimeMillis, (now): Transition | undefined => {
-      if (generation !== this.generation) return undefined
-      const from = this.current
-      if (from === "HalfOpen") this.probing--
-      if (outcome === "Ignored" || from === "Open") return undefined
-      if (outcome === "Success") {
-        this.streak = 0
-        if (from !== "HalfOpen" || ++this.succeeded < this.successes) return undefined
-        this.openings = 0
-        this.enter("Closed")
-        return { key, from, to: "Closed" }
-      }
-      this.streak++
-      if (from === "Closed" && tripPolicy._tag === "Consecutive" && this.streak < tripPolicy.failures) return undefined
-      this.openings++
-      this.openUntil = now + Duration.toMillis(openFor)
-      this.enter("Open")
-      return { key, from, to: "Open", retryAfter: openFor, consecutiveOpenings: this.openings }
+      const failures = tripPolicy._tag === "Consecutive" ? tripPolicy.failures : 1
+      const change = this.end(generation, outcome, now, failures, Duration.toMillis(openFor))
+      if (change === undefined) return undefined
+      if (change.to !== "Open") return { key, ...change }
+      return { key, ...change, retryAfter: openFor, consecutiveOpenings: this.openings }
     })
 
   readonly state = (key: string): Effect.Effect<State> =>
@@ -109,7 +155,7 @@ export class ProbingStore {
       }
     })
 
-  private enter(state: "Closed" | "Open" | "HalfOpen"): void {
+  private enter(state: StateName): void {
     this.current = state
     this.generation++
     this.streak = 0

@@ -7,6 +7,7 @@ import type { Call } from "../Call.ts"
 import type { SnakepitError } from "../SnakepitError.ts"
 import type { Decode } from "./decodeResult.ts"
 import { type Dispatcher, Ticket } from "./dispatcher.ts"
+import { tellStory } from "./errorStory.ts"
 
 /** What tracing wants to know of a settled call. Times are in milliseconds. */
 export interface Timings {
@@ -20,6 +21,14 @@ const timings = (ticket: Ticket, pythonMicros: number | undefined): Timings => (
   queueMillis: ticket.submittedAt === 0 || ticket.sentAt === 0 ? 0 : ticket.sentAt - ticket.submittedAt,
   pythonMillis: pythonMicros === undefined ? undefined : pythonMicros / 1000
 })
+
+/** Lets the errors of a call tell where it was made; a worker that did not start is no story of one call, and all wait for it. */
+const told = (cause: Cause.Cause<SnakepitError>, call: Call): Cause.Cause<SnakepitError> => {
+  for (const reason of cause.reasons) {
+    if (reason._tag === "Fail" && reason.error._tag !== "WorkerStartError") tellStory(reason.error, call)
+  }
+  return cause
+}
 
 /** A call with one reply. */
 export class CallTicket<A, R> extends Ticket {
@@ -47,7 +56,9 @@ export class CallTicket<A, R> extends Ticket {
 
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
     if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
-    this.resume(exit._tag === "Success" ? this.decode(exit.value, "result") : Exit.failCause(exit.cause))
+    this.resume(
+      exit._tag === "Success" ? this.decode(exit.value, "result") : Exit.failCause(told(exit.cause, this.call))
+    )
   }
 }
 
@@ -81,7 +92,7 @@ export class StreamTicket extends Ticket {
 
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
     if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
-    this.end = exit
+    this.end = exit._tag === "Success" ? exit : Exit.failCause(told(exit.cause, this.call))
     this.wake()
   }
 

@@ -291,6 +291,18 @@ describe("rescue", () => {
     assert.strictEqual(behind.outcome, "Success")
   })
 
+  it("a pool that closes is idle once the last call has come back unbegun", () => {
+    const { behind, first, harness, second } = behindLong()
+    vi.advanceTimersByTime(5)
+    let idle = false
+    harness.dispatcher.close(() => (idle = true))
+    for (const { worker } of [first, second]) worker.reply()
+    assert.isFalse(idle)
+    for (const { worker } of [first, second]) worker.drop(2)
+    assert.strictEqual(behind.outcome, "PoolClosed")
+    assert.isTrue(idle)
+  })
+
   it("stops looking when nothing is ahead", () => {
     const { first, second } = behindLong()
     for (const { worker } of [first, second]) while (worker.calls.size > 0) worker.reply()

@@ -13,6 +13,7 @@ export const ExtensionCode = {
   text: 11,
   float: 12,
   adapted: 13,
+  shared: 14,
   ref: 15,
   callback: 16
 } as const

@@ -2,9 +2,20 @@
 import { PythonError, SnakepitError } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Schema from "effect/Schema"
+
+/** What TypeScript functions failed with, by the request that Python called them with. */
+export type Originals = ReadonlyMap<number, unknown>
+
+const noOriginals: Originals = new Map()
 
 /** The exit of a call, from the `exit` field of its message. */
-export const decodeExit = (exit: unknown, target: string): Exit.Exit<unknown, SnakepitError.SnakepitError> => {
+export const decodeExit = (
+  exit: unknown,
+  target: string,
+  originals = noOriginals
+): Exit.Exit<unknown, SnakepitError.SnakepitError> => {
   const tag = field(exit, "_tag")
   if (tag === "Success") return Exit.succeed(field(exit, "value"))
   const cause = field(exit, "cause")
@@ -12,7 +23,7 @@ export const decodeExit = (exit: unknown, target: string): Exit.Exit<unknown, Sn
   const reasons = cause.map((reason): Cause.Reason<SnakepitError.SnakepitError> => {
     switch (field(reason, "_tag")) {
       case "Fail":
-        return Cause.makeFailReason(decodeError(field(reason, "error"), target))
+        return Cause.makeFailReason(decodeError(field(reason, "error"), target, originals))
       case "Interrupt":
         return Cause.makeInterruptReason(undefined)
       default:
@@ -22,7 +33,7 @@ export const decodeExit = (exit: unknown, target: string): Exit.Exit<unknown, Sn
   return Exit.failCause(Cause.fromReasons(reasons))
 }
 
-const decodeError = (error: unknown, target: string): SnakepitError.SnakepitError => {
+const decodeError = (error: unknown, target: string, originals: Originals): SnakepitError.SnakepitError => {
   switch (field(error, "_tag")) {
     case "SessionLost":
       return new SnakepitError.SessionLost({
@@ -48,37 +59,89 @@ const decodeError = (error: unknown, target: string): SnakepitError.SnakepitErro
       return new SnakepitError.ProtocolError({ reason: text(error, "reason"), mayHaveExecuted: false })
     default:
       return typeof field(error, "pythonType") === "string"
-        ? pythonError(error, 0)
+        ? pythonError(error, 0, originals)
         : malformed(`the error of ${target}`)
   }
+}
+
+/** Decodes a part of an error; what came over the wire may be anything. */
+function decoderOf<A>(schema: Schema.Decoder<A>): (value: unknown) => A | undefined {
+  const decode = Schema.decodeUnknownOption(schema)
+  return (value) => (value === undefined ? undefined : Option.getOrUndefined(decode(value)))
 }
 
 /** Chains longer than this are cut: a peer cannot make the decoder recurse without end. */
 const maxChain = 64
 
-const pythonError = (error: unknown, depth: number): PythonError.PythonError => {
+const pythonError = (error: unknown, depth: number, originals: Originals): PythonError.PythonError => {
   const chained = (name: string): PythonError.PythonError | undefined => {
     const value = field(error, name)
-    return value === null || value === undefined || depth >= maxChain ? undefined : pythonError(value, depth + 1)
+    return value === null || value === undefined || depth >= maxChain
+      ? undefined
+      : pythonError(value, depth + 1, originals)
   }
-  return PythonError.make(text(error, "_tag"), {
+  const details: PythonError.Details = {
     pythonType: text(error, "pythonType"),
     mro: list(error, "mro").map(String),
     message: text(error, "message"),
     args: list(error, "args"),
     frames: list(error, "frames").map((frame) => ({
-      file: text(frame, "file"),
-      line: Number(field(frame, "line")),
-      function: text(frame, "function"),
-      source: text(frame, "source")
+      ...location(frame),
+      function: text(frame, "function")
     })),
     notes: list(error, "notes").map(String),
     cause: chained("cause"),
     context: chained("context"),
-    exceptions: depth >= maxChain ? [] : list(error, "exceptions").map((member) => pythonError(member, depth + 1)),
+    exceptions:
+      depth >= maxChain ? [] : list(error, "exceptions").map((member) => pythonError(member, depth + 1, originals)),
     call: callContext(field(error, "call")),
-    mayHaveExecuted: true
-  })
+    mayHaveExecuted: true,
+    ...optional("truncated", decodeTruncated(field(error, "truncated"))),
+    ...optional("syntax", decodeSyntax(field(error, "syntax"))),
+    ...optional("library", decodeLibrary(field(error, "library"))),
+    ...optional("repro", textOrNothing(error, "repro"))
+  }
+  if (details.mro.includes(PythonError.callbackErrorType)) {
+    const callback = field(error, "callback")
+    const original = typeof callback === "number" ? originals.get(callback) : undefined
+    return PythonError.makeUnsafe("CallbackError", { ...details, original })
+  }
+  const ml = field(error, "ml")
+  return (
+    (typeof ml === "object" && ml !== null ? machineLearningError({ ...ml, ...details }) : undefined) ??
+    PythonError.makeUnsafe(text(error, "_tag"), details)
+  )
+}
+
+/** What is between arrays and devices has classes of its own; what does not match them keeps the tag of its Python class. */
+const machineLearningError = decoderOf(
+  Schema.Union([
+    PythonError.ShapeMismatch,
+    PythonError.DtypeMismatch,
+    PythonError.DeviceMismatch,
+    PythonError.DeviceNotAvailable,
+    PythonError.OutOfMemory
+  ])
+)
+
+const decodeTruncated = decoderOf(Schema.Array(PythonError.Truncation))
+const decodeSyntax = decoderOf(PythonError.SyntaxLocation)
+const decodeLibrary = decoderOf(PythonError.LibraryReport)
+
+/** A part of an error that is left away when it is not what the contract says. */
+const optional = <const K extends string, A>(name: K, value: A | undefined): { readonly [P in K]?: A } =>
+  value === undefined ? {} : ({ [name]: value } as { readonly [P in K]: A }) // one key, `name`
+
+const location = (frame: unknown): PythonError.SyntaxLocation => {
+  const column = field(frame, "column")
+  const caret = field(frame, "caret")
+  return {
+    file: text(frame, "file"),
+    line: Number(field(frame, "line")),
+    source: text(frame, "source"),
+    ...optional("column", typeof column === "number" ? column : undefined),
+    ...(Array.isArray(caret) && caret.length === 2 ? { caret: [Number(caret[0]), Number(caret[1])] as const } : {})
+  }
 }
 
 const callContext = (call: unknown): PythonError.CallContext | undefined =>
@@ -89,12 +152,12 @@ const callContext = (call: unknown): PythonError.CallContext | undefined =>
         callType: text(call, "callType"),
         arguments: list(call, "arguments").map((argument) => {
           const shape = field(argument, "shape")
-          const dtype = field(argument, "dtype")
           return {
             name: text(argument, "name"),
             type: text(argument, "type"),
             ...(Array.isArray(shape) ? { shape: shape.map(Number) } : {}),
-            ...(typeof dtype === "string" ? { dtype } : {})
+            ...optional("dtype", textOrNothing(argument, "dtype")),
+            ...optional("device", textOrNothing(argument, "device"))
           }
         })
       }
@@ -112,6 +175,11 @@ export const field = (value: unknown, name: string): unknown =>
 const text = (value: unknown, name: string): string => {
   const found = field(value, name)
   return typeof found === "string" ? found : String(found ?? "")
+}
+
+const textOrNothing = (value: unknown, name: string): string | undefined => {
+  const found = field(value, name)
+  return typeof found === "string" ? found : undefined
 }
 
 const list = (value: unknown, name: string): ReadonlyArray<unknown> => {

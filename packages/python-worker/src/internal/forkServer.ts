@@ -92,7 +92,17 @@ export const make = (
       if (typeof refused === "string") Deferred.doneUnsafe(ready, Exit.fail(refused))
       else if (field(message, "ready") === true) Deferred.doneUnsafe(ready, Exit.void)
     }
-    readLines(boot, (line) => report(JSON.parse(line)))
+    readLines(boot, (line) => {
+      let message: unknown
+      try {
+        message = JSON.parse(line)
+      } catch {
+        // preloaded code writes where it should not, and nothing that comes from here can be relied on
+        Deferred.doneUnsafe(ready, Exit.fail(`the fork server reported what is no JSON: ${line.slice(0, 100)}`))
+        return process.kill("SIGKILL")
+      }
+      report(message)
+    })
     process.ended.then((end) => {
       alive = false
       const reason = `the fork server died: ${describeEnd(end)}`
@@ -147,8 +157,11 @@ export const make = (
           // what it started must not hold its sockets open
           killGroup(pid, "SIGKILL")
           lifeline.destroy()
-          const timer = setTimeout(() => resolve(end), pipeGraceMillis)
-          Promise.all(printed).then(() => {
+          // a process that left the group may hold them open: that is not to hold up anything here
+          const timer = setTimeout(() => {
+            for (const { socket } of printed) socket.destroy()
+          }, pipeGraceMillis)
+          Promise.all(printed.map(({ closed }) => closed)).then(() => {
             clearTimeout(timer)
             resolve(end)
           })
@@ -161,6 +174,7 @@ export const make = (
         exits.set(pid, onEnd)
         if (!alive) watchOrphan(identity, 0, onEnd)
         const kill = (signal: NodeJS.Signals) => {
+          if (gone) return // the number may be another group's by now
           killGroup(pid, signal)
           // a server that hangs does not tell of the end
           if (signal !== "SIGKILL" || exits.get(pid) !== onEnd) return
@@ -201,13 +215,16 @@ const openPlain = (boot: Boot, channel: "stdout" | "stderr" | "lifeline"): net.S
   return socket
 }
 
-/** Reads what a forked worker prints; resolves when it has printed its last. */
-const readPrinted = (boot: Boot, channel: "stdout" | "stderr", onLine: (line: string) => void): Promise<void> =>
-  new Promise((resolve) => {
-    const socket = openPlain(boot, channel)
-    socket.on("close", () => resolve())
-    readLines(socket, onLine)
-  })
+/** Reads what a forked worker prints; `closed` resolves when it has printed its last. */
+const readPrinted = (
+  boot: Boot,
+  channel: "stdout" | "stderr",
+  onLine: (line: string) => void
+): { readonly socket: net.Socket; readonly closed: Promise<void> } => {
+  const socket = openPlain(boot, channel)
+  readLines(socket, onLine)
+  return { socket, closed: new Promise((resolve) => socket.on("close", () => resolve())) }
+}
 
 /**
  * Watches a process whose parent is gone or silent, by asking whether it lives; tells so many milliseconds after its end. Answers

@@ -17,6 +17,24 @@ export interface Boot {
   readonly environment: Readonly<Record<string, string>>
   readonly python_path: ReadonlyArray<string>
   readonly start_timeout_seconds: number
+  readonly errors: {
+    readonly max_frames: number
+    readonly max_message: number
+    readonly redact_paths: boolean
+    readonly generate_repro: string | null
+  }
+  /** The classes of libraries whose attributes are read. */
+  readonly library_errors: ReadonlyArray<{
+    readonly types: ReadonlyArray<string>
+    readonly library: string | null
+    readonly attributes: ReadonlyArray<string>
+  }>
+  /** Shared memory: what the names of segments begin with, where it is used from how many bytes on. */
+  readonly shared: {
+    readonly prefixes: ReadonlyArray<string>
+    readonly threshold_bytes: number
+    readonly strict: boolean
+  } | null
 }
 
 /** A live process. */

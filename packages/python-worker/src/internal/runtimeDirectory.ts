@@ -18,13 +18,19 @@ const longestRoot = 60
 const prefix = "snakepit-"
 const ownerFile = "owner"
 
-/** Makes the folder, with mode 0700, in the first of the roots that can be written to, and sweeps all of them. */
-export const make = (roots: ReadonlyArray<string> = defaultRoots()): Effect.Effect<string, never, Scope.Scope> =>
+/**
+ * Makes the folder, with mode 0700, in the first of the roots that can be written to, and sweeps all of them. Fails with the reason when
+ * there is no such root.
+ */
+export const make = (roots: ReadonlyArray<string> = defaultRoots()): Effect.Effect<string, string, Scope.Scope> =>
   Effect.acquireRelease(
-    Effect.promise(async () => {
-      const directory = await create(roots)
-      await Promise.all(roots.map(sweep))
-      return directory
+    Effect.tryPromise({
+      try: async () => {
+        const directory = await create(roots)
+        await Promise.all(roots.map(sweep))
+        return directory
+      },
+      catch: (error) => (error instanceof Error ? error.message : String(error))
     }),
     (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
   )
@@ -37,26 +43,31 @@ export class RuntimeDirectory extends Context.Service<RuntimeDirectory, string>(
 /** Makes the folder of an instance, and removes it with the layer. */
 export const layer: Layer.Layer<RuntimeDirectory> = Layer.effect(
   RuntimeDirectory,
-  Effect.suspend(() => make())
+  // a host without a folder for temporary files is beyond repair: nobody could handle that
+  Effect.suspend(() => Effect.orDie(Effect.mapError(make(), (reason) => new Error(reason))))
 )
 
 const defaultRoots = (): ReadonlyArray<string> => {
   const roots = [process.env["XDG_RUNTIME_DIR"] ?? "", os.tmpdir(), "/tmp"]
-  return [...new Set(roots)].filter((root) => root !== "" && Buffer.byteLength(root) <= longestRoot)
+  // a relative one would be another folder for workers that have a working directory of their own
+  return [...new Set(roots)].filter((root) => path.isAbsolute(root) && Buffer.byteLength(root) <= longestRoot)
 }
 
 const create = async (roots: ReadonlyArray<string>): Promise<string> => {
+  const reasons: Array<string> = []
   for (const root of roots) {
     const directory = path.join(root, `${prefix}${crypto.randomBytes(6).toString("hex")}`)
     try {
       await fs.mkdir(directory, { mode: 0o700 })
-    } catch {
-      continue // not writable, or not there: the next root
+      await fs.writeFile(path.join(directory, ownerFile), ProcessIdentity.format(ProcessIdentity.self))
+      return directory
+    } catch (error) {
+      // not there, not writable, or full: the next root
+      await fs.rm(directory, { recursive: true, force: true }).catch(() => {})
+      reasons.push(error instanceof Error ? error.message : String(error))
     }
-    await fs.writeFile(path.join(directory, ownerFile), ProcessIdentity.format(ProcessIdentity.self))
-    return directory
   }
-  throw new Error(`no folder for sockets could be made in ${roots.join(", ")}`)
+  throw new Error(`no folder for sockets could be made: ${reasons.join("; ")}`)
 }
 
 /** Removes the folders of this user whose owners are dead. What does not prove that is left alone. */

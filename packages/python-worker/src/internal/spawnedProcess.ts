@@ -1,5 +1,6 @@
 /** Workers that are spawned: each a new interpreter that imports what it needs. Partner of `snakepit_worker/__main__.py`. */
 import { type ChildProcess, spawn } from "node:child_process"
+import * as fs from "node:fs"
 import type { Duplex } from "node:stream"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -30,7 +31,11 @@ export const spawnPython = (
           // a process group of its own, so that what the worker starts ends with it
           detached: true
         })
-        started.once("error", (error) => resume(Effect.fail(`${python} could not be started: ${error.message}`)))
+        started.once("error", (error) => {
+          // the system says of a missing folder what it says of a missing program
+          const where = cwd === undefined || fs.existsSync(cwd) ? "" : ` in ${cwd}, which does not exist`
+          resume(Effect.fail(`${python} could not be started${where}: ${error.message}`))
+        })
         started.once("spawn", () => resume(Effect.succeed({ child: started, ended: watch(started) })))
       }),
       // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
@@ -54,26 +59,28 @@ export const spawnPython = (
     const boot = child.stdio[3] as Duplex // asked for as a pipe above, which Node makes duplex
     boot.on("error", () => {}) // the process is ending; `ended` tells
     const pid = child.pid ?? 0 // set, since the process has spawned
+    const kill = (signal: NodeJS.Signals) => {
+      // once it has ended, the number may be another group's
+      if (child.exitCode === null && child.signalCode === null) killGroup(pid, signal)
+    }
     return {
-      process: { pid, stderr, kill: (signal) => killGroup(pid, signal), ended },
+      process: { pid, stderr, kill, ended },
       boot
     }
   })
 
-/** Spawns one worker, and answers it once it listens. */
-export const spawnWorker = (
-  interpreter: Interpreter,
-  boot: Boot,
-  onLine: OnLine
-): Effect.Effect<WorkerProcess, string, Scope.Scope> =>
-  Effect.gen(function* () {
-    const spawned = yield* spawnPython(interpreter, "snakepit_worker.__main__", onLine)
+/** What an interpreter runs that is to be a worker. */
+export const workerModule = "snakepit_worker.__main__"
+
+/** Tells an interpreter which worker it is, and answers it once it listens. */
+export const bootWorker = (
+  spawned: { readonly process: WorkerProcess; readonly boot: Duplex },
+  boot: Boot
+): Effect.Effect<WorkerProcess, string> =>
+  Effect.callback((resume) => {
+    spawned.boot.once("data", () => resume(Effect.succeed(spawned.process)))
+    spawned.process.ended.then((end) => resume(Effect.fail(describeEnd(end))))
     spawned.boot.write(`${JSON.stringify(boot)}\n`)
-    yield* Effect.callback<void, string>((resume) => {
-      spawned.boot.once("data", () => resume(Effect.void))
-      spawned.process.ended.then((end) => resume(Effect.fail(describeEnd(end))))
-    })
-    return spawned.process
   })
 
 /** How a process ended, in words. */
@@ -92,7 +99,11 @@ const watch = (child: ChildProcess): Promise<Worker.WorkerEnd> =>
       // what it started must not hold its pipes, or its sockets, open
       killGroup(child.pid, "SIGKILL")
       const end = { crash: classify(exitCode, signal), exitCode, signal }
-      const timer = setTimeout(() => resolve(end), pipeGraceMillis)
+      // a process that left the group may hold them open: that is not to hold up anything here
+      const timer = setTimeout(() => {
+        for (const stream of child.stdio) stream?.destroy()
+        resolve(end)
+      }, pipeGraceMillis)
       child.once("close", () => {
         clearTimeout(timer)
         resolve(end)

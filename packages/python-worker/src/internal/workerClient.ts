@@ -5,16 +5,17 @@
  * Guarantees:
  * - Every observer given to `start` hears `onExit` or `onDropped` exactly once, also when the process dies.
  * - The fiber that waits for a reply is resumed inside the event handler that read it.
- * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `ladder`.
+ * - A call that is interrupted either proves that it stopped, or its process is killed: the rungs of `cancellations.ts`.
  */
 import { type Call, type Handle, SnakepitError, type Worker } from "@snakepit/core"
-import * as Cause from "effect/Cause"
+import type { SharedMemory } from "@snakepit/zero-copy"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type * as Fiber from "effect/Fiber"
-import type { CallbackFunction, Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import type { Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import { Callbacks } from "./callbacks.ts"
+import { Cancellations, type Ladder } from "./cancellations.ts"
 import { Channel, closedReason } from "./channel.ts"
 import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
@@ -23,17 +24,8 @@ import { InFlight } from "./inFlight.ts"
 import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { WorkerMemory } from "./workerMemory.ts"
 import { threadStates } from "./threadStates.ts"
-
-/** How long each rung of the cancellation ladder is given, in milliseconds. */
-export interface Ladder {
-  /** After the worker was told: time for code that asks `snakepit_worker.cancelled()`. */
-  readonly cooperative: number
-  /** After `CallCancelled` was raised in the running code. */
-  readonly raised: number
-  /** After SIGTERM. */
-  readonly terminated: number
-}
 
 /** When a worker that works is worn all the same. */
 export interface WearLimits {
@@ -59,11 +51,19 @@ export interface ClientOptions {
   readonly heartbeat: HeartbeatOptions
   readonly limits: WearLimits
   readonly process: WorkerProcess
+  /** Hears each warning of Python, with the context of the call that it came up in. */
+  readonly onWarning: (warning: PythonWarning, context: Context.Context<never> | undefined) => void
+  /** What the pool shares with its workers. */
+  readonly memory: SharedMemory.PoolMemory
 }
 
-interface Callback {
-  readonly run: (args: ReadonlyArray<unknown>, kwargs: Readonly<Record<string, unknown>>) => unknown
-  readonly context: Context.Context<never>
+/** A warning of Python's `warnings`. */
+export interface PythonWarning {
+  /** Qualified name of its class; built-ins without module. */
+  readonly category: string
+  readonly message: string
+  readonly file: string
+  readonly line: number
 }
 
 // An `Exit` with a success, as Python packs it: these bytes, the number, `exitPrefix`, the value. Comparing them saves
@@ -76,6 +76,7 @@ export class WorkerClient implements Worker.Worker {
   readonly device: string | undefined
   readonly concurrency: number
   isOpen = true
+  /** It was asked to leave, or is ended for the sake of a call: its end is no crash. */
   private leaving = false
   private readonly options: ClientOptions
   private readonly data: Channel
@@ -83,22 +84,28 @@ export class WorkerClient implements Worker.Worker {
   private readonly requests = new Requests()
   private readonly decoder: Decoder
   private readonly controlDecoder: Decoder
+  private readonly memory: WorkerMemory
   private readonly inFlight = new InFlight<Worker.CallObserver>()
   private readonly parkedCalls = new Set<number>()
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
-  private readonly callbacks = new Map<number, Callback>()
-  /** Callbacks by the call or session that they live as long as. */
-  private readonly callbackOwners = new Map<number | string, Array<number>>()
-  private readonly callbackFibers = new Map<number, Set<Fiber.Fiber<unknown, unknown>>>()
-  private readonly tools = new Map<string, Worker.ToolRegistration>()
+  private readonly callbacks = new Callbacks({
+    contextOf: (call) => this.inFlight.get(call)?.call.context,
+    send: (request, exit, call) => {
+      // shared memory that the answer names belongs to the call that it was made in, if there is one
+      const isRunning = call !== undefined && this.inFlight.get(call) !== undefined
+      this.memory.pinTo(isRunning ? call : 0)
+      this.send(this.control, { _tag: "Exit", requestId: request, exit }, { storage: this.memory })
+      if (!isRunning) this.memory.keepAll(0)
+    }
+  })
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
   /** Streams that sent what does not decode: what they fail with once they have stopped. */
   private readonly spoiled = new Map<number, Exit.Exit<unknown, SnakepitError.SnakepitError>>()
-  private readonly ladders = new Map<number, ReturnType<typeof setTimeout>>()
+  private readonly cancellations: Cancellations
   private readonly end = Deferred.makeUnsafe<Worker.WorkerEnd>()
   private readonly ready: (exit: Exit.Exit<unknown, string>) => void
-  private lastCallback = 0
   private greeted = 0
+  private isReady = false
   private fault: string | undefined
   private unresponsive = false
   /** Kills a process that is beyond repair, unless it ends by itself. */
@@ -113,6 +120,13 @@ export class WorkerClient implements Worker.Worker {
   /** The call that is being encoded: functions found in its arguments are its callbacks. */
   private encoding: Call.Call | undefined
   private encodingNumber = 0
+  /** The frame that is being decoded, and its call, once that is known. */
+  private frame: { readonly bytes: Buffer; readonly start: number; readonly end: number } = {
+    bytes: Buffer.alloc(0),
+    start: 0,
+    end: 0
+  }
+  private frameCall: number | undefined
 
   constructor(options: ClientOptions, ready: (exit: Exit.Exit<unknown, string>) => void) {
     this.options = options
@@ -121,6 +135,22 @@ export class WorkerClient implements Worker.Worker {
     this.device = options.device
     this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
+    this.cancellations = new Cancellations(options.ladder, {
+      raise: (call) => this.requestControl("snakepit.raise", { request_id: call }),
+      terminate: () => this.terminate()
+    })
+    this.memory = new WorkerMemory(options.memory, {
+      free: (places) => this.sendData("snakepit.free", { places }),
+      trim: () => this.trim(),
+      forget: (segments) => this.isOpen && this.requestControl("snakepit.forget", { segments })
+    })
+    this.encodeHooks = {
+      callback: (fn) => {
+        const call = this.encoding
+        return this.callbacks.add(fn, call?.session ?? this.encodingNumber, call?.context ?? Context.empty())
+      },
+      storage: this.memory
+    }
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
     const connect = (onFrame: (bytes: Buffer, start: number, end: number) => void) =>
@@ -154,23 +184,27 @@ export class WorkerClient implements Worker.Worker {
   // -------------------------------------------------------------------------------------------------------------------
 
   start(observer: Worker.CallObserver): number {
+    this.memory.flushIfMany()
     const number = this.inFlight.reserve()
     const call = observer.call
     const encoder = this.data.encoder
     const mark = encoder.begin()
     this.encoding = call
     this.encodingNumber = number
+    this.memory.pinTo(number)
     try {
       this.requests.write(encoder, number, call, this.encodeHooks)
     } catch (error) {
       encoder.rollback(mark)
-      this.dropCallbacks(number)
+      this.callbacks.endCall(number)
+      this.memory.settle(number)
       throw error
     }
     const length = encoder.end(mark)
     if (length > this.options.maxFrameBytes) {
       encoder.rollback(mark)
-      this.dropCallbacks(number)
+      this.callbacks.endCall(number)
+      this.memory.settle(number)
       throw this.tooLarge("args", length)
     }
     if (call.makeRef !== undefined && call.session !== undefined) this.refMakers.set(call.session, call.makeRef)
@@ -181,24 +215,22 @@ export class WorkerClient implements Worker.Worker {
   }
 
   interrupt(call: number): void {
-    if (this.inFlight.get(call) === undefined || this.ladders.has(call)) return
+    if (this.inFlight.get(call) === undefined || this.cancellations.has(call)) return
     this.sendControl({ _tag: "Interrupt", requestId: call })
-    this.interruptCallbacks(call)
-    const { cooperative, raised, terminated } = this.options.ladder
-    const rung = (delay: number, climb: () => void) => this.ladders.set(call, setTimeout(climb, delay))
-    const terminate = () => {
-      this.isOpen = false
-      this.options.process.kill("SIGTERM")
-      rung(terminated, () => this.options.process.kill("SIGKILL"))
-    }
-    // Raised again and again: code that swallows it once may let it pass the next time, and the worker leaves it out while
-    // it sends a frame, which must not be cut in two.
-    const raise = (left: number) => {
-      this.requestControl("snakepit.raise", { request_id: call })
-      if (left > raiseAgainMillis) rung(raiseAgainMillis, () => raise(left - raiseAgainMillis))
-      else rung(left, terminate)
-    }
-    rung(cooperative, () => raise(raised))
+    this.callbacks.interrupt(call)
+    this.cancellations.begin(call)
+  }
+
+  /**
+   * Ends the process of a call that does not stop. It takes no more calls, so it has to end even if the call does so first: Python code
+   * may handle SIGTERM, and go on or raise.
+   */
+  private terminate(): void {
+    if (!this.isOpen) return // it is ending already
+    this.isOpen = false
+    this.leaving = true
+    this.options.process.kill("SIGTERM")
+    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), this.options.ladder.terminated)
   }
 
   recall(calls: ReadonlyArray<number>): void {
@@ -218,12 +250,11 @@ export class WorkerClient implements Worker.Worker {
     this.sendData("snakepit.release", refs === undefined ? { session_id: session } : { session_id: session, refs })
     if (refs !== undefined) return
     this.refMakers.delete(session)
-    this.dropCallbacks(session)
-    for (const name of [...this.tools.keys()]) if (name.startsWith(`${session} `)) this.tools.delete(name)
+    this.callbacks.endSession(session)
   }
 
   registerTools(tools: ReadonlyArray<Worker.ToolRegistration>, session?: string): void {
-    for (const tool of tools) this.tools.set(toolKey(session, tool.name), tool)
+    this.callbacks.addTools(tools, session)
     this.sendData("snakepit.tools", {
       ...(session === undefined ? {} : { session_id: session }),
       tools: tools.map(({ description, name, parameters }) => ({ name, description, parameters }))
@@ -269,7 +300,6 @@ export class WorkerClient implements Worker.Worker {
 
   /** The worker hangs: its stacks are asked for, by a signal that needs no interpreter lock, and it is killed. */
   private onSilent(millis: number): void {
-    if (this.greeted < 2) return
     const { kill, pid } = this.options.process
     this.isOpen = false
     this.unresponsive = true
@@ -322,8 +352,9 @@ export class WorkerClient implements Worker.Worker {
         const micros = field(message, "pythonMicros")
         this.settle(
           number,
-          decodeExit(field(message, "exit"), observer.call.target),
-          typeof micros === "number" ? micros : undefined
+          decodeExit(field(message, "exit"), observer.call.target, this.callbacks.failuresOf(number)),
+          typeof micros === "number" ? micros : undefined,
+          field(message, "kept")
         )
         return
       }
@@ -350,17 +381,16 @@ export class WorkerClient implements Worker.Worker {
     let position = start
     if (end - start < headPrefix.length + exitPrefix.length + 2) return false
     for (let i = 0; i < headPrefix.length; i++) if (bytes[position++] !== headPrefix[i]) return false
-    const token = bytes[position++] ?? 0
-    let number: number
-    if (token === 0xcf && position + 8 < end) {
-      number = bytes.readUInt32BE(position) * 0x1_0000_0000 + bytes.readUInt32BE(position + 4)
-      position += 8
-    } else return false
+    const token = bytes[position] ?? 0
+    const number = readUint(bytes, position, end)
+    if (number === undefined) return false
+    position += 1 + uintSize(token)
     for (let i = 0; i < exitPrefix.length; i++) if (bytes[position++] !== exitPrefix[i]) return false
     if (number === 0) return false
     const observer = this.inFlight.get(number)
     if (observer === undefined) return true
     let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
+    this.frameCall = number
     try {
       exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
     } catch (error) {
@@ -396,8 +426,13 @@ export class WorkerClient implements Worker.Worker {
     if (field(exit, "_tag") !== "Success") throw new Error(`the worker refused the handshake: ${JSON.stringify(exit)}`)
     this.greeted++
     if (this.greeted < 2) return
-    this.watch()
-    this.ready(Exit.succeed(field(exit, "value")))
+    const version = field(exit, "value")
+    // the handshake is read by the main thread: that the other one answers too is not known before it has
+    this.sendPing(() => {
+      this.isReady = true
+      this.watch()
+      this.ready(Exit.succeed(version))
+    })
   }
 
   private onRequest(message: unknown): void {
@@ -411,131 +446,79 @@ export class WorkerClient implements Worker.Worker {
         return this.inFlight.get(call)?.onParked()
       }
       case "snakepit.callback":
-        return this.runCallback(number, payload, typeof call === "number" ? call : undefined)
+        return this.callbacks.run(number, payload, typeof call === "number" ? call : undefined)
+      case "snakepit.grant":
+        return this.callbacks.answer(number, Exit.succeed(this.memory.grant(field(payload, "bytes"))))
+      case "snakepit.released":
+        return this.memory.released(field(payload, "regions"))
+      case "snakepit.warning": {
+        const [category, text, file, line] = ["category", "message", "file", "line"].map((name) => field(payload, name))
+        const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
+        return this.options.onWarning(
+          { category: String(category), message: String(text), file: String(file), line: Number(line) },
+          context
+        )
+      }
       default:
-        throw new Error(`expected snakepit.callback or snakepit.parked, got ${describe(field(message, "tag"))}`)
+        throw new Error(`expected a callback or a notice, got ${describe(field(message, "tag"))}`)
     }
   }
 
   // -------------------------------------------------------------------------------------------------------------------
-  // Callbacks
+  // What the codec asks
   // -------------------------------------------------------------------------------------------------------------------
 
-  private readonly encodeHooks: EncodeHooks = {
-    callback: (fn: CallbackFunction) => {
-      const call = this.encoding
-      const number = ++this.lastCallback
-      const owner = call?.session ?? this.encodingNumber
-      // Python may pass anything: the function's own parameter types are the caller's business
-      const apply = fn as (...args: ReadonlyArray<unknown>) => unknown
-      this.callbacks.set(number, {
-        run: (args, kwargs) => (Object.keys(kwargs).length === 0 ? apply(...args) : apply(...args, kwargs)),
-        context: call?.context ?? Context.empty()
-      })
-      const owned = this.callbackOwners.get(owner)
-      if (owned === undefined) this.callbackOwners.set(owner, [number])
-      else owned.push(number)
-      return number
-    }
-  }
+  private readonly encodeHooks: EncodeHooks
 
   private readonly decodeHooks: DecodeHooks = {
     ref: (session, worker, id, type) => {
       const handle: Handle = { session, worker, id, type }
       return this.refMakers.get(session)?.(handle) ?? handle
-    }
+    },
+    shared: (place) => this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
   }
 
-  private runCallback(number: number, payload: unknown, call: number | undefined): void {
-    const callback = this.findCallback(payload)
-    const args = field(payload, "args")
-    const kwargs = field(payload, "kwargs")
-    if (callback === undefined) {
-      return this.answer(
-        number,
-        Exit.fail(new Error("the call or session that this TypeScript function belongs to has ended"))
-      )
-    }
-    const effect = Effect.suspend(() => {
-      const result = callback.run(
-        Array.isArray(args) ? args : [],
-        typeof kwargs === "object" && kwargs !== null ? { ...kwargs } : {}
-      )
-      if (Effect.isEffect(result)) return result as Effect.Effect<unknown, unknown> // needs at most what the caller provides
-      return result instanceof Promise ? Effect.promise(() => result) : Effect.succeed(result)
-    })
-    const fiber = Effect.runForkWith(callback.context)(effect)
-    if (call !== undefined) {
-      const running = this.callbackFibers.get(call) ?? new Set()
-      running.add(fiber)
-      this.callbackFibers.set(call, running)
-      fiber.addObserver(() => running.delete(fiber))
-    }
-    fiber.addObserver((exit) => this.answer(number, exit))
-  }
-
-  private findCallback(payload: unknown): Callback | undefined {
-    const number = field(payload, "callback")
-    if (typeof number === "number") return this.callbacks.get(number)
-    const name = field(payload, "tool")
-    const session = field(payload, "session_id")
-    if (typeof name !== "string") return undefined
-    const tool =
-      (typeof session === "string" ? this.tools.get(toolKey(session, name)) : undefined) ??
-      this.tools.get(toolKey(undefined, name))
-    if (tool === undefined) return undefined
-    // a tool runs as part of the call that uses it; code on a thread that no call knows of has none
-    const call = field(payload, "request_id")
-    const context = typeof call === "number" ? this.inFlight.get(call)?.call.context : undefined
-    return { run: tool.run, context: context ?? Context.empty() }
-  }
-
-  private answer(number: number, exit: Exit.Exit<unknown, unknown>): void {
-    const body =
-      exit._tag === "Success"
-        ? { _tag: "Success", value: exit.value }
-        : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
-    try {
-      this.sendControl({ _tag: "Exit", requestId: number, exit: body })
-    } catch (error) {
-      // the value cannot cross: the callback fails in Python with the reason, the call goes on
-      this.sendControl({
-        _tag: "Exit",
-        requestId: number,
-        exit: { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }
-      })
-    }
-  }
-
-  private dropCallbacks(owner: number | string): void {
-    const owned = this.callbackOwners.get(owner)
-    if (owned === undefined) return
-    this.callbackOwners.delete(owner)
-    for (const number of owned) this.callbacks.delete(number)
-  }
-
-  private interruptCallbacks(call: number): void {
-    const running = this.callbackFibers.get(call)
-    if (running === undefined) return
-    this.callbackFibers.delete(call)
-    for (const fiber of running) fiber.interruptUnsafe()
+  /** The call that the frame being decoded belongs to. */
+  private callOfFrame(): number {
+    const { bytes, end, start } = this.frame
+    if (this.frameCall !== undefined) return this.frameCall
+    const head = bytes.subarray(start, Math.min(end, start + requestHeadBytes)).toString("latin1")
+    const number =
+      numberAfter("\xa9requestId", head, bytes, start, end) ?? numberAfter("\xaarequest_id", head, bytes, start, end)
+    return (this.frameCall = number ?? -1)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
   // Settling
   // -------------------------------------------------------------------------------------------------------------------
 
+  /** Asks the worker for the room for results that it does not use; a busy one may answer later than is waited for. */
+  private trim(): Promise<void> {
+    if (!this.isOpen) return Promise.resolve()
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, trimMillis)
+      this.requestControl("snakepit.trim", {}, (exit) => {
+        clearTimeout(timer)
+        this.memory.returned(field(exit, "value"))
+        resolve()
+      })
+    })
+  }
+
   private settle(
     number: number,
     exit: Exit.Exit<unknown, SnakepitError.SnakepitError>,
-    pythonMicros: number | undefined
+    pythonMicros: number | undefined,
+    kept?: unknown
   ): void {
+    this.memory.settle(number, kept)
     const spoiled = this.spoiled.size > 0 ? this.spoiled.get(number) : undefined
     if (spoiled !== undefined) this.spoiled.delete(number)
     this.forget(number)?.onExit(spoiled ?? exit, pythonMicros)
   }
 
   private drop(number: number): void {
+    this.memory.settle(number)
     this.forget(number)?.onDropped()
   }
 
@@ -543,18 +526,14 @@ export class WorkerClient implements Worker.Worker {
     const observer = this.inFlight.take(number)
     if (observer === undefined) return undefined
     if (this.parkedCalls.size > 0) this.parkedCalls.delete(number)
-    if (this.callbackOwners.size > 0) this.dropCallbacks(number)
-    if (this.callbackFibers.size > 0) this.interruptCallbacks(number)
-    if (this.ladders.size > 0) {
-      clearTimeout(this.ladders.get(number))
-      this.ladders.delete(number)
-    }
+    this.callbacks.endCall(number)
+    this.cancellations.end(number)
     return observer
   }
 
   /** A channel ended or carried nonsense: nothing more can come, so the process has to end, and its end settles the calls. */
   private broken(reason: string, violation: boolean): void {
-    if (this.greeted < 2) this.ready(Exit.fail(reason))
+    if (!this.isReady) this.ready(Exit.fail(reason))
     if (!this.isOpen) return
     this.isOpen = false
     this.fault = reason
@@ -574,7 +553,7 @@ export class WorkerClient implements Worker.Worker {
     this.data.afterClose(closeGraceMillis, () => {
       this.data.destroy()
       this.control.destroy()
-      this.settleAll({ ...how, crash: this.leaving ? undefined : this.violation ? "protocol" : crash })
+      this.settleAll({ ...how, crash: this.violation ? "protocol" : crash })
     })
   }
 
@@ -613,8 +592,9 @@ export class WorkerClient implements Worker.Worker {
         this.settle(number, Exit.fail(error(true)), undefined)
       } else this.drop(number)
     }
-    for (const number of [...this.callbackFibers.keys()]) this.interruptCallbacks(number)
-    Deferred.doneUnsafe(this.end, Exit.succeed(end))
+    this.callbacks.interruptAll()
+    this.memory.end()
+    Deferred.doneUnsafe(this.end, Exit.succeed({ ...end, crash: this.leaving ? undefined : crash }))
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -645,11 +625,11 @@ export class WorkerClient implements Worker.Worker {
     this.send(this.control, message)
   }
 
-  private send(channel: Channel, message: unknown): void {
+  private send(channel: Channel, message: unknown, hooks: EncodeHooks = {}): void {
     const encoder = channel.encoder
     const mark = encoder.begin()
     try {
-      encoder.value(message, "message", {})
+      encoder.value(message, "message", hooks)
     } catch (error) {
       encoder.rollback(mark)
       throw error
@@ -671,6 +651,8 @@ export class WorkerClient implements Worker.Worker {
   }
 
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
+    this.frame = { bytes, start, end }
+    this.frameCall = undefined
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
@@ -683,10 +665,10 @@ export class WorkerClient implements Worker.Worker {
     const head = bytes.subarray(start, Math.min(end, start + headBytes)).toString("latin1")
     const tag = /^.\xa4_tag[\xa0-\xbf](Chunk|Exit|Request)/s.exec(head)?.[1]
     if (tag === "Request") {
-      const callback = this.numberAfter("\xa2id", head, bytes, start, end)
-      if (callback !== undefined) return this.answer(callback, Exit.fail(error))
+      const callback = numberAfter("\xa2id", head, bytes, start, end)
+      if (callback !== undefined) return this.callbacks.answer(callback, Exit.fail(error))
     }
-    const number = this.numberAfter("\xa9requestId", head, bytes, start, end)
+    const number = numberAfter("\xa9requestId", head, bytes, start, end)
     if (number === undefined || tag === undefined) throw error
     const failure = Exit.fail(this.undecodable(error, "result"))
     if (tag === "Exit") return this.settle(number, failure, undefined)
@@ -694,21 +676,6 @@ export class WorkerClient implements Worker.Worker {
     // the generator runs on: it has to be stopped, and until then its worker is not free
     this.spoiled.set(number, failure)
     this.interrupt(number)
-  }
-
-  private numberAfter(key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined {
-    const found = head.indexOf(key)
-    if (found < 0) return undefined
-    const at = start + found + key.length
-    for (let size = 1; size <= 9 && at + size <= end; size++) {
-      try {
-        const number = this.decoder.decode(bytes, at, at + size, this.decodeHooks)
-        return typeof number === "number" ? number : undefined
-      } catch {
-        // the integer is longer than this many bytes
-      }
-    }
-    return undefined
   }
 
   private undecodable(error: unknown, root: string): SnakepitError.SnakepitError {
@@ -730,9 +697,11 @@ const stackGraceMillis = 250
 /** Tag and number of a message stand within so many bytes of its beginning. */
 const headBytes = 64
 
-const raiseAgainMillis = 100
+/** The number of the call stands within so many bytes of the beginning of a callback's request. */
+const requestHeadBytes = 128
 
-const toolKey = (session: string | undefined, name: string): string => `${session ?? ""} ${name}`
+/** How long is waited for a worker to say which room it does not use. */
+const trimMillis = 200
 
 const numberOf = (message: unknown, name: string): number => {
   const value = field(message, name)
@@ -745,31 +714,32 @@ const describe = (value: unknown): string => {
   return typeof tag === "string" ? `a message ${tag}` : (JSON.stringify(value) ?? String(value))
 }
 
+/** The integer behind a key, in a frame that may be wrong in any way. */
+const numberAfter = (key: string, head: string, bytes: Buffer, start: number, end: number): number | undefined => {
+  const found = head.indexOf(key)
+  if (found < 0) return undefined
+  const at = start + found + key.length
+  return readUint(bytes, at, end)
+}
+
+/** Bytes of a MessagePack integer behind its token: 0 for those that are their token, and for what is none. */
+const uintSize = (token: number): number => (token >= 0xcc && token <= 0xcf ? 1 << (token - 0xcc) : 0)
+
+/** The non-negative integer at a place, if one stands there whole. */
+const readUint = (bytes: Buffer, at: number, end: number): number | undefined => {
+  const token = at < end ? (bytes[at] ?? 0xc0) : 0xc0
+  if (token < 0x80) return token
+  const size = uintSize(token)
+  if (size === 0 || at + size >= end) return undefined
+  const low = bytes.readUIntBE(at + 1 + Math.max(0, size - 4), Math.min(size, 4))
+  return size === 8 ? bytes.readUInt32BE(at + 1) * 0x1_0000_0000 + low : low
+}
+
 /** In place of a message that could not be decoded. */
 class Undecodable {
   readonly error: unknown
 
   constructor(error: unknown) {
     this.error = error
-  }
-}
-
-const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
-  switch (reason._tag) {
-    case "Fail":
-      return { _tag: "Fail", error: describeError(reason.error) }
-    case "Die":
-      return { _tag: "Die", defect: String(reason.defect) }
-    case "Interrupt":
-      return { _tag: "Interrupt", fiberId: null }
-  }
-}
-
-const describeError = (error: unknown): unknown => {
-  const tag = field(error, "_tag")
-  const message = field(error, "message")
-  return {
-    _tag: typeof tag === "string" ? tag : error instanceof Error ? error.name : "Error",
-    message: typeof message === "string" ? message : String(error)
   }
 }

@@ -52,6 +52,38 @@ describe("RuntimeDirectory", () => {
     })
   )
 
+  it.effect("says why when it cannot be made in any root", () =>
+    Effect.gen(function* () {
+      const root = yield* folder
+      const file = path.join(root, "file")
+      fs.writeFileSync(file, "")
+      const reason = yield* Effect.flip(RuntimeDirectory.make([path.join(root, "missing"), file]))
+      assert.match(reason, /^no folder for sockets could be made: ENOENT.*missing.*; ENOTDIR.*file/)
+    })
+  )
+
+  it.effect("is not made in a root that is relative or too long, whatever the environment says", () =>
+    Effect.gen(function* () {
+      for (const unfit of ["relative", `/${"x".repeat(200)}`]) {
+        const made = yield* Effect.acquireUseRelease(
+          Effect.sync(() => {
+            const before = process.env["XDG_RUNTIME_DIR"]
+            process.env["XDG_RUNTIME_DIR"] = unfit
+            return before
+          }),
+          () => RuntimeDirectory.make(),
+          (before) =>
+            Effect.sync(() => {
+              if (before === undefined) delete process.env["XDG_RUNTIME_DIR"]
+              else process.env["XDG_RUNTIME_DIR"] = before
+            })
+        )
+        assert.isTrue(path.isAbsolute(made))
+        assert.isFalse(made.startsWith(unfit))
+      }
+    })
+  )
+
   it.effect("sweeps what an instance left that is dead", () =>
     Effect.gen(function* () {
       const owner = ProcessIdentity.format({ ...self, pid: deadPid() })

@@ -37,6 +37,8 @@ const sizes: Readonly<Record<string, ReadonlyArray<number>>> = {
 
 /** The parts of `dtype.str`. Throws a `TypeError` for a string that is none. */
 export const parseScalar = (dtype: string): Scalar => {
+  // numpy has no name of its own for it
+  if (dtype === "bfloat16") return { kind: "bfloat", size: 2, littleEndian: true }
   const match = pattern.exec(dtype)
   const kind = match?.[2] ?? ""
   const count = Number(match?.[3] ?? "")
@@ -151,6 +153,8 @@ export const reader = (dtype: DType): ReadItem => {
       if (size === 4) return (view, at) => view.getFloat32(at, littleEndian)
       if (size === 8) return (view, at) => view.getFloat64(at, littleEndian)
       break
+    case "bfloat":
+      return (view, at) => bfloatToNumber(view.getUint16(at, true))
     case "c":
       if (size === 8) {
         return (view, at) => new Complex(view.getFloat32(at, littleEndian), view.getFloat32(at + 4, littleEndian))
@@ -302,6 +306,14 @@ const writeInteger = (view: DataView, at: number, item: bigint, size: number, li
   else if (size === 2) view.setInt16(at, Number(item), littleEndian)
   else view.setInt8(at, Number(item))
 }
+
+/** The upper half of a float32. */
+const bfloatToNumber = (half: number): number => {
+  scratch.setUint32(0, half * 0x10000)
+  return scratch.getFloat32(0)
+}
+
+const scratch = new DataView(new ArrayBuffer(4))
 
 /** IEEE 754 binary16. */
 const halfToNumber = (half: number): number => {

@@ -58,6 +58,9 @@ while len(channels) < 2:
         connection.sendall(message([1, 2, 3]))
     else:
         connection.sendall(message(success(0, GREETING)))
+
+read(channels["control"])  # the first ping
+channels["control"].sendall(message({"_tag": "Pong"}))
 os.unlink(boot["socket"])
 
 data = channels["data"]

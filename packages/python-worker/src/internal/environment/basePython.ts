@@ -4,14 +4,11 @@
  *
  * Which interpreter stands for a version is remembered per user, so that a later start asks no program.
  */
-import { createHash } from "node:crypto"
-import * as fs from "node:fs"
-import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { type EnvironmentError, PythonNotFound } from "../../EnvironmentError.ts"
 import type { EnvironmentOptions } from "../../EnvironmentOptions.ts"
 import * as Interpreter from "../../Interpreter.ts"
-import { cacheDirectory } from "../cacheDirectory.ts"
+import { memoryOf, recall, remember } from "./memory.ts"
 import { isRequest, satisfies, supported } from "./pythonRequest.ts"
 import * as Uv from "./uv.ts"
 
@@ -39,7 +36,7 @@ const byVersion = (
   Effect.gen(function* () {
     const { managedPython = false, uv = {} } = options
     const request = supported(wanted, Interpreter.minimumVersion)
-    const memory = memoryOf([request, managedPython, uv.path, uv.pythonDownloads])
+    const memory = memoryOf([request, managedPython, uv.path, uv.pythonDownloads, ...surroundings()])
     const known = recall(memory)
     if (known !== undefined) {
       const again = yield* Effect.option(Interpreter.find({ python: known }))
@@ -49,7 +46,7 @@ const byVersion = (
       Effect.flatMap((command) => Uv.findPython(command, request, managedPython)),
       Effect.flatMap((python) => Interpreter.find({ python })),
       Effect.catchTag("UvMissing", (error): Effect.Effect<Interpreter.Interpreter, EnvironmentError> =>
-        managedPython || Uv.isNamed(uv) ? Effect.fail(error) : onPath(request)
+        managedPython || Uv.isRequired(uv) ? Effect.fail(error) : onPath(request)
       )
     )
     remember(memory, found.path)
@@ -74,29 +71,5 @@ const onPath = (request: string): Effect.Effect<Interpreter.Interpreter, PythonN
   })
 
 /** What uv would answer depends on these as well. */
-const VARIABLES = ["PATH", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_DOWNLOADS_JSON_URL", "XDG_DATA_HOME"]
-
-const memoryOf = (parts: ReadonlyArray<unknown>): string => {
-  const everything = JSON.stringify([...parts, ...VARIABLES.map((name) => process.env[name])])
-  const name = createHash("sha256").update(everything).digest("hex").slice(0, 32)
-  return path.join(cacheDirectory(), "interpreters", `request-${name}`)
-}
-
-const recall = (file: string): string | undefined => {
-  try {
-    return fs.readFileSync(file, "utf8")
-  } catch {
-    return undefined
-  }
-}
-
-/** A cache that cannot be written costs a start of uv each time, and is no reason to fail. */
-const remember = (file: string, python: string) => {
-  try {
-    fs.mkdirSync(path.dirname(file), { recursive: true })
-    fs.writeFileSync(`${file}-${process.pid}`, python)
-    fs.renameSync(`${file}-${process.pid}`, file)
-  } catch {
-    return
-  }
-}
+const surroundings = () =>
+  ["PATH", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_DOWNLOADS_JSON_URL", "XDG_DATA_HOME"].map((name) => process.env[name])

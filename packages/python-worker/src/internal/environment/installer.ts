@@ -106,7 +106,8 @@ const NETWORK =
   /network was disabled|connectivity is disabled|Failed to fetch|error sending request|dns error|Could not connect|establish a new connection|Connection (?:refused|timed out|broken)|NewConnectionError|ConnectTimeout|ReadTimeoutError|Temporary failure in name resolution|Network is unreachable/i
 const NOT_WRITABLE =
   /Permission denied|Read-only file system|Not a directory|File exists \(os error|No space left on device|\[Errno (?:13|20|28|30)\]/i
-const NO_PYTHON = /No interpreter found|No download found|No Python (?:version|installation)/i
+const NO_PYTHON =
+  /No interpreter found|incompatible with the project's Python requirement|No download found|No Python (?:version|installation)/i
 const UNSATISFIABLE =
   /No solution found|unsatisfiable|No matching distribution|ResolutionImpossible|conflicting dependencies|Failed to parse/i
 

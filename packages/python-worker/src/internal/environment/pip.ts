@@ -9,8 +9,10 @@ import type { Interpreter } from "../../Interpreter.ts"
 import { useDirectory } from "../directory.ts"
 import { perform, requirementsFile } from "./installer.ts"
 
-/** One try more, and not the minutes that pip takes by default to find that there is no network. */
-const PIP = [..."-m pip --no-input --disable-pip-version-check --retries 1 --timeout 15".split(" ")]
+const PIP = "-m pip --no-input --disable-pip-version-check".split(" ")
+
+/** One try more, and not the minutes that pip takes by default to find that there is no network: for what can be done without. */
+export const quickly = "--retries 1 --timeout 15".split(" ")
 
 /** Creates a virtual environment in a folder that does not exist yet. */
 export const create = ({ path: python, version }: Interpreter, folder: string): Effect.Effect<void, EnvironmentError> =>
@@ -41,13 +43,14 @@ export const installBeside = (
   python: string,
   folder: string,
   requirements: ReadonlyArray<string>,
-  step = "install Python packages with pip"
+  step = "install Python packages with pip",
+  extra: ReadonlyArray<string> = []
 ): Effect.Effect<void, EnvironmentError> =>
   Effect.flatMap(requirementsFile(folder, requirements), (file) =>
     perform({
       step,
       command: python,
-      args: [...PIP, "install", "--target", folder, "-r", file],
+      args: [...PIP, "install", "--target", folder, "-r", file, ...extra],
       reader: reader(requirements.length)
     }).pipe(Effect.asVoid)
   )

@@ -10,6 +10,8 @@ import { parse } from "smol-toml"
 import { ProjectNotFound, PythonNotFound } from "../../EnvironmentError.ts"
 import { isExecutable, which } from "../executable.ts"
 import { run } from "../subprocess.ts"
+import { memoryOf, recall, remember } from "./memory.ts"
+import { isRequest } from "./pythonRequest.ts"
 
 /** A project whose environment Snakepit makes. */
 export interface PyProject {
@@ -87,12 +89,12 @@ const readPyProject = (folder: string): PyProject | ForeignProject => {
   }
 }
 
-/** The first version in `.python-version`, as uv and pyenv write it. */
+/** The first version in `.python-version`, as uv and pyenv write it. pyenv's may name something else, which is its own affair. */
 const pinnedVersion = (folder: string): string | undefined => {
   const file = existing(path.join(folder, ".python-version"))
   if (file === undefined) return undefined
   const lines = fs.readFileSync(file, "utf8").split("\n")
-  return lines.map((line) => line.trim()).find((line) => line !== "" && !line.startsWith("#"))
+  return lines.map((line) => line.trim()).find(isRequest)
 }
 
 const readConda = (folder: string, file: string): ForeignProject => {
@@ -121,11 +123,20 @@ const poetryInterpreter = (folder: string): Effect.Effect<string, PythonNotFound
       Effect.fail(new PythonNotFound({ tried: [absent, { what: "poetry env info --executable", why }] }))
     const poetry = which("poetry")
     if (poetry === undefined) return notFound("the command poetry is not on the PATH")
+    // Poetry takes seconds to say it
+    const surroundings = ["VIRTUAL_ENV", "CONDA_PREFIX", "POETRY_VIRTUALENVS_PATH", "POETRY_CACHE_DIR"]
+    const text = fs.readFileSync(path.join(folder, "pyproject.toml"), "utf8")
+    const memory = memoryOf([poetry, folder, text, ...surroundings.map((name) => process.env[name])])
+    const known = recall(memory)
+    if (known !== undefined && isExecutable(known)) return Effect.succeed(known)
     return run(poetry, ["env", "info", "--executable"], { cwd: folder }).pipe(
       Effect.catch((error) => Effect.succeed({ exitCode: null, stdout: "", tail: error.message })),
       Effect.flatMap(({ exitCode, stdout, tail }) => {
         const file = stdout.trim().split("\n").at(-1) ?? ""
-        if (exitCode === 0 && isExecutable(file)) return Effect.succeed(file)
+        if (exitCode === 0 && isExecutable(file)) {
+          remember(memory, file)
+          return Effect.succeed(file)
+        }
         return notFound(tail.trim() === "" ? "it has no environment yet: run `poetry install`" : tail.trim())
       })
     )

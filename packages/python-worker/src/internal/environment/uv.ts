@@ -3,6 +3,7 @@
  *
  * All knowledge of uv's command line and words stands here.
  */
+import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { type EnvironmentError, UvMissing } from "../../EnvironmentError.ts"
@@ -25,13 +26,24 @@ export interface Uv {
 /** The uv package that is fetched when there is none. */
 const UV_REQUIREMENT = "uv>=0.8"
 
+/** The command in the folder that the package is installed into. */
+const UV_FILE = path.join("bin", "uv")
+
+/** Where a fetched uv stands. */
+const fetchedUv = (): string => path.join(cacheDirectory(), "uv", "current", UV_FILE)
+
 /**
  * uv from the option, the environment variable `UV`, the PATH, or else from the package index into the user's cache. One that is
  * named and cannot be run is an error, never passed over.
  */
 export const find = (options: UvOptions, step: string): Effect.Effect<Uv, UvMissing> =>
   Effect.gen(function* () {
-    return configured((yield* present(options, step)) ?? (yield* fetch(step)), options)
+    const found = yield* present(options, step)
+    if (found !== undefined) return configured(found, options)
+    if (options.offline === true) {
+      return yield* new UvMissing({ step, tried: [{ what: fetchedUv(), why: "it was not fetched yet" }] })
+    }
+    return configured(yield* fetch(step), options)
   })
 
 /** The uv that is there, without the one that could be fetched. */
@@ -48,48 +60,68 @@ export const present = (options: UvOptions, step: string): Effect.Effect<string 
       if (file === undefined) return yield* missing(`${what} "${given}"`, "it is not an executable file")
       return file
     }
-    const fetched = path.join(fetchedDirectory(), "current", uvFile)
+    const fetched = fetchedUv()
     return which("uv") ?? (isExecutable(fetched) ? fetched : undefined)
   })
 
-/** Whether a certain uv is asked for: then nothing else will do. */
-export const isNamed = (options: UvOptions): boolean =>
-  options.path !== undefined || (process.env["UV"] !== undefined && process.env["UV"] !== "")
+/** Whether nothing but uv will do: a certain one is asked for, or the network is not to be used, which pip cannot do without. */
+export const isRequired = (options: UvOptions): boolean =>
+  options.path !== undefined ||
+  options.offline === true ||
+  (process.env["UV"] !== undefined && process.env["UV"] !== "")
 
-const fetchedDirectory = () => path.join(cacheDirectory(), "uv")
+/** uv, unless it cannot be had and nobody asked for a certain one; that is said once. */
+export const findOrNone = (options: UvOptions, step: string): Effect.Effect<Uv | undefined, UvMissing> =>
+  Effect.catchTag(find(options, step), "UvMissing", (error) =>
+    isRequired(options)
+      ? Effect.fail(error)
+      : Effect.map(EnvironmentProgress, (emit) => {
+          if (!saidWithoutUv) emit({ _tag: "Note", text: "uv cannot be had; venv and pip do the work, more slowly" })
+          saidWithoutUv = true
+          return undefined
+        })
+  )
 
-const uvFile = path.join("bin", "uv")
+/** Whether this process has said already that it does without uv. */
+let saidWithoutUv = false
+
+/** Where this process has tried to fetch uv in vain: it does not try again. */
+const inVain = new Map<string, UvMissing>()
 
 /** Installs the package `uv` into a folder of the user's cache, with the Python that is there. */
 const fetch = (step: string): Effect.Effect<string, UvMissing> =>
   Effect.gen(function* () {
+    const directory = path.join(cacheDirectory(), "uv")
+    const before = inVain.get(directory)
+    if (before !== undefined) return yield* new UvMissing({ step, tried: before.tried })
     const emit = yield* EnvironmentProgress
-    const directory = fetchedDirectory()
-    const file = uvFile
-    const finished = yield* buildOnce({
+    return yield* buildOnce({
       directory,
-      isReady: (folder) => isExecutable(path.join(folder, file)),
+      isReady: (folder) => isExecutable(path.join(folder, UV_FILE)),
       onWait: (pid) => emit({ _tag: "Waiting", pid }),
-      build: (folder) =>
-        Effect.flatMap(Interpreter.find(), (interpreter) =>
-          Pip.installBeside(interpreter.path, folder, [UV_REQUIREMENT], "fetch uv").pipe(
-            // a Python without pip may be able to make an environment that has it
-            Effect.catchTag("InstallFailed", () =>
-              Effect.andThen(Pip.create(interpreter, folder), Pip.install(folder, [UV_REQUIREMENT], "fetch uv"))
-            )
-          )
-        )
-    })
-    const command = path.join(finished, file)
-    if (!isExecutable(command))
-      return yield* new UvMissing({ step, tried: [{ what: command, why: "it cannot be run" }] })
-    return command
-  }).pipe(
-    Effect.mapError((error) => {
-      const index = { what: "the package uv from the package index", why: error.message }
-      return new UvMissing({ step, tried: [{ what: "uv", why: "not on the PATH" }, index] })
-    })
+      build: (folder) => Effect.flatMap(Interpreter.find(), (interpreter) => installUv(interpreter, folder))
+    }).pipe(
+      Effect.map(fetchedUv),
+      Effect.filterOrFail(isExecutable, (command) => new Error(`${command} cannot be run`)),
+      Effect.mapError((error) => {
+        const index = { what: "the package uv from the package index", why: error.message }
+        const missing = new UvMissing({ step, tried: [{ what: "uv", why: "not on the PATH" }, index] })
+        inVain.set(directory, missing)
+        return missing
+      })
+    )
+  })
+
+const installUv = (interpreter: Interpreter.Interpreter, folder: string): Effect.Effect<void, EnvironmentError> => {
+  // what a virtual environment was made from has pip more often than the environment itself
+  const base = fs.realpathSync(interpreter.path)
+  return Pip.installBeside(base, folder, [UV_REQUIREMENT], "fetch uv", Pip.quickly).pipe(
+    // a Python without pip may be able to make an environment that has it
+    Effect.catchTag("InstallFailed", () =>
+      Effect.andThen(Pip.create(interpreter, folder), Pip.install(folder, [UV_REQUIREMENT], "fetch uv", Pip.quickly))
+    )
   )
+}
 
 const configured = (command: string, options: UvOptions): Uv => {
   const env: Record<string, string> = {}
@@ -232,20 +264,25 @@ export const sync = (
 // Reading what it prints
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Lines like `Downloading numpy (16.1MiB)`, ` Downloaded numpy`, ` + numpy==2.4.6`; only large downloads are printed. */
+/** Lines like `Downloading numpy (16.1MiB)`, ` Downloaded numpy`; only large downloads are printed, and several run at a time. */
 const reader = (emit: Emit) => {
+  const running = new Set<string>()
   let begun = 0
-  let done = 0
+  const show = (name: string, size?: string) =>
+    emit({ _tag: "Package", activity: "downloading", name, size, done: begun - running.size, total: begun })
   return (line: string) => {
     const [, downloading, size] = /^ *Downloading (\S+)(?: \(download\))? \((.*)\)/.exec(line) ?? []
     if (downloading !== undefined) {
       begun += 1
-      emit({ _tag: "Package", activity: "downloading", name: downloading, size, done, total: begun })
+      running.add(downloading)
+      show(downloading, size)
     }
     const downloaded = /^ *Downloaded (\S+)/.exec(line)?.[1]
     if (downloaded !== undefined) {
-      done += 1
-      emit({ _tag: "Package", activity: "downloading", name: downloaded, done, total: begun })
+      running.delete(downloaded)
+      // what is waited for now
+      const [next = downloaded] = running
+      show(next)
     }
     const building = /^ *Building (\S+)/.exec(line)?.[1]
     if (building !== undefined) emit({ _tag: "Package", activity: "building", name: building })

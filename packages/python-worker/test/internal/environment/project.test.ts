@@ -23,6 +23,8 @@ it.effect("reads what a project asks for; .python-version comes before requires-
     write(root, { ".python-version": "# pinned\n3.12\n" })
     assert.strictEqual((yield* Project.open(path.join(root, "pyproject.toml"))).kind, "pyproject")
     assert.include(yield* Project.open(root), { python: "3.12" })
+    write(root, { ".python-version": "my-own-environment\n" })
+    assert.include(yield* Project.open(root), { python: ">=3.11" })
   }).pipe(Effect.scoped)
 )
 
@@ -45,7 +47,7 @@ it.effect("says what is wrong with a path that leads to no project", () =>
 it.effect("uses the environment of a Poetry project, inside it or where Poetry keeps it", () =>
   Effect.gen(function* () {
     const root = yield* folder
-    yield* setEnvironment({ PATH: path.join(root, "commands") })
+    yield* setEnvironment({ PATH: path.join(root, "commands"), XDG_CACHE_HOME: path.join(root, "cache") })
     write(root, { "pyproject.toml": `[tool.poetry]\nname = "demo"\n`, "poetry.lock": "" })
     const project = yield* Project.open(root)
     assert.deepStrictEqual(project, {
@@ -61,6 +63,11 @@ it.effect("uses the environment of a Poetry project, inside it or where Poetry k
     const away = script(path.join(root, "away", "bin", "python"), "")
     script(path.join(root, "commands", "poetry"), `[ "$*" = "env info --executable" ] && echo "${away}"`)
     assert.strictEqual(yield* Project.interpreterOf(project), away)
+    // a second time it is not asked, and a third time it is, since what it said is gone
+    script(path.join(root, "commands", "poetry"), "exit 1")
+    assert.strictEqual(yield* Project.interpreterOf(project), away)
+    fs.rmSync(away)
+    assert.include((yield* Effect.flip(Project.interpreterOf(project))).message, "poetry install")
     const inside = script(path.join(root, ".venv", "bin", "python"), "")
     assert.strictEqual(yield* Project.interpreterOf(project), inside)
   }).pipe(Effect.scoped)

@@ -1,0 +1,154 @@
+/**
+ * An error as one story: where TypeScript called, what it called in Python, and Python's traceback. Short as the `stack` of every
+ * error of a call, which `Cause.pretty` prints; in full, with causes and group members, as `PythonError.render`.
+ *
+ * Nothing is formatted before somebody reads it.
+ */
+import type { Call } from "../Call.ts"
+import type { Details, Frame, PythonExceptionValue } from "../PythonError.ts"
+import { callSiteLines } from "./callSite.ts"
+
+/** The call that an error ended; the first one, when the error went through several. */
+type Place = Pick<Call, "target" | "callType" | "site">
+
+/** Errors that tell a story, and where it begins, when that is known. */
+const places = new WeakMap<object, Place | undefined>()
+
+const stackProperty: PropertyDescriptor & ThisType<Error> = {
+  configurable: true,
+  enumerable: false,
+  get() {
+    return [`${this.name}: ${this.message}`, ...body(this, places.get(this), plain)].join("\n")
+  },
+  set(stack: unknown) {
+    Object.defineProperty(this, "stack", { value: stack, writable: true })
+  }
+}
+
+/** Gives an error the `stack` that tells the story of its call. */
+export const tellStory = <E extends object>(error: E, place: Place | undefined): E => {
+  if (!(error instanceof Error) || places.get(error) !== undefined) return error
+  if (!places.has(error)) {
+    forgetStack(error)
+    Object.defineProperty(error, "stack", stackProperty)
+  }
+  // of the call no more than the story needs: an error may be kept for long, arguments and contexts are not to be
+  places.set(error, place && { target: place.target, callType: place.callType, site: place.site })
+  return error
+}
+
+/**
+ * V8 keeps the functions of a stack that nobody has read, with all that they see, also behind a `stack` of ours: half a megabyte
+ * of a worker that is gone. Another, empty stack takes its place.
+ */
+const forgetStack = (error: Error): void => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  Error.captureStackTrace(error)
+  Error.stackTraceLimit = limit
+}
+
+/** Lets an error that was made of another tell the other's story. */
+export const retell = <E extends object>(error: E, original: object): E => tellStory(error, places.get(original))
+
+/** The whole report, with causes, contexts and the members of groups. */
+export const report = (error: PythonExceptionValue, colors: boolean): string =>
+  inFull(error, places.get(error), colors ? colored : plain).join("\n")
+
+/** Whether stderr is a terminal that shows colours: `NO_COLOR` (no-color.org) and `FORCE_COLOR` have the last word. */
+export const wantsColors = (): boolean => {
+  const { env, stderr } = globalThis.process ?? {}
+  if (env?.["NO_COLOR"]) return false
+  if (env?.["FORCE_COLOR"]) return env["FORCE_COLOR"] !== "0"
+  return stderr?.isTTY === true && env?.["TERM"] !== "dumb"
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// Text
+// ---------------------------------------------------------------------------------------------------------------------
+
+type Style = (text: string) => string
+
+interface Styles {
+  readonly fault: Style
+  readonly quiet: Style
+  readonly advice: Style
+  readonly boundary: Style
+}
+
+const same: Style = (text) => text
+const plain: Styles = { fault: same, quiet: same, advice: same, boundary: same }
+
+const ansi =
+  (code: number): Style =>
+  (text) =>
+    `\u001b[${code}m${text}\u001b[0m`
+const colored: Styles = { fault: ansi(31), quiet: ansi(2), advice: ansi(32), boundary: ansi(36) }
+
+const isPython = (error: object): error is PythonExceptionValue => "pythonType" in error && "frames" in error
+
+const inFull = (error: PythonExceptionValue, place: Place | undefined, styles: Styles): ReadonlyArray<string> => {
+  const linked = (why: string, other: PythonExceptionValue | undefined) =>
+    other === undefined ? [] : [styles.quiet(why), ...indent(inFull(other, places.get(other), styles))]
+  return [
+    headline(error, styles),
+    ...body(error, place, styles),
+    ...error.exceptions.flatMap((member, index) =>
+      linked(`  member ${index + 1} of ${error.exceptions.length}:`, member)
+    ),
+    ...linked("  caused by", error.cause),
+    // Python shows a cause instead of a context
+    ...(error.cause === undefined ? linked("  while handling", error.context) : [])
+  ]
+}
+
+const headline = (error: PythonExceptionValue, styles: Styles): string => {
+  const name = error.pythonType === error._tag ? error._tag : `${error._tag} (${error.pythonType})`
+  return `${styles.fault(name)}: ${error.message}`
+}
+
+const indent = (lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.flatMap((line) => line.split("\n")).map((line) => `    ${line}`)
+
+/** Everything about one error but its name, message and the errors it is linked to. */
+const body = (error: Error, place: Place | undefined, styles: Styles): ReadonlyArray<string> => [
+  ...callSiteLines(place?.site),
+  ...boundary(error, place, styles),
+  ...(isPython(error) ? python(error, styles) : [])
+]
+
+const boundary = (error: Error, place: Place | undefined, styles: Styles): ReadonlyArray<string> => {
+  const call = isPython(error) ? error.call : undefined
+  const { callType, target } = place ?? call ?? {}
+  if (target === undefined) return []
+  const given = (call?.arguments ?? []).map(({ device, dtype, name, shape, type }) =>
+    [`${name}: ${type}`, dtype, shape && `(${shape.join(", ")})`, device && `on ${device}`].filter(Boolean).join(" ")
+  )
+  return [
+    styles.boundary(`    -- Python: ${target} [${callType}], most recent call last --`),
+    ...given.map((argument) => styles.quiet(`    | ${argument}`))
+  ]
+}
+
+const python = (error: Details, styles: Styles): ReadonlyArray<string> => [
+  ...error.frames.flatMap((frame) => traceback(frame, styles)),
+  ...(error.syntax === undefined ? [] : traceback({ ...error.syntax, function: "<text>" }, styles)),
+  ...error.notes.map((note) => `    note: ${note}`),
+  ...("suggestion" in error ? [styles.advice(`    suggestion: ${String(error.suggestion)}`)] : []),
+  ...(error.truncated ?? []).map(({ field, kept, pythonType, total }) =>
+    styles.quiet(`    left out: ${total - kept} of ${total} of ${field}${pythonType ? ` (${pythonType})` : ""}`)
+  ),
+  ...(error.repro === undefined ? [] : [`    reproduce it: ${error.repro}`])
+]
+
+/** The form of a JavaScript frame, so that terminals and editors make links of it. */
+const traceback = (frame: Frame, styles: Styles): ReadonlyArray<string> => {
+  const position = [frame.file, frame.line, ...(frame.column === undefined ? [] : [frame.column])].join(":")
+  const lines = [`    at ${frame.function} (${position})`]
+  if (frame.source !== "") lines.push(styles.quiet(`        ${frame.source}`))
+  if (frame.source !== "" && frame.caret !== undefined) {
+    const [start, end] = frame.caret
+    lines.push(styles.fault(`        ${" ".repeat(start)}${"^".repeat(Math.max(1, end - start))}`))
+  }
+  return lines
+}

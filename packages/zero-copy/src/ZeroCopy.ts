@@ -1,0 +1,79 @@
+/**
+ * Sharing memory by hand: results that stay in shared memory, and the explicit form of what tensors and tables do by
+ * themselves.
+ *
+ * Arguments need nothing of it: a tensor that is in shared memory is named there, and a large typed array is copied there
+ * once. Results are copied out of shared memory, since nobody says how long they are needed; inside {@link scoped} they
+ * stay there, until the scope ends.
+ */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { CurrentLeases, Leases } from "./internal/leases.ts"
+import type { Lease } from "./Lease.ts"
+import type { SharedMemory } from "./SharedMemory.ts"
+import { type SharedOptions, Tensor, type TensorData } from "./Tensor.ts"
+import { LeaseClosed, type SharedMemoryExhausted, type ZeroCopyUnavailable } from "./ZeroCopyError.ts"
+
+const leases = Effect.acquireRelease(
+  Effect.sync(() => new Leases()),
+  (made) => Effect.sync(() => made.close())
+)
+
+/**
+ * Leaves the tensors and tables that Python answers in shared memory, until the scope ends; whoever touches them later is
+ * told. That holds for results of calls inside the effect, for arguments of its callbacks, and for items of its streams.
+ *
+ * **Example** (A result that is not copied)
+ *
+ * ```ts
+ * const sum = Effect.scoped(Effect.gen(function* () {
+ *   const image = yield* ZeroCopy.scoped(Snakepit.call("app.render", { success: Tensor.schema(Uint8Array) }))
+ *   return image.data.reduce((a, b) => a + b)
+ * }))
+ * ```
+ */
+export const scoped = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | Scope.Scope> =>
+  Effect.flatMap(leases, (made) => Effect.provideService(effect, CurrentLeases, made))
+
+/** {@link scoped} for a stream: its items stay in shared memory until the stream has ended. Close each before the next. */
+export const scopedStream = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.Stream<A, E, R> =>
+  Stream.unwrap(Effect.map(leases, (made) => Stream.provideService(stream, CurrentLeases, made)))
+
+/**
+ * Puts a tensor into shared memory, for as long as the scope lives: what a call does with a large argument by itself, once instead of
+ * with each call. A tensor that is there already is answered as it is.
+ */
+const exportTensor = <Data extends TensorData>(
+  tensor: Tensor<Data>,
+  options: SharedOptions = {}
+): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> =>
+  Effect.suspend(() => {
+    if (!tensor.copied) return Effect.succeed(tensor)
+    return Effect.map(Tensor.make(tensor.dtype, tensor.shape, options), (made) => {
+      made.bytes.set(tensor.bytes)
+      // it has the dtype of `tensor`, which is what `Data` names
+      return made as Tensor<Data>
+    })
+  })
+
+/**
+ * Takes a tensor out of shared memory: a copy that no scope ends. Fails with `LeaseClosed` when its lease has ended.
+ */
+const importTensor = <Data extends TensorData>(tensor: Tensor<Data>): Effect.Effect<Tensor<Data>, LeaseClosed> =>
+  unlessClosed(() => tensor.toOwned())
+
+/** Ends the lease of a tensor, or a lease, before its scope does. Fails with `LeaseClosed` when it has ended already. */
+export const close = (shared: Tensor | Lease): Effect.Effect<void, LeaseClosed> => unlessClosed(() => shared.close())
+
+const unlessClosed = <A>(use: () => A): Effect.Effect<A, LeaseClosed> =>
+  Effect.try({
+    try: use,
+    catch: (error) => {
+      // anything else is a mistake of ours
+      if (error instanceof LeaseClosed) return error
+      throw error
+    }
+  })
+
+export { exportTensor as export, importTensor as import }

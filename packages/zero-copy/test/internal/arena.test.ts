@@ -1,0 +1,153 @@
+/// <reference lib="es2024.arraybuffer" preserve="true" />
+import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as os from "node:os"
+import * as path from "node:path"
+import { Arena, Region } from "../../src/internal/arena.ts"
+import { load } from "../../src/internal/mapping.ts"
+import { Lease } from "../../src/Lease.ts"
+import { LeaseClosed } from "../../src/ZeroCopyError.ts"
+
+const MIB = 1024 * 1024
+
+const memory = load()
+
+/** An arena in a folder of its own. */
+const withArena = (maxBytes: number, use: (arena: Arena, folder: string) => void): void => {
+  if (typeof memory === "string") return assert.fail(memory)
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), "snakepit-arena-"))
+  const arena = new Arena({ prefix: "s", folders: [folder], maxBytes, memory })
+  try {
+    use(arena, folder)
+  } finally {
+    arena.close()
+    fs.rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+const regionOf = (arena: Arena, bytes: number): Region => {
+  const region = arena.allocate(bytes)
+  return region instanceof Region ? region : assert.fail(region.reason)
+}
+
+describe("Arena", () => {
+  it("cuts regions that do not overlap, and uses them again", () =>
+    withArena(64 * MIB, (arena) => {
+      const first = regionOf(arena, 1000)
+      const second = regionOf(arena, 1)
+      assert.strictEqual(first.byteLength, 1024)
+      assert.strictEqual(second.offset, 1024)
+      first.release()
+      assert.strictEqual(regionOf(arena, 500).offset, 0)
+      assert.strictEqual(arena.heldBytes, 512 + 64)
+    }))
+
+  it("keeps a region until the last who holds it lets go", () =>
+    withArena(64 * MIB, (arena) => {
+      const region = regionOf(arena, 100)
+      region.hold()
+      region.release()
+      assert.strictEqual(arena.heldBytes, 128)
+      region.release()
+      assert.strictEqual(arena.heldBytes, 0)
+    }))
+
+  it("grows by segments, up to the budget, and says the figures past it", () =>
+    withArena(40 * MIB, (arena, folder) => {
+      regionOf(arena, 10 * MIB)
+      regionOf(arena, 10 * MIB)
+      assert.lengthOf(fs.readdirSync(folder), 2)
+      const refusal = arena.allocate(20 * MIB)
+      if (refusal instanceof Region) return assert.fail("there was room")
+      assert.strictEqual(refusal.cause, "budget")
+      assert.include(refusal.reason, "20 MiB of shared memory are wanted, 20 MiB are in use")
+    }))
+
+  it("gives empty segments back before it refuses", () =>
+    withArena(40 * MIB, (arena, folder) => {
+      const dropped: Array<number> = []
+      arena.onDropped.add((segments) => dropped.push(...segments))
+      regionOf(arena, MIB).release()
+      regionOf(arena, 30 * MIB)
+      assert.deepStrictEqual(dropped, [1])
+      assert.deepStrictEqual(fs.readdirSync(folder), ["s2"])
+    }))
+
+  it("answers those who wait as soon as there is room for them", () =>
+    withArena(20 * MIB, (arena) => {
+      const first = regionOf(arena, 15 * MIB)
+      let got: Region | undefined
+      arena.wait(() => {
+        const region = arena.allocate(10 * MIB)
+        if (!(region instanceof Region)) return false
+        got = region
+        return true
+      })
+      assert.isUndefined(got)
+      first.release()
+      assert.isDefined(got)
+    }))
+
+  it("says why the system gives no memory", () => {
+    if (typeof memory === "string") return assert.fail(memory)
+    const arena = new Arena({ prefix: "s", folders: ["/nowhere/at/all"], maxBytes: MIB, memory })
+    const refusal = arena.allocate(10)
+    if (refusal instanceof Region) return assert.fail("there was room")
+    assert.strictEqual(refusal.cause, "system")
+    assert.include(refusal.reason, "/nowhere/at/all")
+  })
+
+  it("tries the next folder where the first has no room", () => {
+    if (typeof memory === "string") return assert.fail(memory)
+    const folder = fs.mkdtempSync(path.join(os.tmpdir(), "snakepit-arena-"))
+    const full = { ...memory, reserve: (fd: number, bytes: number) => (calls++ === 0 ? 28 : memory.reserve(fd, bytes)) }
+    let calls = 0
+    const arena = new Arena({ prefix: "s", folders: [os.tmpdir(), folder], maxBytes: MIB, memory: full })
+    regionOf(arena, 10)
+    assert.deepStrictEqual(fs.readdirSync(folder), ["s1"])
+    arena.close()
+    fs.rmSync(folder, { recursive: true })
+  })
+
+  it("removes the names at once when it closes, and unmaps what is still looked at with its last lease", () =>
+    withArena(20 * MIB, (arena, folder) => {
+      const region = regionOf(arena, 100)
+      const lease = new Lease(region, region.offset, 100, false)
+      lease.bytes.fill(7)
+      arena.close()
+      assert.deepStrictEqual(fs.readdirSync(folder), [])
+      assert.strictEqual(lease.bytes[99], 7)
+      lease.close()
+      assert.strictEqual(arena.sharedBytes, 0)
+    }))
+})
+
+describe("Lease", () => {
+  it("detaches what was made of it when it ends, and says so to whoever asks for more", () =>
+    withArena(20 * MIB, (arena) => {
+      const region = regionOf(arena, 800)
+      const lease = new Lease(region, region.offset, 800, false)
+      const floats = new Float64Array(lease.bytes.buffer)
+      floats[3] = 5
+      lease.close()
+      assert.strictEqual(floats.length, 0)
+      assert.isUndefined(floats[3])
+      assert.throws(() => floats.fill(1), TypeError)
+      assert.throws(() => lease.bytes, LeaseClosed)
+      assert.throws(() => lease.close(), "closed already")
+      lease.end()
+      assert.strictEqual(arena.heldBytes, 0)
+    }))
+
+  it("never gives memory back that somebody has taken away with the buffer", () =>
+    withArena(20 * MIB, (arena) => {
+      const region = regionOf(arena, 800)
+      const lease = new Lease(region, region.offset, 800, false)
+      const { buffer } = lease.bytes
+      const taken = new Uint8Array(buffer.transfer())
+      lease.close()
+      taken[0] = 1
+      assert.notStrictEqual(arena.heldBytes, 0)
+      assert.notStrictEqual(regionOf(arena, 800).offset, region.offset)
+    }))
+})

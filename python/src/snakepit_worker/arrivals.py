@@ -1,0 +1,140 @@
+"""What a table becomes when the sender did not say: what the target's annotation asks for, else it stays as it came.
+
+Values are decoded before it is known whose arguments they are. So `tables.py` notes here each table that came without
+a kind, and the invocation settles those that are arguments themselves; tables inside lists and dicts stay as they are.
+Targets are looked at once. An annotation that has no value at run time (its name is imported for type checkers only)
+counts as none.
+"""
+
+from __future__ import annotations
+
+import weakref
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    # Kinds of the parameters by position and by name, and of those that `*args` and `**kwargs` take.
+    Wants = tuple[list[str | None], dict[str, str | None], str | None, str | None]
+
+# The tables that are to be settled, by their ids. Empty for nearly all calls, which then pay for a look at it.
+waiting: dict[int, weakref.ref[Any]] = {}
+
+_known: weakref.WeakKeyDictionary[Any, Wants] = weakref.WeakKeyDictionary()
+
+# By the first segment of a class's module, and its name.
+_KINDS = {
+    ("pandas", "DataFrame"): "pandas",
+    ("pandas", "Series"): "pandas.Series",
+    ("polars", "DataFrame"): "polars",
+    ("polars", "LazyFrame"): "polars.LazyFrame",
+    ("polars", "Series"): "polars.Series",
+    ("pyarrow", "Table"): "pyarrow",
+    ("pyarrow", "RecordBatch"): "pyarrow.RecordBatch",
+}
+
+
+def note(table: Any) -> None:
+    """Marks a table as one that its target's annotation may change."""
+    key = id(table)
+    waiting[key] = weakref.ref(table, lambda _: waiting.pop(key, None))
+
+
+def settle(target: Any, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    """The arguments as the target's annotations ask for them. Raises DecodeError for a table that cannot be that."""
+    if not any(id(value) in waiting for value in (*args, *kwargs.values())):
+        return args, kwargs
+    positions, names, more, others = _wants(target)
+    settled = [
+        _settled(value, positions[index] if index < len(positions) else more, f"args[{index}]")
+        for index, value in enumerate(args)
+    ]
+    return settled, {name: _settled(value, names.get(name, others), f"kwargs.{name}") for name, value in kwargs.items()}
+
+
+def _settled(value: Any, kind: str | None, path: str) -> Any:
+    if kind is None or id(value) not in waiting:
+        return value
+    from .adapters import Refused
+    from .errors import DecodeError
+    from .tables import convert
+
+    try:
+        return convert(value, kind)
+    except Refused as refused:
+        raise DecodeError(path, f"a table that can be a {kind}, as its annotation says", str(refused)) from None
+
+
+def _wants(target: Any) -> Wants:
+    import types
+
+    function, skipped = target, 0
+    if isinstance(target, types.MethodType):
+        function, skipped = target.__func__, 1
+    elif isinstance(target, type):
+        function, skipped = getattr(target, "__init__"), 1  # noqa: B009 - of the class, not of an instance
+    elif not isinstance(target, types.FunctionType):
+        function, skipped = type(target).__call__, 1
+    try:
+        positions, names, more, others = _known.get(function) or _look(function)
+    except (TypeError, ValueError, AttributeError):  # a function in C, or another one that tells nothing
+        return [], {}, None, None
+    return positions[skipped:], names, more, others
+
+
+def _look(function: Any) -> Wants:
+    import inspect
+
+    positions: list[str | None] = []
+    names: dict[str, str | None] = {}
+    more: str | None = None
+    others: str | None = None
+    annotations = _annotations(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = _kind(annotations.get(name))
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            more = kind
+        elif parameter.kind is parameter.VAR_KEYWORD:
+            others = kind
+        else:
+            if parameter.kind is not parameter.KEYWORD_ONLY:
+                positions.append(kind)
+            if parameter.kind is not parameter.POSITIONAL_ONLY:
+                names[name] = kind
+    wants = _known[function] = (positions, names, more, others)
+    return wants
+
+
+def _annotations(function: Any) -> dict[str, Any]:
+    import sys
+    import types
+    import typing
+
+    if sys.version_info >= (3, 14):
+        import annotationlib
+
+        found = annotationlib.get_annotations(function, format=annotationlib.Format.FORWARDREF)
+    else:
+        found = function.__annotations__
+    resolved = {}
+    for name, annotation in found.items():
+        # One at a time, so that one without a value at run time does not hide the others.
+        alone = types.SimpleNamespace(__annotations__={name: annotation})
+        try:
+            resolved.update(typing.get_type_hints(alone, getattr(function, "__globals__", {})))
+        except Exception:
+            continue
+    return resolved
+
+
+def _kind(annotation: Any) -> str | None:
+    """The kind of the first class of tables in an annotation: itself, or a member of a union."""
+    import types
+    import typing
+
+    if isinstance(annotation, type):
+        return _KINDS.get((annotation.__module__.partition(".")[0], annotation.__name__))
+    origin = typing.get_origin(annotation)
+    if origin is typing.Union or origin is types.UnionType or origin is typing.Annotated:
+        return next((kind for kind in map(_kind, typing.get_args(annotation)) if kind is not None), None)
+    return None

@@ -1,0 +1,315 @@
+"""A script that raises again what a call raised, with the arguments of the call beside it.
+
+Off unless ``errors.generateRepro`` of the pool names a directory. Each kind of failure (target, class and place) gets a
+folder: ``reproduce.py``, which the environment's interpreter runs, and ``arguments.json``, with arrays in
+``arrays.npz`` and tables in Parquet files. Nothing is pickled. What looks like a secret, by its name or its form, is
+replaced and said, other than in the items of tables and arrays; a call whose arguments cannot be written is not
+reproduced.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import threading
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .errors import Error
+
+MAX_REPRODUCTIONS = 100  # of one worker
+MAX_BYTES = 268_435_456  # of the arguments of one call
+REDACTED = "<redacted>"
+
+_SECRET_NAME = re.compile(
+    r"pass(?:word|wd|phrase)?$|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential|authorization|cookie"
+    r"|^auth$|^pwd$",
+    re.IGNORECASE,
+)
+_SECRET_FORM = re.compile(
+    r"(?:sk|pk|rk)[-_](?:[a-z]+[-_])*[A-Za-z0-9_-]{16,}"  # keys of OpenAI, Anthropic, Stripe
+    r"|(?:ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[abprs]|hf)[-_][A-Za-z0-9_-]{10,}"  # GitHub, GitLab, Slack
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35}"  # AWS, Google
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*"  # JSON web tokens
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|(?<=://)[^\s/:@]+:[^\s/@]+(?=@)"  # name and password of a URL
+    r"|(?<=Bearer )[A-Za-z0-9._~+/-]{8,}=*",
+    re.DOTALL,
+)
+
+
+class Reproduction:
+    """Writes reproductions below a directory, one for each kind of failure."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = os.path.abspath(os.path.expanduser(directory))
+        self._written: dict[tuple[object, ...], str | None] = {}
+        self._lock = threading.Lock()
+
+    def write(self, described: Error, call: dict[str, Any]) -> str | None:
+        """The path of the script for a failure; None where there can be none."""
+        frames: Any = described["frames"]
+        context: Any = described["call"]
+        place = (frames[-1]["file"], frames[-1]["line"]) if frames else None
+        key = (context["target"], described["pythonType"], place)
+        with self._lock:
+            if key not in self._written:
+                if len(self._written) >= MAX_REPRODUCTIONS:
+                    return None
+                try:
+                    self._written[key] = self._write(described, call, context["target"])
+                except Exception:  # of values that are the user's, and of a disk that may be full
+                    self._written[key] = None
+            return self._written[key]
+
+    def _write(self, described: Error, call: dict[str, Any], target: str) -> str | None:
+        # an object of a session has a history that no script can tell
+        if "instance" in call or call.get("call_type") not in (None, "function", "class"):
+            return None
+        name = call.get("function") or call.get("class")
+        saved = _Saved()
+        args = [saved.value(value, str(index)) for index, value in enumerate(call.get("args") or [])]
+        kwargs = {key: saved.named(key, value) for key, value in (call.get("kwargs") or {}).items()}
+        text = _script(described, call.get("python_module") or "builtins", str(name), saved.redacted)
+        folder = self._new_folder(target)
+        try:
+            saved.write(folder)
+            with open(os.path.join(folder, "arguments.json"), "x", encoding="utf-8") as file:
+                json.dump({"args": args, "kwargs": kwargs}, file, indent=1)
+            script = os.path.join(folder, "reproduce.py")
+            with open(script, "x", encoding="utf-8") as file:
+                file.write(text)
+        except BaseException:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return script
+
+    def _new_folder(self, target: str) -> str:
+        """Nobody but this user may read what the arguments of a call were."""
+        os.makedirs(self._directory, mode=0o700, exist_ok=True)
+        plain = re.sub(r"[^\w.]+", "_", target)[:80]
+        for number in range(1, 10_000):
+            folder = os.path.join(self._directory, f"{plain}-{os.getpid()}-{number}")
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                continue
+            return folder
+        raise FileExistsError(folder)
+
+
+class _Unwritable(Exception):
+    """A value has no form in a file."""
+
+
+class _Saved:
+    """Arguments in their written form: JSON, with `{"$kind": ...}` for what JSON does not have."""
+
+    def __init__(self) -> None:
+        self.redacted: list[str] = []
+        self._arrays: dict[str, Any] = {}
+        self._tables: list[Any] = []
+        self._bytes = 0
+
+    def named(self, name: object, value: Any, path: str = "") -> Any:
+        """A value under a name, which may say that it is a secret."""
+        where = f"{path}.{name}" if path else str(name)
+        if isinstance(name, str) and _SECRET_NAME.search(name) and isinstance(value, (str, bytes)):
+            self.redacted.append(where)
+            return REDACTED if isinstance(value, str) else {"$bytes": ""}
+        return self.value(value, where)
+
+    def value(self, value: Any, path: str) -> Any:
+        kind = type(value)
+        if value is None or kind in (bool, int):
+            return value
+        if kind is float:
+            return value if value - value == 0 else {"$float": repr(value)}
+        if kind is str:
+            return self._text(value, path)
+        if kind in (bytes, bytearray):
+            self._count(len(value))
+            return {"$bytes": value.hex()}
+        if kind is list:
+            return [self.value(each, f"{path}[{index}]") for index, each in enumerate(value)]
+        if kind in (tuple, set, frozenset):
+            items = [self.value(each, f"{path}[{index}]") for index, each in enumerate(value)]
+            return {f"${kind.__name__}": items}
+        if kind is dict:
+            if all(type(key) is str and not key.startswith("$") for key in value):
+                return {key: self.named(key, each, path) for key, each in value.items()}
+            return {"$dict": [[self.value(key, path), self.named(key, each, path)] for key, each in value.items()]}
+        if kind is complex:
+            return {"$complex": [repr(value.real), repr(value.imag)]}
+        return self._other(value, f"{kind.__module__}.{kind.__qualname__}")
+
+    def _text(self, text: str, path: str) -> str:
+        self._count(len(text))
+        shown, count = _SECRET_FORM.subn(REDACTED, text)
+        if count:
+            self.redacted.append(path)
+        return shown
+
+    def _other(self, value: Any, name: str) -> Any:
+        if name in _STANDARD:
+            return {_STANDARD[name]: value.isoformat() if "date" in name or name == "datetime.time" else str(value)}
+        if name == "datetime.timedelta":
+            return {"$timedelta": [value.days, value.seconds, value.microseconds]}
+        numpy, pandas = sys.modules.get("numpy"), sys.modules.get("pandas")
+        if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and not value.dtype.hasobject:
+            self._count(value.nbytes)
+            key = f"a{len(self._arrays)}"
+            self._arrays[key] = numpy.asarray(value)
+            return {"$array": key}
+        if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
+            is_series = isinstance(value, pandas.Series)
+            table = value.to_frame("values") if is_series else value
+            secrets = [name for name in table.columns if isinstance(name, str) and _SECRET_NAME.search(name)]
+            self.redacted += secrets
+            self._tables.append(table.assign(**dict.fromkeys(secrets, REDACTED)) if secrets else table)
+            self._count(int(self._tables[-1].memory_usage().sum()))
+            return {"$series" if is_series else "$table": f"table{len(self._tables) - 1}.parquet"}
+        raise _Unwritable(name)
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        if self._bytes > MAX_BYTES:
+            raise _Unwritable("too much")
+
+    def write(self, folder: str) -> None:
+        """The files beside the JSON."""
+        if self._arrays:
+            import numpy
+
+            numpy.savez(os.path.join(folder, "arrays.npz"), **self._arrays)
+        for index, table in enumerate(self._tables):
+            table.to_parquet(os.path.join(folder, f"table{index}.parquet"))
+
+
+_STANDARD = {
+    "decimal.Decimal": "$decimal",
+    "uuid.UUID": "$uuid",
+    "datetime.datetime": "$datetime",
+    "datetime.date": "$date",
+    "datetime.time": "$time",
+    "pathlib.PosixPath": "$path",
+    "pathlib._local.PosixPath": "$path",
+}
+
+
+def _script(described: Error, module: str, name: str, redacted: list[str]) -> str:
+    first, _, _ = str(described["message"]).partition("\n")
+    shown = _SECRET_FORM.sub(REDACTED, f"{described['pythonType']}: {first}")
+    secrets = f"\nRedacted, and to be filled in where it matters: {', '.join(redacted)}.\n" if redacted else ""
+    return _SCRIPT.format(
+        # a docstring ends at the first quotes, whatever a message holds
+        raised=shown[:200].replace("\\", "\\\\").replace('"', "'"),
+        target=f"{module}.{name}".replace('"', "'"),
+        secrets=secrets.replace("\\", "\\\\").replace('"', "'"),
+        paths=repr([os.path.abspath(path) for path in sys.path]),
+        directory=repr(os.getcwd()),
+        module=repr(module),
+        name=repr(name),
+    )
+
+
+_SCRIPT = '''"""Raises again what a call of {target} raised:
+
+    {raised}
+{secrets}
+Run it with the interpreter of the pool.
+"""
+
+import asyncio
+import importlib
+import inspect
+import json
+import os
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+
+
+def load(value):
+    if isinstance(value, list):
+        return [load(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kind, content = next(iter(value.items()), ("", None))
+    if not kind.startswith("$"):
+        return {{key: load(each) for key, each in value.items()}}
+    return LOADERS[kind](content)
+
+
+def standard(module, name):
+    return lambda text: getattr(importlib.import_module(module), name)(text)
+
+
+def iso(name):
+    return lambda text: getattr(importlib.import_module("datetime"), name).fromisoformat(text)
+
+
+def array(key):
+    import numpy
+
+    with numpy.load(FOLDER / "arrays.npz", allow_pickle=False) as arrays:
+        return arrays[key]
+
+
+def table(file):
+    import pandas
+
+    return pandas.read_parquet(FOLDER / file)
+
+
+LOADERS = {{
+    "$float": float,
+    "$bytes": bytes.fromhex,
+    "$tuple": lambda items: tuple(map(load, items)),
+    "$set": lambda items: set(map(load, items)),
+    "$frozenset": lambda items: frozenset(map(load, items)),
+    "$dict": lambda entries: {{load(key): load(value) for key, value in entries}},
+    "$complex": lambda parts: complex(float(parts[0]), float(parts[1])),
+    "$decimal": standard("decimal", "Decimal"),
+    "$uuid": standard("uuid", "UUID"),
+    "$path": Path,
+    "$datetime": iso("datetime"),
+    "$date": iso("date"),
+    "$time": iso("time"),
+    "$timedelta": lambda parts: importlib.import_module("datetime").timedelta(*parts),
+    "$array": array,
+    "$table": table,
+    "$series": lambda file: table(file)["values"],
+}}
+
+
+def main():
+    sys.path[:0] = [path for path in {paths} if path not in sys.path]
+    if os.path.isdir({directory}):
+        os.chdir({directory})
+    arguments = json.loads((FOLDER / "arguments.json").read_text("utf-8"))
+    target = importlib.import_module({module})
+    for name in {name}.split("."):
+        target = getattr(target, name)
+    result = target(*load(arguments["args"]), **load(arguments["kwargs"]))
+    if inspect.isawaitable(result):
+
+        async def wait():
+            return await result
+
+        result = asyncio.run(wait())
+    if inspect.isgenerator(result):
+        for _ in result:
+            pass
+
+
+if __name__ == "__main__":
+    main()
+'''

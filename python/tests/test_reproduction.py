@@ -1,0 +1,170 @@
+"""Reproductions: the script of a failed call raises the same exception, in an interpreter of its own."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import json
+import os
+import stat
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import raising
+from describing import caught
+from host import SOURCE, Process, call
+from snakepit_worker.description import Describer, ErrorOptions
+from snakepit_worker.values import Packer
+
+SECRETS = {
+    "api_key": "anything",
+    "nested": {"Password": "hunter2", "fine": "visible"},
+    "text": "the key sk-proj-abcdefghijklmnop0123456789 is in it",
+    "url": "postgres://alice:swordfish@db/app",
+    "header": "Bearer abcdefgh12345678",
+}
+
+
+def reproduce(tmp_path: Path, function: str, *args: Any, **kwargs: Any) -> tuple[str | None, Any]:
+    """Fails a call, and answers the path of its script and the error's description."""
+    packer = Packer()
+    options = ErrorOptions(generate_repro=str(tmp_path / "repro"))
+    describer = Describer(options, lambda value: packer.pack_value(value, "args"), [])
+    error = caught(getattr(raising, function), *args, **kwargs)
+    payload = {"python_module": "raising", "function": function, "args": list(args), "kwargs": kwargs}
+    described = describer.describe(error, payload)
+    return described.get("repro"), described  # type: ignore[return-value]
+
+
+def run(script: str) -> str:
+    """The last line that the script prints, which is its exception."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(Path(__file__).parent)])}
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, timeout=60, env=environment, check=False
+    )
+    assert done.returncode != 0, done.stdout
+    return done.stderr.strip().splitlines()[-1]
+
+
+def test_the_script_raises_the_same_exception(tmp_path: Path) -> None:
+    script, _ = reproduce(tmp_path, "divide", 1.5, 0)
+    assert script is not None
+    assert run(script) == "ZeroDivisionError: float division by zero" or "division by zero" in run(script)
+    assert stat.S_IMODE(os.stat(os.path.dirname(script)).st_mode) == 0o700
+
+
+def test_all_kinds_of_arguments_come_back_as_they_were(tmp_path: Path) -> None:
+    values = [
+        None,
+        True,
+        2**80,
+        float("inf"),
+        float("nan"),
+        "text",
+        b"bytes",
+        (1, (2,)),
+        {3, 4},
+        frozenset({5}),
+        {1: "a", (2,): {"$odd": "b"}},
+        1 + 2j,
+        decimal.Decimal("1.10"),
+        uuid.UUID(int=7),
+        datetime.datetime(2026, 1, 2, 3, 4, 5, 6, datetime.timezone.utc),
+        datetime.date(2026, 1, 2),
+        datetime.time(3, 4),
+        datetime.timedelta(1, 2, 3),
+        Path("/tmp/x"),
+    ]
+    script, described = reproduce(tmp_path, "all_kinds", *values, named=[1, {"a": None}])
+    assert script is not None
+    assert run(script) == f"ValueError: {described['message']}"
+
+
+def test_arrays_and_tables_stand_beside_the_script(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    script, described = reproduce(tmp_path, "multiply", numpy.ones((2, 3), "float32"), numpy.ones((2, 3)))
+    assert script is not None
+    assert described["ml"]["_tag"] == "ShapeMismatch"
+    assert run(script) == f"ValueError: {described['message']}"
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    script, _ = reproduce(tmp_path, "column", pandas.DataFrame({"a": [1, 2]}), "b")
+    assert script is not None
+    assert sorted(os.listdir(os.path.dirname(script))) == ["arguments.json", "reproduce.py", "table0.parquet"]
+    assert run(script) == "KeyError: 'b'"
+
+
+def test_coroutines_are_waited_for(tmp_path: Path) -> None:
+    with Process(tmp_path, errors={"generate_repro": str(tmp_path / "repro")}) as process:
+        host = process.open()
+        host.data.send(call(1, "raising:wait_and_fail", 5))
+        error = host.data.exit_of(1)["exit"]["cause"][0]["error"]
+        assert run(error["repro"]) == "ValueError: 5"
+        host.data.send(call(2, "raising:items", 2, tag="snakebridge.stream"))
+        error = host.data.exit_of(2)["exit"]["cause"][0]["error"]
+        assert run(error["repro"]) == "LookupError: no more items"
+
+
+def test_secrets_are_redacted_by_key_and_by_form(tmp_path: Path) -> None:
+    script, _ = reproduce(tmp_path, "connect", SECRETS["url"], password="swordfish", options=SECRETS)
+    assert script is not None
+    folder = Path(script).parent
+    written = "".join(path.read_text() for path in folder.iterdir())
+    for secret in ("anything", "hunter2", "sk-proj", "alice", "swordfish", "abcdefgh12345678"):
+        assert secret not in written, secret
+    assert "visible" in written
+    arguments = json.loads((folder / "arguments.json").read_text())
+    assert arguments["args"] == ["postgres://<redacted>@db/app"]
+    text = Path(script).read_text()
+    assert "password, options.api_key" in text
+    assert run(script).startswith("ConnectionError: no route to db/app")
+
+
+def test_secret_columns_are_redacted_and_nothing_half_written_stays(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    script, _ = reproduce(tmp_path, "column", pandas.DataFrame({"a": [1], "api_token": ["swordfish"]}), "b")
+    assert script is not None
+    saved = pandas.read_parquet(Path(script).parent / "table0.parquet")
+    assert saved.to_dict("list") == {"a": [1], "api_token": ["<redacted>"]}
+    # no form in Parquet
+    script, _ = reproduce(tmp_path / "other", "column", pandas.DataFrame({"a": [1 + 2j, object()]}), "b")
+    assert script is None
+    assert os.listdir(tmp_path / "other" / "repro") == []
+
+
+def test_one_kind_of_failure_is_written_once(tmp_path: Path) -> None:
+    with Process(tmp_path, errors={"generate_repro": str(tmp_path / "repro")}) as process:
+        host = process.open()
+        paths = set()
+        for number in range(1, 6):
+            host.data.send(call(number, "raising:divide", number, 0))
+            paths.add(host.data.exit_of(number)["exit"]["cause"][0]["error"]["repro"])
+        assert len(paths) == 1
+        assert len(os.listdir(tmp_path / "repro")) == 1
+
+
+def test_what_cannot_be_written_is_not_reproduced(tmp_path: Path) -> None:
+    script, described = reproduce(tmp_path, "all_kinds", object())
+    assert script is None
+    assert described["_tag"] == "ValueError"
+    assert not (tmp_path / "repro").exists()
+
+
+def test_nothing_is_written_unless_asked_for(tmp_path: Path) -> None:
+    with Process(tmp_path) as process:
+        host = process.open()
+        host.data.send(call(1, "raising:divide", 1, 0))
+        assert "repro" not in host.data.exit_of(1)["exit"]["cause"][0]["error"]
+
+
+def test_a_directory_that_cannot_be_written_spoils_no_report(tmp_path: Path) -> None:
+    (tmp_path / "repro").write_text("a file")
+    script, described = reproduce(tmp_path, "divide", 1, 0)
+    assert script is None
+    assert described["_tag"] == "ZeroDivisionError"

@@ -1,0 +1,218 @@
+"""Shared memory as a worker sees it: places that the host names, room that it grants, and who still looks at what."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ormsgpack import Ext, packb, unpackb
+
+from snakepit_worker import storage
+from snakepit_worker.adapters import Refused
+from snakepit_worker.shared_memory import FreeList, SharedMemory
+from snakepit_worker.values import Packer, Unpacker
+
+SIZE = 1 << 16
+
+
+class Host:
+    """Makes segments, and grants each as a whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.prefix = str(folder / "segment-")
+        self.segments = 0
+        self.is_full = False
+
+    def make(self, content: bytes = b"") -> int:
+        self.segments += 1
+        with open(f"{self.prefix}{self.segments}", "wb") as file:
+            file.write(content)
+            file.truncate(SIZE)
+        return self.segments
+
+    def grant(self, size: int) -> list[int] | None:
+        return None if self.is_full or size > SIZE else [self.make(), 0, SIZE]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def memory(host: Host) -> Iterator[SharedMemory]:
+    memory = SharedMemory([host.prefix], host.grant)
+    storage.use(memory, 100)
+    yield memory
+    storage.use(None)
+
+
+def test_free_parts_are_joined_and_used_from_the_beginning() -> None:
+    free = FreeList(256)
+    assert [free.take(64), free.take(64), free.take(128), free.take(64)] == [0, 64, 128, None]
+    free.give(128, 128)
+    free.give(0, 64)
+    assert free.take(192) is None
+    free.give(64, 64)
+    assert free.take(256) == 0
+    assert free.used == 256
+
+
+def test_the_bytes_of_a_place_are_those_of_the_segment(host: Host, memory: SharedMemory) -> None:
+    segment = host.make(b"\0" * 64 + b"hello")
+    shared = storage.load(bytes(_place(segment, 64, 5, 7, False)))
+    assert bytes(shared.buffer) == b"hello"
+    assert shared.buffer.readonly
+    assert not storage.load(bytes(_place(segment, 64, 5, 7, True))).buffer.readonly
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        [1, 0, SIZE + 1, 7, False],
+        [1, -8, 8, 7, False],
+        [1, SIZE, 1, 7, False],
+        [1, 0, -1, 7, False],
+        [99, 0, 8, 7, False],
+        ["1", 0, 8, 7, False],
+        ["../../etc/passwd", 0, 8, 7, False],
+        [1, 0, 8, 7],
+        [1, 0, 8, 7, 1],
+        "place",
+    ],
+)
+def test_a_place_that_is_none_is_refused(host: Host, memory: SharedMemory, place: object) -> None:
+    host.make()
+    with pytest.raises(Refused):
+        storage.load(bytes(_packed(place)))
+
+
+def test_what_is_still_looked_at_is_kept_and_released_once_it_is_not(host: Host, memory: SharedMemory) -> None:
+    segment = host.make(b"kept")
+    first = storage.load(bytes(_place(segment, 0, 4, 7, False)))
+    storage.load(bytes(_place(segment, 0, 4, 8, False)))
+    views = memory.take_views()
+    assert views is not None
+    view = first.buffer[1:3]
+    del first
+    gc.collect()
+    assert SharedMemory.keep(views) == [7]
+    assert memory.released() == []
+    assert bytes(view) == b"ep"
+    del view
+    gc.collect()
+    assert memory.released() == [7]
+    assert memory.take_views() is None
+
+
+def test_room_is_granted_once_and_used_again_when_the_host_is_done(host: Host, memory: SharedMemory) -> None:
+    stored = storage.store(b"x" * 1000)
+    storage.commit()
+    assert isinstance(stored, Ext)
+    segment, start, offset, size, region = _parts(stored)
+    assert (segment, start, offset, size, region) == (1, 0, 0, 1000, None)
+    assert Path(f"{host.prefix}1").read_bytes()[:1000] == b"x" * 1000
+    assert _start(storage.store(b"y" * 1000)) == 1024
+    storage.commit()
+    memory.free([[1, 0]])
+    assert _start(storage.store(b"z" * 1000)) == 0
+    assert host.segments == 1
+
+
+def test_small_bytes_and_those_without_room_stay_where_they_are(host: Host, memory: SharedMemory) -> None:
+    assert storage.store(b"small") == b"small"
+    host.is_full = True
+    assert storage.store(b"x" * 1000) == b"x" * 1000
+    storage.use(memory, 100, is_strict=True)
+    with pytest.raises(Refused, match="zero_copy_unavailable"):
+        storage.store(b"x" * 1000)
+
+
+def test_grants_that_hold_nothing_are_given_back(memory: SharedMemory) -> None:
+    storage.store(b"x" * 1000)
+    storage.commit()
+    assert memory.trim() == []
+    memory.free([[1, 0]])
+    assert memory.trim() == [[1, 0]]
+    assert memory.trim() == []
+
+
+def test_a_message_that_is_not_sent_gives_its_room_back(memory: SharedMemory) -> None:
+    numpy = pytest.importorskip("numpy")
+    array = numpy.zeros(4000)
+    with pytest.raises(Exception, match="no form on the wire"):
+        Packer().pack({"exit": {"value": [array, object()]}})
+    storage.discard()
+    assert memory.trim() == [[1, 0]]
+
+
+def test_an_array_made_in_place_is_named_and_not_copied(memory: SharedMemory) -> None:
+    numpy = pytest.importorskip("numpy")
+    from snakepit_worker import empty
+
+    array = empty((100, 60))
+    array[...] = 3
+    part = array[10:50]
+    frame = Packer().pack({"exit": {"value": part}})
+    storage.commit()
+    places: list[list[object]] = []
+
+    def hook(code: int, data: bytes) -> object:
+        if code == storage.SHARED:
+            places.append(unpackb(data))
+            return None
+        return unpackb(data, ext_hook=hook)
+
+    unpackb(frame, ext_hook=hook)
+    assert places == [[1, 0, 10 * 60 * 8, 40 * 60 * 8, None]]
+    with pytest.raises(ValueError, match="read-only"):
+        part[0] = 1
+    assert numpy.all(array == 3)
+    # not free before the host and Python have both let go of it
+    del array, part
+    gc.collect()
+    assert memory.trim() == []
+    memory.free([[1, 0]])
+    assert memory.trim() == [[1, 0]]
+
+
+def test_an_array_that_arrived_goes_back_by_name(host: Host, memory: SharedMemory) -> None:
+    pytest.importorskip("numpy")
+    segment = host.make(bytes(range(256)) * 80)
+    tensor = Ext(13, _packed(["tensor", ["|u1", [20_000], Ext(14, _place(segment, 0, 20_000, 7, False))]]))
+    array = Unpacker(lambda *_: None, lambda _: None).unpack(_packed(tensor))
+    assert storage.shared(array.base, 0, 20_000) is not None  # type: ignore[attr-defined]
+    assert host.segments == 1
+
+
+def test_segments_that_are_forgotten_live_as_long_as_what_looks_at_them(host: Host, memory: SharedMemory) -> None:
+    segment = host.make(b"still there")
+    shared = storage.load(bytes(_place(segment, 0, 11, 7, False)))
+    memory.forget_segments([segment])
+    os.unlink(f"{host.prefix}{segment}")
+    assert bytes(shared.buffer) == b"still there"
+    with pytest.raises(Refused, match="not there"):
+        storage.load(bytes(_place(segment, 0, 11, 7, False)))
+
+
+def _packed(value: object) -> bytes:
+    return packb(value)
+
+
+def _place(*parts: object) -> bytes:
+    return _packed(list(parts))
+
+
+def _start(stored: object) -> object:
+    return _parts(stored)[1]
+
+
+def _parts(stored: object) -> list[object]:
+    """The place in an extension."""
+    assert isinstance(stored, Ext)
+    parts = unpackb(packb(stored), ext_hook=lambda _code, data: unpackb(data))
+    assert isinstance(parts, list)
+    return parts

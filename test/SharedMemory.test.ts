@@ -1,0 +1,512 @@
+/** Tensors through shared memory: what Python sees, who holds what for how long, and what happens where there is none. */
+import { Snakepit } from "@snakepit/core"
+import { type Arena, SharedMemory, Tensor, ZeroCopy, ZeroCopyError } from "@snakepit/zero-copy"
+import { assert, describe, it, layer } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import { kill, pool, waitForWorkers, waitUntil, withPool, withPools, workerPid } from "./harness.ts"
+
+const MIB = 1024 * 1024
+const floats = Tensor.schema(Float64Array)
+
+const memoryOf = (name?: string) => Effect.flatMap(SharedMemory.SharedMemory, (memory) => memory.pool(name))
+
+const arenaOf = (name?: string): Effect.Effect<Arena, unknown, SharedMemory.SharedMemory> =>
+  Effect.map(memoryOf(name), ({ arena }) => (typeof arena === "string" ? assert.fail(arena) : arena))
+
+const look = (array: unknown) => Snakepit.call("sharing.look", { args: [array] })
+const total = (array: unknown) => Snakepit.call("sharing.total", { args: [array], success: Schema.Number })
+const ones = (count: number) => Snakepit.call("sharing.ones", { args: [count], success: floats })
+const ramp = (length: number) => Float64Array.from({ length }, (_, i) => i)
+
+/** Waits until nobody holds more than `bytes`. */
+const waitForHeld = (bytes: number, name?: string) =>
+  Effect.flatMap(arenaOf(name), (arena) => waitUntil(`at most ${bytes} bytes are held`, () => arena.heldBytes <= bytes))
+
+const events = (name?: string) =>
+  Effect.map(memoryOf(name), (memory) => {
+    const heard: Array<SharedMemory.ZeroCopyEvent> = []
+    memory.listeners.add((event) => heard.push(event))
+    return heard
+  })
+
+describe("SharedMemory", () => {
+  layer(pool(), { excludeTestServices: true })("what Python sees", (shared) => {
+    shared.effect("a large typed array is an ndarray over shared memory, read-only", () =>
+      Effect.gen(function* () {
+        assert.deepStrictEqual(yield* look(ramp(10_000)), {
+          dtype: "<f8",
+          shape: [10_000],
+          strides: [8],
+          writable: false,
+          shared: true
+        })
+        assert.strictEqual(yield* total(ramp(10_000)), (9_999 * 10_000) / 2)
+        yield* waitForHeld(0)
+      })
+    )
+
+    shared.effect("a small one is inside the message, and Python's own", () =>
+      Effect.gen(function* () {
+        assert.deepInclude(yield* look(ramp(10)), { writable: true, shared: false })
+      })
+    )
+
+    shared.effect("a tensor that is in shared memory already is the same bytes", () =>
+      Effect.gen(function* () {
+        const tensor = yield* Tensor.make(Float32Array, [4, 5])
+        assert.isFalse(tensor.copied)
+        assert.isTrue(tensor.readonly)
+        tensor.data.set([1, 2, 3])
+        assert.strictEqual(yield* total(tensor), 6)
+        tensor.data[0] = 10
+        assert.strictEqual(yield* total(tensor), 15)
+        assert.deepInclude(yield* look(tensor), { dtype: "<f4", shape: [4, 5], writable: false, shared: true })
+        const refused = yield* Effect.flip(Snakepit.call("sharing.fill", { args: [tensor, 7] }))
+        assert.strictEqual(refused._tag, "ValueError")
+        assert.include(refused.message, "read-only")
+      }).pipe(Effect.scoped)
+    )
+
+    shared.effect("one that is handed over writable can be written to, and TypeScript sees it", () =>
+      Effect.gen(function* () {
+        const tensor = yield* Tensor.make(Float64Array, [3], { writable: true })
+        assert.isFalse(tensor.readonly)
+        yield* Snakepit.call("sharing.fill", { args: [tensor, 7] })
+        assert.deepStrictEqual(tensor.data, new Float64Array([7, 7, 7]))
+      }).pipe(Effect.scoped)
+    )
+
+    shared.effect("parts of a tensor are parts of the same bytes, backwards and transposed too", () =>
+      Effect.gen(function* () {
+        const tensor = yield* Tensor.from(ramp(12), [3, 4])
+        const parts: ReadonlyArray<readonly [Tensor, ReadonlyArray<number>]> = [
+          [tensor.slice(1), [8]],
+          [tensor.slice(null, [0, 4, 2]), [32, 16]],
+          [tensor.slice(null, [null, null, -1]), [32, -8]],
+          [tensor.slice(-1, [1, 3]), [8]],
+          [tensor.transpose(), [8, 32]],
+          [tensor.reshape([2, 6]), [48, 8]]
+        ]
+        for (const [part, strides] of parts) {
+          assert.deepStrictEqual(yield* Snakepit.call("sharing.nested", { args: [part] }), part.toNested())
+          assert.deepInclude(yield* look(part), { strides, shared: true, shape: part.shape })
+        }
+      }).pipe(Effect.scoped)
+    )
+
+    shared.effect("an array that a result is a part of is not copied either", () =>
+      Effect.gen(function* () {
+        const tensor = yield* Tensor.from(ramp(20_000))
+        const same = yield* ZeroCopy.scoped(Snakepit.call("sharing.echo", { args: [tensor], success: floats }))
+        tensor.data[0] = 42
+        assert.strictEqual(same.data[0], 42)
+      }).pipe(Effect.scoped)
+    )
+  })
+
+  layer(pool(), { excludeTestServices: true })("results", (shared) => {
+    shared.effect("belong to the caller, unless a scope is there for them", () =>
+      Effect.gen(function* () {
+        const owned = yield* ones(20_000)
+        assert.isTrue(owned.copied)
+        assert.strictEqual(owned.data[19_999], 1)
+      })
+    )
+
+    shared.effect("stay in shared memory inside ZeroCopy.scoped, and cannot be used after it", () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const tensor = yield* Scope.provide(ZeroCopy.scoped(ones(20_000)), scope)
+        const { data } = tensor
+        assert.isFalse(tensor.copied)
+        assert.strictEqual(data[19_999], 1)
+        yield* Scope.close(scope, Exit.void)
+        assert.strictEqual(data.length, 0)
+        assert.isFalse(tensor.isOpen)
+        assert.throws(() => tensor.data, ZeroCopyError.LeaseClosed)
+        assert.throws(() => tensor.bytes, ZeroCopyError.LeaseClosed)
+        assert.throws(() => tensor.toNested(), "its lease has ended")
+        assert.throws(() => tensor.close(), "closed already")
+        const error = yield* Effect.flip(total(tensor))
+        assert.strictEqual(error._tag, "EncodeError")
+        assert.include(error.message, "its lease has ended")
+      })
+    )
+
+    shared.effect("can be closed one by one, and their memory is used again", () =>
+      Effect.gen(function* () {
+        const arena = yield* arenaOf()
+        yield* ZeroCopy.scoped(
+          Effect.gen(function* () {
+            for (let i = 0; i < 300; i++) {
+              const tensor = yield* ones(1_000_000)
+              assert.strictEqual(tensor.data[999_999], 1)
+              tensor.close()
+            }
+          })
+        )
+        assert.isAtMost(arena.sharedBytes, 256 * MIB)
+      }).pipe(Effect.scoped)
+    )
+
+    shared.effect("are written in place where Python makes them so, and are read-only once handed over", () =>
+      Effect.gen(function* () {
+        const placed = yield* ZeroCopy.scoped(Snakepit.call("sharing.in_place", { args: [50_000, 3], success: floats }))
+        assert.isFalse(placed.copied)
+        assert.isTrue(placed.data.every((x) => x === 3))
+        const handed = yield* ZeroCopy.scoped(Snakepit.call("sharing.hand_over", { args: [50_000], success: floats }))
+        const error = yield* Effect.flip(Snakepit.call("sharing.write_after"))
+        assert.strictEqual(error._tag, "ValueError")
+        assert.include(error.message, "read-only")
+        assert.strictEqual(handed.data[0], 1)
+      }).pipe(Effect.scoped)
+    )
+
+    shared.effect("of streams are shared, item by item", () =>
+      Effect.gen(function* () {
+        const sums: Array<number> = []
+        yield* Snakepit.stream("sharing.numbered", { args: [40], success: floats }).pipe(
+          ZeroCopy.scopedStream,
+          Stream.runForEach((tensor) =>
+            Effect.sync(() => {
+              assert.isFalse(tensor.copied)
+              sums.push(tensor.data.reduce((a, b) => a + b))
+              tensor.close()
+            })
+          )
+        )
+        assert.deepStrictEqual(
+          sums,
+          Array.from({ length: 40 }, (_, i) => i * 20_000)
+        )
+      })
+    )
+
+    shared.effect("and arguments of callbacks are shared", () =>
+      Effect.gen(function* () {
+        const heard = (tensor: Tensor) => [tensor.copied, tensor.data.length]
+        const call = Snakepit.call("sharing.call_with", { args: [heard, 20_000] })
+        assert.deepStrictEqual(yield* call, [true, 20_000])
+        assert.deepStrictEqual(yield* ZeroCopy.scoped(call), [false, 20_000])
+        const answer = () => ramp(20_000)
+        const sum = yield* Snakepit.call("sharing.total_of_answer", { args: [answer] })
+        assert.strictEqual(sum, (19_999 * 20_000) / 2)
+      }).pipe(Effect.scoped)
+    )
+  })
+
+  describe("lifetimes", () => {
+    it.live("an array that Python keeps is not overwritten before Python lets go of it", () =>
+      withPool()(
+        Effect.gen(function* () {
+          const arena = yield* arenaOf()
+          yield* Snakepit.call("sharing.keep", { args: [new Float64Array(20_000).fill(2)] })
+          for (let i = 0; i < 5; i++) yield* total(new Float64Array(20_000).fill(9))
+          assert.deepStrictEqual(yield* Snakepit.call("sharing.kept_total"), [40_000])
+          assert.isAtLeast(arena.heldBytes, 160_000)
+          yield* Snakepit.call("sharing.drop")
+          yield* waitForHeld(0)
+        })
+      )
+    )
+
+    it.live("a tensor that is closed while a call looks at it stays until the call has ended", () =>
+      withPool()(
+        Effect.gen(function* () {
+          const arena = yield* arenaOf()
+          const running = yield* Deferred.make<void>()
+          const goOn = yield* Deferred.make<void>()
+          const scope = yield* Scope.make()
+          const tensor = yield* Scope.provide(Tensor.from(ramp(20_000)), scope)
+          const wait = () => Effect.andThen(Deferred.succeed(running, undefined), Deferred.await(goOn))
+          const fiber = yield* Effect.forkChild(Snakepit.call("sharing.wait_for", { args: [wait, tensor] }))
+          yield* Deferred.await(running)
+          yield* Scope.close(scope, Exit.void)
+          assert.throws(() => tensor.data, ZeroCopyError.LeaseClosed)
+          assert.isAtLeast(arena.heldBytes, 160_000)
+          yield* Deferred.succeed(goOn, undefined)
+          assert.strictEqual(yield* Fiber.join(fiber), (19_999 * 20_000) / 2)
+          yield* waitForHeld(0)
+        })
+      )
+    )
+
+    it.live("a result that is closed while another call looks at it is not overwritten", () =>
+      withPool({ profile: "thread", threads: 2 })(
+        Effect.gen(function* () {
+          const running = yield* Deferred.make<void>()
+          const goOn = yield* Deferred.make<void>()
+          const tensor = yield* ZeroCopy.scoped(ones(20_000))
+          const wait = () => Effect.andThen(Deferred.succeed(running, undefined), Deferred.await(goOn))
+          const fiber = yield* Effect.forkChild(Snakepit.call("sharing.wait_for", { args: [wait, tensor] }))
+          yield* Deferred.await(running)
+          tensor.close()
+          for (let i = 0; i < 50; i++) yield* Snakepit.call("sharing.in_place", { args: [20_000, 9] })
+          yield* Deferred.succeed(goOn, undefined)
+          assert.strictEqual(yield* Fiber.join(fiber), 20_000)
+        }).pipe(Effect.scoped)
+      )
+    )
+
+    it.live("what a crashed worker held is used again, and what it answered stays readable", () =>
+      withPool()(
+        Effect.gen(function* () {
+          const arena = yield* arenaOf()
+          const scope = yield* Scope.make()
+          yield* Snakepit.call("sharing.keep", { args: [ramp(20_000)] })
+          const tensor = yield* Scope.provide(ZeroCopy.scoped(ones(20_000)), scope)
+          yield* kill(yield* workerPid, "SIGKILL")
+          yield* waitForWorkers(1)
+          yield* waitUntil(
+            "the pool answers again",
+            Effect.map(Effect.option(total(ramp(4))), (sum) => sum._tag === "Some")
+          )
+          assert.strictEqual(tensor.data[19_999], 1)
+          yield* Scope.close(scope, Exit.void)
+          yield* waitUntil("nothing is held", () => arena.heldBytes === 0)
+        })
+      )
+    )
+
+    it.live("nothing is left of a call that was interrupted", () =>
+      withPool()(
+        Effect.gen(function* () {
+          // numpy is there from here on: an import that is interrupted leaves half a module
+          yield* ones(10)
+          yield* Effect.scoped(
+            ZeroCopy.scoped(Effect.timeoutOption(Effect.all(Array.from({ length: 20 }, () => ones(500_000))), 15))
+          )
+          yield* ones(10)
+          const arena = yield* arenaOf()
+          yield* waitUntil("only what the worker was granted is held", () => arena.heldBytes <= 64 * MIB)
+          yield* Effect.promise(() => arena.relieve())
+          yield* waitForHeld(0)
+        })
+      )
+    )
+
+    it.live("no file is left when the scope closes, and results in other scopes end with it", () =>
+      Effect.gen(function* () {
+        const scope = yield* Scope.make()
+        const services = yield* Layer.buildWithScope(pool(), scope)
+        const arena = yield* Effect.provide(arenaOf(), services)
+        yield* Effect.provide(total(ramp(20_000)), services)
+        const files = () => arena.folders.flatMap((folder) => (fs.existsSync(folder) ? fs.readdirSync(folder) : []))
+        assert.isTrue(files().some((file) => file.startsWith("segment-")))
+        assert.isTrue(arena.folders.some((folder) => path.dirname(folder) === "/dev/shm"))
+        yield* Scope.close(scope, Exit.void)
+        assert.deepStrictEqual(files(), [])
+        assert.isFalse(arena.folders.some((folder) => fs.existsSync(folder)))
+      })
+    )
+  })
+
+  describe("the budget", () => {
+    const small = { zeroCopy: { maxSharedMemory: 32 * MIB } } as const
+
+    it.live("fails with its figures what does not fit into it", () =>
+      withPool(small)(
+        Effect.gen(function* () {
+          yield* Tensor.make(Uint8Array, [20 * MIB])
+          const error = yield* Effect.flip(Tensor.make(Uint8Array, [20 * MIB]))
+          assert.strictEqual(error._tag, "SharedMemoryExhausted")
+          assert.include(error.message, "20 MiB of shared memory are wanted, 20 MiB are in use")
+          assert.include(error.message, "maxSharedMemory is 32 MiB")
+        })
+      )
+    )
+
+    it.live("lets callers wait, when told so, until enough is given back", () =>
+      withPool({ zeroCopy: { maxSharedMemory: 32 * MIB, whenFull: "wait" } })(
+        Effect.gen(function* () {
+          const scope = yield* Scope.make()
+          yield* Scope.provide(Tensor.make(Uint8Array, [20 * MIB]), scope)
+          const fiber = yield* Effect.forkChild(Effect.scoped(Tensor.make(Uint8Array, [20 * MIB])), {
+            startImmediately: true
+          })
+          const arena = yield* arenaOf()
+          yield* Effect.promise(() => arena.relieve())
+          assert.isUndefined(fiber.pollUnsafe())
+          yield* Scope.close(scope, Exit.void)
+          assert.strictEqual((yield* Fiber.join(fiber)).size, 20 * MIB)
+        })
+      )
+    )
+
+    it.live("gets back what workers were granted and do not use", () =>
+      withPool({ zeroCopy: { maxSharedMemory: 48 * MIB } })(
+        Effect.gen(function* () {
+          yield* ones(3_000_000)
+          const tensor = yield* Tensor.make(Uint8Array, [30 * MIB])
+          assert.isFalse(tensor.copied)
+        })
+      )
+    )
+
+    it.live("copies arguments and results past it inside the message, says so once, and tells each time", () => {
+      const warnings: Array<unknown> = []
+      const logger = Logger.layer([
+        Logger.make(({ logLevel, message }) => {
+          if (logLevel === "Warn") warnings.push(message)
+        })
+      ])
+      return withPool(
+        small,
+        logger
+      )(
+        Effect.gen(function* () {
+          const heard = yield* events()
+          yield* Tensor.make(Uint8Array, [31 * MIB])
+          assert.strictEqual(yield* total(new Float64Array(MIB).fill(1)), MIB)
+          assert.strictEqual(yield* total(new Float64Array(MIB).fill(2)), 2 * MIB)
+          const result = yield* ones(MIB)
+          assert.isTrue(result.copied)
+          assert.isTrue(result.data.every((x) => x === 1))
+          const fallbacks = heard.filter(({ name }) => name === "zero_copy.fallback")
+          assert.isAtLeast(fallbacks.length, 3)
+          const said = warnings.filter((warning) => String(warning).includes("zero_copy_unavailable"))
+          assert.lengthOf(said, 1)
+        })
+      )
+    })
+
+    it.live("fails arguments and results past it when strict", () =>
+      withPool({ zeroCopy: { maxSharedMemory: 32 * MIB, strict: true } })(
+        Effect.gen(function* () {
+          yield* Tensor.make(Uint8Array, [31 * MIB])
+          const argument = yield* Effect.flip(total(new Float64Array(MIB)))
+          assert.strictEqual(argument._tag, "EncodeError")
+          assert.include(argument.message, "zero_copy_unavailable")
+          const result = yield* Effect.flip(ones(MIB))
+          assert.strictEqual(result._tag, "UnserializableResult")
+          assert.include(result.message, "zero_copy_unavailable")
+        })
+      )
+    )
+  })
+
+  describe("elsewhere", () => {
+    it.live("a tensor of another pool is copied and said so, or refused when strict", () =>
+      withPools({ default: {}, other: {}, strict: { zeroCopy: { strict: true } } })(
+        Effect.gen(function* () {
+          const heard = yield* events("other")
+          const tensor = yield* Tensor.from(ramp(20_000))
+          const sum = (name: string) => Snakepit.call("sharing.total", { args: [tensor], pool: name })
+          assert.strictEqual(yield* sum("other"), (19_999 * 20_000) / 2)
+          assert.deepInclude(
+            heard.find(({ name }) => name === "zero_copy.fallback"),
+            { cause: "other-pool", bytes: 160_000 }
+          )
+          const error = yield* Effect.flip(sum("strict"))
+          assert.strictEqual(error._tag, "EncodeError")
+          assert.include(error.message, "another pool")
+          const unknown = yield* Effect.flip(Tensor.make(Uint8Array, [1], { pool: "nowhere" }))
+          assert.include(unknown.message, "there is no such pool")
+        })
+      )
+    )
+
+    it.live("without it everything is inside the messages", () =>
+      withPool({ zeroCopy: { enabled: false } })(
+        Effect.gen(function* () {
+          const tensor = yield* Tensor.from(ramp(20_000))
+          assert.isTrue(tensor.copied)
+          assert.strictEqual(yield* total(tensor), (19_999 * 20_000) / 2)
+          const result = yield* ZeroCopy.scoped(ones(20_000))
+          assert.isTrue(result.copied)
+          assert.deepInclude(yield* look(tensor), { writable: true, shared: false })
+        })
+      )
+    )
+
+    it.live("workers of the thread profile share it too, and calls run beside each other", () =>
+      withPool({ profile: "thread", threads: 4 })(
+        Effect.gen(function* () {
+          const sums = yield* Effect.all(
+            Array.from({ length: 40 }, (_, i) => total(new Float64Array(20_000).fill(i))),
+            { concurrency: 8 }
+          )
+          assert.deepStrictEqual(
+            sums,
+            Array.from({ length: 40 }, (_, i) => i * 20_000)
+          )
+          yield* waitForHeld(0)
+        })
+      )
+    )
+  })
+
+  layer(pool({ zeroCopy: { thresholdBytes: 1 } }), { excludeTestServices: true })(
+    "every dtype, shape and layout arrives bit for bit",
+    (shared) => {
+      const dtypes = [
+        "|b1",
+        "|i1",
+        "|u1",
+        "<i2",
+        ">i2",
+        "<u2",
+        "<i4",
+        ">i4",
+        "<u4",
+        "<i8",
+        ">u8",
+        "<f2",
+        ">f2",
+        "<f4",
+        "<f8",
+        ">f8",
+        "<c8",
+        "<c16",
+        ">c16",
+        "<M8[ns]",
+        "<m8[s]",
+        "<U3",
+        "|S5",
+        "|V7"
+      ]
+      const shapes = [[], [0], [1], [3], [2, 3], [4, 0, 2], [2, 3, 4], [1, 5, 1], [5000, 3]]
+      const layouts = ["plain", "transposed", "reversed", "stepped", "broadcast"]
+      const pair = Schema.Tuple([Schema.declare(Tensor.isTensor), Schema.Uint8Array])
+
+      shared.effect.each(dtypes)("%s", (dtype) =>
+        Effect.gen(function* () {
+          for (const shape of shapes) {
+            for (const layout of layouts) {
+              const what = `${dtype} ${shape.join("x")} ${layout}`
+              const make = Snakepit.call("sharing.made", { args: [dtype, shape, layout, 7], success: pair })
+              const [owned, bytes] = yield* make
+              assert.strictEqual(owned.dtype, dtype, what)
+              assert.deepStrictEqual(owned.shape, shape, what)
+              assert.strictEqual(Buffer.compare(owned.bytes, bytes), 0, what)
+              yield* Effect.scoped(
+                Effect.gen(function* () {
+                  const [leased] = yield* ZeroCopy.scoped(make)
+                  assert.strictEqual(Buffer.compare(leased.bytes, bytes), 0, what)
+                  // and back: from shared memory, from ordinary memory, and from strides over it
+                  const turned = leased.transpose()
+                  const back = (tensor: Tensor) =>
+                    Snakepit.call("sharing.bytes_of", { args: [tensor], success: Schema.Uint8Array })
+                  assert.strictEqual(Buffer.compare(yield* back(leased), bytes), 0, what)
+                  assert.strictEqual(Buffer.compare(yield* back(owned), bytes), 0, what)
+                  assert.strictEqual(Buffer.compare(yield* back(turned), turned.bytes), 0, what)
+                  assert.strictEqual(Buffer.compare(yield* back(owned.transpose()), turned.bytes), 0, what)
+                })
+              )
+            }
+          }
+        })
+      )
+    }
+  )
+})

@@ -1,0 +1,137 @@
+"""Arrays that are looked at, kept, changed and made."""
+
+import threading
+
+import numpy
+
+import snakepit_worker
+
+_kept = []
+
+
+def look(array):
+    """What the array is, and whether its memory is its own."""
+    root = array
+    while isinstance(root.base, numpy.ndarray):
+        root = root.base
+    return {
+        "dtype": array.dtype.str,
+        "shape": list(array.shape),
+        "strides": list(array.strides),
+        "writable": bool(array.flags.writeable),
+        "shared": root.base is not None and type(root.base).__name__.startswith("c_char"),
+    }
+
+
+def total(array):
+    return float(array.sum())
+
+
+def nested(array):
+    return array.tolist()
+
+
+def fill(array, value):
+    array[...] = value
+
+
+def keep(array):
+    _kept.append(array)
+
+
+def kept_total():
+    return [float(array.sum()) for array in _kept]
+
+
+def drop():
+    _kept.clear()
+
+
+def ones(count):
+    return numpy.ones(count)
+
+
+def numbered(count):
+    for index in range(count):
+        yield numpy.full(20_000, float(index))
+
+
+def echo(array):
+    return array
+
+
+def part(array, step):
+    return array[::step]
+
+
+def in_place(count, value):
+    array = snakepit_worker.empty(count)
+    array[...] = value
+    return array
+
+
+_handed = []
+
+
+def hand_over(count):
+    array = snakepit_worker.empty(count)
+    array[...] = 1
+    _handed.append(array)
+    return array
+
+
+def write_after():
+    _handed[0][0] = 5
+
+
+def call_with(function, count):
+    return function(numpy.ones(count))
+
+
+def total_of_answer(function):
+    return float(function().sum())
+
+
+def wait_for(function, array):
+    """Tells that it runs, and waits until the answer comes; then looks at the array."""
+    function()
+    return float(array.sum())
+
+
+def made(dtype, shape, layout, seed):
+    """An array of random bytes in an unusual layout, and the bytes of its items in C order."""
+    generator = numpy.random.default_rng(seed)
+    kind = numpy.dtype(dtype)
+    count = 1
+    for length in shape:
+        count *= length
+
+    def items(lengths):
+        size = kind.itemsize
+        for length in lengths:
+            size *= length
+        raw = generator.integers(0, 2 if kind.kind == "b" else 256, size, dtype="u1")
+        return raw.view(kind).reshape(lengths) if size else numpy.empty(lengths, kind)
+
+    if layout == "transposed":
+        array = items(shape[::-1]).T
+    elif layout == "reversed":
+        array = items(shape)[tuple(slice(None, None, -1) for _ in shape)]
+    elif layout == "stepped":
+        array = items([length * 2 for length in shape])[tuple(slice(None, None, 2) for _ in shape)]
+    elif layout == "broadcast":
+        array = numpy.broadcast_to(items([1] * len(shape)), shape)
+    else:
+        array = items(shape)
+    # an index of all dimensions of none is an item
+    array = numpy.asarray(array, kind)
+    return (array, array.tobytes())
+
+
+def bytes_of(array):
+    """The bytes of the items in C order."""
+    return array.tobytes()
+
+
+def is_main_thread():
+    return threading.current_thread() is threading.main_thread()
