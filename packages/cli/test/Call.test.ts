@@ -39,7 +39,7 @@ describe("snakepit call", () => {
         { name: "a", count: 1 },
         { name: "b", count: 2 }
       ])
-      assert.strictEqual((yield* snakepit("call", ...frame)).stdout, "name  count\n'a'   1n\n'b'   2n\n2 rows\n")
+      assert.strictEqual((yield* snakepit("call", ...frame)).stdout, "name  count\na     1\nb     2\n2 rows\n")
       assert.strictEqual(yield* decoded("decimal.Decimal", "--args", '["1.25"]'), "1.25")
       assert.strictEqual(yield* decoded("datetime.timedelta", "--args", "[1, 1.5]"), 86401.5)
     })
