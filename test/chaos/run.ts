@@ -16,6 +16,7 @@ import { complaint, type Entry, outcomeOf } from "./audit.ts"
 import { Faults, inject } from "./faults.ts"
 import { collectGarbage, heapMegabytes } from "./heap.ts"
 import { Random } from "./random.ts"
+import { useRuntimeDirectory } from "../runtimeDirectory.ts"
 import { kinds } from "./workload.ts"
 
 export interface ChaosOptions {
@@ -71,7 +72,7 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       const folder = yield* temporaryFolder
       const sockets = path.join(folder, "sockets")
       fs.mkdirSync(sockets)
-      yield* runtimeDirectory(sockets)
+      yield* useRuntimeDirectory(sockets)
       const layer = SnakepitNode.layer({
         pools: {
           forked: { ...common, size: sizes.forked, start: "fork", preload: ["chaos"] },
@@ -263,18 +264,3 @@ const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "chaos-"))),
   (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
 )
-
-/** Has the pools put their sockets into this folder. */
-const runtimeDirectory = (folder: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const before = process.env["XDG_RUNTIME_DIR"]
-      process.env["XDG_RUNTIME_DIR"] = folder
-      return before
-    }),
-    (before) =>
-      Effect.sync(() => {
-        if (before === undefined) delete process.env["XDG_RUNTIME_DIR"]
-        else process.env["XDG_RUNTIME_DIR"] = before
-      })
-  )
