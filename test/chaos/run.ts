@@ -93,6 +93,9 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       yield* Effect.gen(function* () {
         yield* load(options, ledger, faults, state, violations)
         yield* backToSize(violations)
+        // buffers are given back some time after the collection that found them unused
+        collectGarbage()
+        yield* Effect.sleep(200)
         collectGarbage()
         state.heapAtRest = heapMegabytes()
       }).pipe(Effect.provide(layer))
@@ -253,11 +256,26 @@ const descriptors = (): ReadonlyArray<string> =>
 const sharedMemory = (): ReadonlyArray<string> => {
   try {
     const names = fs.readdirSync("/dev/shm").filter((name) => name.includes("snakepit"))
-    return names.map((name) => `shared memory ${name} is left`)
+    // what a process of another run has mapped is that one's; those of this run have ended when this matters
+    const maps = names.length === 0 ? "" : mappedElsewhere()
+    return names.filter((name) => !maps.includes(name)).map((name) => `shared memory ${name} is left`)
   } catch {
     return [] // not Linux
   }
 }
+
+const mappedElsewhere = (): string =>
+  fs
+    .readdirSync("/proc")
+    .filter((pid) => /^\d+$/.test(pid) && Number(pid) !== process.pid)
+    .map((pid) => {
+      try {
+        return fs.readFileSync(`/proc/${pid}/maps`, "latin1")
+      } catch {
+        return "" // it ended meanwhile, or is not ours to read
+      }
+    })
+    .join("")
 
 const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "chaos-"))),

@@ -279,8 +279,10 @@ class Gate:
 
 
 def _is_importing(frame: FrameType | None) -> bool:
-    """Whether a thread is inside an import. One that is cut short leaves packages behind that this process can never import
-    again: their submodules are there, they are not. So such code is stopped after the import, or with its process.
+    """Whether a thread is inside an import.
+
+    One that is cut short leaves packages behind that this process can never import again: their submodules are there,
+    they are not. So such code is stopped after the import, or with its process.
     """
     while frame is not None:
         if frame.f_code.co_filename.startswith("<frozen importlib._bootstrap"):

@@ -217,7 +217,7 @@ class Worker:
         os.register_at_fork(after_in_child=self._after_fork)
 
     def limit_memory(self, limit: int) -> None:
-        """Sets a ceiling, and before it starts the thread that could not be started any more once a call has used it up."""
+        """Sets a ceiling; starts, before it, the thread that cannot be started once a call has used up the memory."""
         self._execution.start_loop()
         limit_memory(limit)
 
