@@ -94,6 +94,9 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       yield* Effect.gen(function* () {
         yield* load(options, ledger, faults, state, violations)
         yield* backToSize(violations)
+        // buffers are given back some time after the collection that found them unused
+        collectGarbage()
+        yield* Effect.sleep(200)
         collectGarbage()
         state.heapAtRest = heapMegabytes()
       }).pipe(Effect.provide(layer))
@@ -250,13 +253,25 @@ const descriptors = (): ReadonlyArray<string> =>
     }
   })
 
-/** Shared memory on this machine whose name is ours. */
+/** Folders of shared memory on this machine that this process, or one that is dead, owns. */
 const sharedMemory = (): ReadonlyArray<string> => {
   try {
-    const names = fs.readdirSync("/dev/shm").filter((name) => name.includes("snakepit"))
-    return names.map((name) => `shared memory ${name} is left`)
+    return fs
+      .readdirSync("/dev/shm")
+      .filter((name) => name.startsWith("snakepit-") && !belongsToOther(path.join("/dev/shm", name)))
+      .map((name) => `shared memory ${name} is left`)
   } catch {
     return [] // not Linux
+  }
+}
+
+/** Whether a living process of another run has made the folder, as the file in it says: `HOST-PID-START`. */
+const belongsToOther = (folder: string): boolean => {
+  try {
+    const pid = Number(fs.readFileSync(path.join(folder, "owner"), "utf8").split("-")[1])
+    return pid !== process.pid && fs.existsSync(`/proc/${pid}`)
+  } catch {
+    return true // it is being made, or is gone
   }
 }
 
