@@ -6,7 +6,7 @@
  * test layer. Both are called by the same names and do the same.
  */
 import {
-  Call,
+  type Call,
   isPyRef,
   PoolConfig,
   PyRef,
@@ -28,6 +28,7 @@ import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { sampleCall } from "./sampleCall.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The targets, for the test layer
@@ -216,23 +217,7 @@ class Bench {
 
   /** Starts a call of a target, with these changes. */
   start(target: string, args: ReadonlyArray<unknown> = [], changes: Partial<Call.Call> = {}): Probe {
-    const probe = new Probe({
-      target,
-      callType: "function",
-      ...Call.splitTarget(target),
-      instance: undefined,
-      args,
-      kwargs: undefined,
-      stream: false,
-      result: "value",
-      idempotent: false,
-      session: undefined,
-      deadline: undefined,
-      trace: undefined,
-      context: Context.empty(),
-      makeRef: undefined,
-      ...changes
-    })
+    const probe = new Probe(sampleCall(target, { args, ...changes }))
     probe.number = this.worker.start(probe)
     return probe
   }

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
+import { useRuntimeDirectory } from "./runtimeDirectory.ts"
 
 /** The folder of the Python modules that the tests call. */
 export const workersFolder = path.join(import.meta.dirname, "workers")
@@ -197,17 +198,4 @@ export const tempDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.a
 )
 
 /** A temporary folder where the sockets of pools that start in this scope stand. */
-export const socketDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.tap(tempDirectory, (folder) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const before = process.env["XDG_RUNTIME_DIR"]
-      process.env["XDG_RUNTIME_DIR"] = folder
-      return before
-    }),
-    (before) =>
-      Effect.sync(() => {
-        if (before === undefined) delete process.env["XDG_RUNTIME_DIR"]
-        else process.env["XDG_RUNTIME_DIR"] = before
-      })
-  )
-)
+export const socketDirectory: Effect.Effect<string, never, Scope.Scope> = Effect.tap(tempDirectory, useRuntimeDirectory)

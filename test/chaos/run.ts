@@ -16,6 +16,7 @@ import { complaint, type Entry, outcomeOf } from "./audit.ts"
 import { Faults, inject } from "./faults.ts"
 import { collectGarbage, heapMegabytes } from "./heap.ts"
 import { Random } from "./random.ts"
+import { useRuntimeDirectory } from "../runtimeDirectory.ts"
 import { kinds } from "./workload.ts"
 
 export interface ChaosOptions {
@@ -71,7 +72,7 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       const folder = yield* temporaryFolder
       const sockets = path.join(folder, "sockets")
       fs.mkdirSync(sockets)
-      yield* runtimeDirectory(sockets)
+      yield* useRuntimeDirectory(sockets)
       const layer = SnakepitNode.layer({
         pools: {
           forked: { ...common, size: sizes.forked, start: "fork", preload: ["chaos"] },
@@ -93,6 +94,9 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       yield* Effect.gen(function* () {
         yield* load(options, ledger, faults, state, violations)
         yield* backToSize(violations)
+        // buffers are given back some time after the collection that found them unused
+        collectGarbage()
+        yield* Effect.sleep(200)
         collectGarbage()
         state.heapAtRest = heapMegabytes()
       }).pipe(Effect.provide(layer))
@@ -249,13 +253,25 @@ const descriptors = (): ReadonlyArray<string> =>
     }
   })
 
-/** Shared memory on this machine whose name is ours. */
+/** Folders of shared memory on this machine that this process, or one that is dead, owns. */
 const sharedMemory = (): ReadonlyArray<string> => {
   try {
-    const names = fs.readdirSync("/dev/shm").filter((name) => name.includes("snakepit"))
-    return names.map((name) => `shared memory ${name} is left`)
+    return fs
+      .readdirSync("/dev/shm")
+      .filter((name) => name.startsWith("snakepit-") && !belongsToOther(path.join("/dev/shm", name)))
+      .map((name) => `shared memory ${name} is left`)
   } catch {
     return [] // not Linux
+  }
+}
+
+/** Whether a living process of another run has made the folder, as the file in it says: `HOST-PID-START`. */
+const belongsToOther = (folder: string): boolean => {
+  try {
+    const pid = Number(fs.readFileSync(path.join(folder, "owner"), "utf8").split("-")[1])
+    return pid !== process.pid && fs.existsSync(`/proc/${pid}`)
+  } catch {
+    return true // it is being made, or is gone
   }
 }
 
@@ -263,18 +279,3 @@ const temporaryFolder = Effect.acquireRelease(
   Effect.sync(() => fs.mkdtempSync(path.join(os.tmpdir(), "chaos-"))),
   (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
 )
-
-/** Has the pools put their sockets into this folder. */
-const runtimeDirectory = (folder: string) =>
-  Effect.acquireRelease(
-    Effect.sync(() => {
-      const before = process.env["XDG_RUNTIME_DIR"]
-      process.env["XDG_RUNTIME_DIR"] = folder
-      return before
-    }),
-    (before) =>
-      Effect.sync(() => {
-        if (before === undefined) delete process.env["XDG_RUNTIME_DIR"]
-        else process.env["XDG_RUNTIME_DIR"] = before
-      })
-  )

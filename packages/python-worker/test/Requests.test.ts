@@ -1,27 +1,10 @@
 import type { Call } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
-import * as Context from "effect/Context"
+import { sampleCall } from "../../../test/sampleCall.ts"
 import { Requests } from "../src/internal/requests.ts"
 import { Decoder, Encoder } from "../src/MessagePack.ts"
 
-const callOf = (changes: Partial<Call.Call>): Call.Call => ({
-  target: "math.sqrt",
-  callType: "function",
-  module: "math",
-  path: "sqrt",
-  instance: undefined,
-  args: [4],
-  kwargs: undefined,
-  stream: false,
-  result: "value",
-  idempotent: false,
-  session: undefined,
-  deadline: undefined,
-  trace: undefined,
-  context: Context.empty(),
-  makeRef: undefined,
-  ...changes
-})
+const callOf = (changes: Partial<Call.Call>): Call.Call => sampleCall("math.sqrt", { args: [4], ...changes })
 
 const bytesOf = (requests: Requests, number: number, call: Call.Call): Uint8Array => {
   const encoder = new Encoder({ adapters: [] })

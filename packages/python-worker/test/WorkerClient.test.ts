@@ -5,10 +5,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as net from "node:net"
 import * as path from "node:path"
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { tempDirectory, waitUntil } from "../../../test/harness.ts"
+import { sampleCall } from "../../../test/sampleCall.ts"
 import { type Message, Wire } from "../../../test/rawWorker.ts"
 import { Tail } from "../src/internal/stdio.ts"
 import { type PythonWarning, WorkerClient } from "../src/internal/workerClient.ts"
@@ -21,24 +21,7 @@ class Heard implements Worker.CallObserver {
   exit: Exit.Exit<unknown, SnakepitError.SnakepitError> | undefined
 
   constructor(changes: Partial<Call.Call>) {
-    this.call = {
-      target: "math.sqrt",
-      callType: "function",
-      module: "math",
-      path: "sqrt",
-      instance: undefined,
-      args: [],
-      kwargs: undefined,
-      stream: false,
-      result: "value",
-      idempotent: false,
-      session: undefined,
-      deadline: undefined,
-      trace: undefined,
-      context: Context.empty(),
-      makeRef: undefined,
-      ...changes
-    }
+    this.call = sampleCall("math.sqrt", changes)
   }
 
   onChunk(values: ReadonlyArray<unknown>): void {

@@ -54,8 +54,8 @@ class Server:
         if refusal is not None:
             self._report({"refused": refusal})
             return
-        # what has been imported moves out of the collector's sight: a collection in a worker does not copy its pages
-        gc.collect()
+        # What has been imported moves out of the collector's sight: a collection in a worker does not copy its pages.
+        # There is none here before: what it frees are holes in these pages, and workers would fill them.
         gc.freeze()
         # a handler has to be there for the wakeup descriptor to be written to
         signal.signal(signal.SIGCHLD, lambda *_: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import signal
@@ -84,8 +85,6 @@ def run_forked(boot: dict[str, Any], listener: socket.socket, server: int) -> No
 
 
 def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
-    import faulthandler
-
     # before any code of the user's runs: libraries look at these when they open a GPU
     os.environ.update(boot.get("environment", {}))
     if sys.stderr is not None:

@@ -1,27 +1,12 @@
 import { assert, describe, it, vi } from "vitest"
-import * as Context from "effect/Context"
+import { sampleCall } from "../../../../test/sampleCall.ts"
 import type { Call } from "../../src/Call.ts"
 import { fingerprint } from "../../src/internal/fingerprint.ts"
 import { Poison } from "../../src/internal/poison.ts"
 import type { CrashMark } from "../../src/SnakepitError.ts"
 
-const call = (target: string, args: ReadonlyArray<unknown> = [], kwargs?: Readonly<Record<string, unknown>>): Call => ({
-  target,
-  callType: "function",
-  module: "m",
-  path: target,
-  instance: undefined,
-  args,
-  kwargs,
-  stream: false,
-  result: "value",
-  idempotent: false,
-  session: undefined,
-  deadline: undefined,
-  trace: undefined,
-  context: Context.empty(),
-  makeRef: undefined
-})
+const call = (target: string, args: ReadonlyArray<unknown> = [], kwargs?: Readonly<Record<string, unknown>>): Call =>
+  sampleCall(target, { args, kwargs })
 
 const mark = (at = Date.now()): CrashMark => ({ worker: "default-0", crash: "segfault", at })
 

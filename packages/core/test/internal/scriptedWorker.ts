@@ -1,9 +1,8 @@
 /** A worker that does what a test tells it to, and tickets that remember what they were told. */
 import * as Cause from "effect/Cause"
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { Call } from "../../src/Call.ts"
+import { sampleCall } from "../../../../test/sampleCall.ts"
 import { Deadlines } from "../../src/internal/deadlines.ts"
 import { Dispatcher, type Member, Ticket } from "../../src/internal/dispatcher.ts"
 import * as PoolConfig from "../../src/PoolConfig.ts"
@@ -14,25 +13,6 @@ const defaults = Effect.runSync(PoolConfig.resolve("test", { size: 1 }))
 
 export const poolOptions = (changes: Partial<PoolConfig.PoolOptions> = {}): PoolConfig.PoolOptions => ({
   ...defaults,
-  ...changes
-})
-
-export const callOf = (target: string, changes: Partial<Call> = {}): Call => ({
-  target,
-  callType: "function",
-  module: "test",
-  path: target,
-  instance: undefined,
-  args: [],
-  kwargs: undefined,
-  stream: false,
-  result: "value",
-  idempotent: false,
-  session: undefined,
-  deadline: undefined,
-  trace: undefined,
-  context: Context.empty(),
-  makeRef: undefined,
   ...changes
 })
 
@@ -213,7 +193,7 @@ export class Harness {
     target: string,
     { device, pinned, session, timeout }: { device?: string; pinned?: Member; session?: string; timeout?: number } = {}
   ): TestTicket {
-    const ticket = new TestTicket(this.dispatcher, callOf(target, { session, device }), timeout)
+    const ticket = new TestTicket(this.dispatcher, sampleCall(target, { session, device }), timeout)
     ticket.pinned = pinned
     this.tickets.push(ticket)
     this.dispatcher.submit(ticket)

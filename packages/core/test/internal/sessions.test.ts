@@ -6,7 +6,8 @@ import type { PoolOptions } from "../../src/PoolConfig.ts"
 import { Sessions } from "../../src/internal/sessions.ts"
 import type { Placement } from "../../src/internal/sessions.ts"
 import type { ToolRegistration } from "../../src/Worker.ts"
-import { callOf, Harness, poolOptions, TestTicket } from "./scriptedWorker.ts"
+import { sampleCall } from "../../../../test/sampleCall.ts"
+import { Harness, poolOptions, TestTicket } from "./scriptedWorker.ts"
 
 const tool: ToolRegistration = { name: "ask", description: "", parameters: {}, run: () => Effect.void }
 
@@ -15,7 +16,7 @@ const make = (options: Partial<PoolOptions> = {}, workers = 2) => {
   const members = Array.from({ length: workers }, () => harness.add())
   const sessions = new Sessions(poolOptions(options), harness.dispatcher)
   const submit = (placement: Placement, target = "a"): TestTicket => {
-    const ticket = new TestTicket(harness.dispatcher, callOf(target, { session: placement.id }), undefined)
+    const ticket = new TestTicket(harness.dispatcher, sampleCall(target, { session: placement.id }), undefined)
     sessions.submit(placement, ticket)
     return ticket
   }

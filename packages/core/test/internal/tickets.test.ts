@@ -5,12 +5,13 @@ import * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
 import { CallTicket, StreamTicket, type Timings } from "../../src/internal/tickets.ts"
 import * as PythonError from "../../src/PythonError.ts"
-import { callOf, Harness } from "./scriptedWorker.ts"
+import { sampleCall } from "../../../../test/sampleCall.ts"
+import { Harness } from "./scriptedWorker.ts"
 
 const openStream = (onSettled?: (timings: Timings) => void) => {
   const harness = new Harness()
   const { worker } = harness.add()
-  const ticket = new StreamTicket(harness.dispatcher, callOf("stream", { stream: true }), undefined, onSettled)
+  const ticket = new StreamTicket(harness.dispatcher, sampleCall("stream", { stream: true }), undefined, onSettled)
   harness.dispatcher.submit(ticket)
   return { harness, worker, ticket }
 }
@@ -27,7 +28,7 @@ describe("CallTicket", () => {
     harness.dispatcher.submit(
       new CallTicket(
         harness.dispatcher,
-        callOf("a"),
+        sampleCall("a"),
         undefined,
         (value, root) => Effect.succeed([root, value]),
         (effect) => {
@@ -50,7 +51,7 @@ describe("CallTicket", () => {
       resumed = effect
     }
     const never = () => assert.fail("a failure is not decoded")
-    harness.dispatcher.submit(new CallTicket(harness.dispatcher, callOf("a"), undefined, never, resume, undefined))
+    harness.dispatcher.submit(new CallTicket(harness.dispatcher, sampleCall("a"), undefined, never, resume, undefined))
     const error = PythonError.of("ValueError", "bad")
     worker.reply(1, Exit.fail(error))
     assert.deepStrictEqual(resumed, Exit.fail(error))

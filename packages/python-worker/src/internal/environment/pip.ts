@@ -29,14 +29,7 @@ export const install = (
   step = "install Python packages with pip",
   extra: ReadonlyArray<string> = []
 ): Effect.Effect<void, EnvironmentError> =>
-  Effect.flatMap(requirementsFile(folder, requirements), (file) =>
-    perform({
-      step,
-      command: path.join(folder, "bin", "python"),
-      args: [...PIP, "install", "-r", file, ...extra],
-      reader: reader(requirements.length)
-    }).pipe(Effect.asVoid)
-  )
+  installWith(path.join(folder, "bin", "python"), folder, requirements, step, extra)
 
 /** Installs beside an interpreter, into a folder. */
 export const installBeside = (
@@ -46,11 +39,21 @@ export const installBeside = (
   step = "install Python packages with pip",
   extra: ReadonlyArray<string> = []
 ): Effect.Effect<void, EnvironmentError> =>
+  installWith(python, folder, requirements, step, ["--target", folder, ...extra])
+
+/** `folder` takes the file with the requirements. */
+const installWith = (
+  python: string,
+  folder: string,
+  requirements: ReadonlyArray<string>,
+  step: string,
+  extra: ReadonlyArray<string>
+): Effect.Effect<void, EnvironmentError> =>
   Effect.flatMap(requirementsFile(folder, requirements), (file) =>
     perform({
       step,
       command: python,
-      args: [...PIP, "install", "--target", folder, "-r", file, ...extra],
+      args: [...PIP, "install", "-r", file, ...extra],
       reader: reader(requirements.length)
     }).pipe(Effect.asVoid)
   )

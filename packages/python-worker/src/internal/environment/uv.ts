@@ -125,6 +125,12 @@ const installUv = (interpreter: Interpreter.Interpreter, folder: string): Effect
 
 const configured = (command: string, options: UvOptions): Uv => {
   const env: Record<string, string> = {}
+  // Certificates of the system, as pip uses them: behind a company's proxy uv's own know nothing of its certificate. The second is
+  // the name of older versions.
+  if (!["UV_SYSTEM_CERTS", "UV_NATIVE_TLS"].some((name) => process.env[name] !== undefined)) {
+    env["UV_SYSTEM_CERTS"] = "1"
+    env["UV_NATIVE_TLS"] = "1"
+  }
   if (options.offline === true) env["UV_OFFLINE"] = "1"
   if (options.pythonMirror !== undefined) env["UV_PYTHON_INSTALL_MIRROR"] = options.pythonMirror
   if (options.pythonDownloads !== undefined) env["UV_PYTHON_DOWNLOADS_JSON_URL"] = options.pythonDownloads
