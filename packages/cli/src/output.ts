@@ -29,12 +29,12 @@ const mostRows = 20
 const describeTable = (value: Table): string => {
   const columns = value.schema.fields.map(({ name }) => name)
   const rows = Array.from({ length: Math.min(value.numRows, mostRows) }, (_, index) =>
-    value.schema.fields.map((_field, column) => cell(value.getChildAt(column)?.get(index)))
+    value.schema.fields.map((_field, column) => cellOf(value.getChildAt(column)?.get(index)))
   )
   return [table([columns, ...rows]), `${value.numRows} rows`].join("\n")
 }
 
-const cell = (value: unknown): string =>
+const cellOf = (value: unknown): string =>
   typeof value === "string" || typeof value === "bigint" ? String(value) : inspect(value)
 
 /**
