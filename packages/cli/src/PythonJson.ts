@@ -4,19 +4,16 @@ import { Float } from "@snakepit/core"
 /** Positional arguments. Throws when the text is no JSON array. */
 export const array = (text: string): ReadonlyArray<unknown> => {
   const value = parse(text)
-  if (!Array.isArray(value)) throw new TypeError("expected a JSON array")
+  if (!Array.isArray(value)) throw new TypeError("Expected a JSON array")
   return value
 }
 
 /** Keyword arguments. Throws when the text is no JSON object. */
 export const object = (text: string): Readonly<Record<string, unknown>> => {
   const value = parse(text)
-  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new TypeError("expected a JSON object")
+  if (typeof value !== "object" || value === null || Array.isArray(value)) throw new TypeError("Expected a JSON object")
   return { ...value }
 }
-
-/** What the parser said. */
-export const complaint = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 const parse = (text: string): unknown => JSON.parse(text, revive)
 

@@ -4,19 +4,13 @@ import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
-import * as CliOutput from "effect/cli/CliOutput"
-import { Json, toJson } from "./output.ts"
+import { Json } from "./Json.ts"
+import { toJson } from "./output.ts"
 
 /** The command has failed, and said so. */
 export class Failed extends Data.TaggedError("Failed")<{}> {
   override readonly [Runtime.errorReported] = false
   override readonly [Runtime.errorExitCode] = 1
-}
-
-/** The command line could not be understood, which was said. */
-export class Misused extends Data.TaggedError("Misused")<{}> {
-  override readonly [Runtime.errorReported] = false
-  override readonly [Runtime.errorExitCode] = 2
 }
 
 /** What the errors of all parts have. */
@@ -39,15 +33,3 @@ const asText = ({ _tag, message, pythonType = _tag }: Tagged) => `${red(pythonTy
 const asJson = ({ _tag: tag, message, pythonType }: Tagged) => toJson({ error: { tag, message, pythonType } })
 
 const red = (text: string) => styleText("red", text, { stream: process.stderr })
-
-/** Help and versions as Effect prints them; of a command line that could not be understood, what is wrong and where its help is. */
-export const presenter = (isJson: boolean): CliOutput.Presenter => ({
-  present: (event) => {
-    if (event._tag !== "InvalidInvocation") return CliOutput.defaultPresenter.present(event)
-    const command = event.commandPath.join(" ")
-    const message = event.errors.map((error) => error.message).join("\n")
-    return isJson
-      ? Console.log(asJson({ _tag: "Misused", message }))
-      : Console.error(`${red(command)}: ${message}\nSee "${command} --help".`)
-  }
-})

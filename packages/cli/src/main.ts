@@ -6,8 +6,8 @@ import * as Effect from "effect/Effect"
 import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import manifest from "../package.json" with { type: "json" }
-import { Misused, presenter } from "./failure.ts"
-import { logger } from "./output.ts"
+import * as CommandLogger from "./logger.ts"
+import { Misused, presenter } from "./misuse.ts"
 import { snakepit } from "./snakepit.ts"
 
 // flags are not known yet when they are what is wrong
@@ -15,6 +15,6 @@ const isJson = process.argv.includes("--json")
 
 Command.run(snakepit, { version: manifest.version }).pipe(
   Effect.catchTag("ShowHelp", (error) => Effect.fail(error.errors.length > 0 ? new Misused() : error)),
-  Effect.provide([NodeServices.layer, logger, CliOutput.layerPresenter(presenter(isJson))]),
+  Effect.provide([NodeServices.layer, CommandLogger.layer, CliOutput.layerPresenter(presenter(isJson))]),
   NodeRuntime.runMain
 )

@@ -2,34 +2,15 @@
 import { Table, Tensor } from "@snakepit/zero-copy"
 import { inspect } from "node:util"
 import * as BigDecimal from "effect/BigDecimal"
-import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Logger from "effect/Logger"
 import * as Predicate from "effect/Predicate"
-import * as References from "effect/References"
-import * as Flag from "effect/cli/Flag"
-import * as GlobalFlag from "effect/cli/GlobalFlag"
-
-/** Whether results are printed as JSON. */
-export const Json = GlobalFlag.Setting("json")({
-  flag: Flag.Boolean("json").pipe(Flag.withDescription("Print one JSON document"), Flag.withDefault(false))
-})
+import { Json } from "./Json.ts"
 
 /** Prints a result: as JSON when that was asked for, else as the text made for people. */
 export const print = (value: unknown, text: (value: unknown) => string = pretty) =>
   Effect.flatMap(Json, (json) => Console.log(json ? toJson(value) : text(value)))
-
-/** What is logged while a command runs, on stderr: what Python prints as it is, everything else with its level. */
-export const logger = Logger.layer([
-  Logger.make(({ cause, fiber, logLevel, message }) => {
-    const parts = Array.isArray(message) ? message.map(String) : [String(message)]
-    if (cause.reasons.length > 0) parts.push(Cause.pretty(cause))
-    const isPrinted = "stream" in fiber.getRef(References.CurrentLogAnnotations)
-    process.stderr.write(`${isPrinted ? "" : `${logLevel.toLowerCase()}: `}${parts.join(" ")}\n`)
-  })
-])
 
 /** Whether to use colours on stdout: on a terminal that has them, unless `NO_COLOR` is set (https://no-color.org). */
 export const hasColors = (): boolean => process.stdout.isTTY && process.stdout.hasColors()
@@ -48,12 +29,12 @@ const mostRows = 20
 const describeTable = (value: Table): string => {
   const columns = value.schema.fields.map(({ name }) => name)
   const rows = Array.from({ length: Math.min(value.numRows, mostRows) }, (_, index) =>
-    value.schema.fields.map((_field, column) => cell(value.getChildAt(column)?.get(index)))
+    value.schema.fields.map((_field, column) => cellOf(value.getChildAt(column)?.get(index)))
   )
   return [table([columns, ...rows]), `${value.numRows} rows`].join("\n")
 }
 
-const cell = (value: unknown): string =>
+const cellOf = (value: unknown): string =>
   typeof value === "string" || typeof value === "bigint" ? String(value) : inspect(value)
 
 /**

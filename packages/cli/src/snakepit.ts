@@ -5,11 +5,33 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Argument from "effect/cli/Argument"
+import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { environmentFlags, environmentOptions, projectFlags, workerFlags } from "./environmentFlags.ts"
-import { Json } from "./output.ts"
-import * as PythonJson from "./PythonJson.ts"
+import { Json } from "./Json.ts"
+import type * as PythonJson from "./PythonJson.ts"
+
+/** A flag with JSON in it, whose parser is loaded when the command is called. */
+const json = <A>(
+  option: string,
+  description: string,
+  empty: string,
+  read: (text: string, parser: typeof PythonJson) => A
+) =>
+  Flag.String(option).pipe(
+    Flag.withDescription(description),
+    Flag.withDefault(empty),
+    Flag.mapEffect((value) =>
+      Effect.tryPromise({
+        try: async () => read(value, await import("./PythonJson.ts")),
+        catch: (cause) => {
+          const expected = cause instanceof Error ? cause.message : String(cause)
+          return new CliError.InvalidValue({ option, value, expected, kind: "flag" })
+        }
+      })
+    )
+  )
 
 const call = Command.make(
   "call",
@@ -17,16 +39,8 @@ const call = Command.make(
     target: Argument.String("target").pipe(
       Argument.withDescription("Dotted path of a Python function, like math.sqrt")
     ),
-    args: Flag.String("args").pipe(
-      Flag.withDescription("Positional arguments: a JSON array"),
-      Flag.withDefault("[]"),
-      Flag.mapTryCatch(PythonJson.array, PythonJson.complaint)
-    ),
-    kwargs: Flag.String("kwargs").pipe(
-      Flag.withDescription("Keyword arguments: a JSON object"),
-      Flag.withDefault("{}"),
-      Flag.mapTryCatch(PythonJson.object, PythonJson.complaint)
-    ),
+    args: json("args", "Positional arguments: a JSON array", "[]", (text, { array }) => array(text)),
+    kwargs: json("kwargs", "Keyword arguments: a JSON object", "{}", (text, { object }) => object(text)),
     ...workerFlags,
     timeout: Flag.String("timeout").pipe(
       Flag.withDescription('Longest time, like "30 seconds"'),

@@ -66,7 +66,7 @@ describe("snakepit call", () => {
     Effect.gen(function* () {
       const run = yield* snakepit("call", "math.sqrt", "--args", '{"a": 1}')
       assert.strictEqual(run.exitCode, 2)
-      assert.include(run.stderr, "expected a JSON array")
+      assert.include(run.stderr, "Expected a JSON array")
     })
   )
 

@@ -1,0 +1,24 @@
+/** What becomes of a command line that cannot be understood: one line on stderr, or JSON on stdout, and exit code 2. */
+import { styleText } from "node:util"
+import * as Console from "effect/Console"
+import * as Data from "effect/Data"
+import * as Runtime from "effect/Runtime"
+import * as CliOutput from "effect/cli/CliOutput"
+
+/** The command line could not be understood, which was said. */
+export class Misused extends Data.TaggedError("Misused")<{}> {
+  override readonly [Runtime.errorReported] = false
+  override readonly [Runtime.errorExitCode] = 2
+}
+
+/** Help and versions as Effect prints them; of a misuse, what is wrong and where the help is. */
+export const presenter = (isJson: boolean): CliOutput.Presenter => ({
+  present: (event) => {
+    if (event._tag !== "InvalidInvocation") return CliOutput.defaultPresenter.present(event)
+    const command = event.commandPath.join(" ")
+    const message = event.errors.map((error) => error.message).join("\n")
+    return isJson
+      ? Console.log(JSON.stringify({ error: { tag: "Misused", message } }, null, 2))
+      : Console.error(`${styleText("red", command, { stream: process.stderr })}: ${message}\nSee "${command} --help".`)
+  }
+})
