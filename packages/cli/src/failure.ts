@@ -1,4 +1,5 @@
 /** How a command fails: with what went wrong on stderr, or as JSON on stdout, and an exit code. */
+import { PythonError } from "@snakepit/core"
 import { styleText } from "node:util"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
@@ -28,7 +29,11 @@ export const fail = (error: Tagged) =>
     return yield* new Failed()
   })
 
-const asText = ({ _tag, message, pythonType = _tag }: Tagged) => `${red(pythonType)}: ${message}`
+/** An exception of Python with its whole story, but for where this program called. */
+const asText = (error: Tagged): string =>
+  PythonError.isPythonException(error)
+    ? PythonError.render(error).replaceAll(/^ +at .*file:\/\/.*\n/gm, "")
+    : `${red(error._tag)}: ${error.message}`
 
 const asJson = ({ _tag: tag, message, pythonType }: Tagged) => toJson({ error: { tag, message, pythonType } })
 

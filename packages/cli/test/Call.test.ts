@@ -51,6 +51,10 @@ describe("snakepit call", () => {
       assert.strictEqual(run.exitCode, 1)
       assert.strictEqual(run.stdout, "")
       assert.match(run.stderr, /^ValueError: math domain error/)
+      const story = yield* snakepit("call", "json.loads", "--args", '["{"]')
+      assert.match(story.stderr, /^ValueError \(json.decoder.JSONDecodeError\): Expecting property name/)
+      assert.include(story.stderr, "return _default_decoder.decode(s)")
+      assert.notInclude(story.stderr, "file://")
     })
   )
 
