@@ -30,7 +30,7 @@ const compile = (folder: string) => {
 
 /**
  * A program is one bundle, cut where it imports on demand: Effect's modules, loaded one by one, take five times as long to
- * start. Native modules stay outside.
+ * start. Native modules stay outside, and so does what is loaded by its name, like apache-arrow: its package depends on them.
  */
 const bundle = (folder: string, programs: Readonly<Record<string, string>>) => {
   const dist = path.join(folder, "dist")
