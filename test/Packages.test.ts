@@ -18,9 +18,16 @@ const folder = fs.mkdtempSync(path.join(os.tmpdir(), "snakepit packages é-"))
 const project = path.join(folder, "project")
 const tarballs = new Map<string, string>()
 
-/** What a user's shell has, without what the test's own scripts set. */
-const environment = (): NodeJS.ProcessEnv =>
-  Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS|VITEST)/.test(name)))
+/**
+ * What a user's shell has, without what the test's own scripts set: npm finds its configuration beside the `node` that it runs
+ * on, so this repository's must not be the first on the PATH.
+ */
+const environment = (): NodeJS.ProcessEnv => {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS|VITEST)/.test(name))
+  const folders = (process.env["PATH"] ?? "").split(path.delimiter)
+  const own = path.join("node_modules", ".bin")
+  return { ...Object.fromEntries(kept), PATH: folders.filter((folder) => !folder.endsWith(own)).join(path.delimiter) }
+}
 
 const npm = (...args: ReadonlyArray<string>) =>
   execFileSync("npm", args, { cwd: project, env: environment(), encoding: "utf8", stdio: "pipe" })
