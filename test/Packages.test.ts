@@ -176,7 +176,9 @@ describe("The Python package", () => {
 
   beforeAll(() => {
     execFileSync(path.join(bin, "uv"), ["build", "--quiet", "--out-dir", dist, path.join(root, "python")], {
-      stdio: "pipe"
+      stdio: "pipe",
+      // certificates of the system, as pip uses them
+      env: { ...process.env, UV_SYSTEM_CERTS: "1" }
     })
   }, 120_000)
 
