@@ -150,19 +150,37 @@ export const make = (
 
     // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
     const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
-      Effect.gen(function* () {
+      Effect.suspend(() => {
         const name = `${options.name}-${spawned++}`
-        const worker = yield* Effect.catchDefect(
-          spawner.spawn({ pool: options.name, worker: name, options, avoidDevices: dispatcher.devices.suspects }),
-          // whatever goes wrong, this slot tries again: a defect must not end its supervision
+        const slot: Slot = { isHandedOver: false }
+        return Effect.catchDefect(
+          Effect.scoped(lifeOf(name, slot, onReady)),
+          // whatever goes wrong, the slot is filled again: a defect must not end its supervision, and the pool stay smaller for ever
           (defect) =>
-            Effect.fail(new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] }))
+            slot.isHandedOver
+              ? Effect.as(Effect.ignoreCause(Effect.logError(String(defect))), "replaced" as const)
+              : Effect.fail(
+                  new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] })
+                )
         )
+      })
+
+    const lifeOf = (
+      name: string,
+      slot: Slot,
+      onReady: Effect.Effect<void>
+    ): Effect.Effect<Outcome, WorkerStartError, Scope.Scope> =>
+      Effect.gen(function* () {
+        const worker = yield* spawner.spawn({
+          pool: options.name,
+          worker: name,
+          options,
+          avoidDevices: dispatcher.devices.suspects
+        })
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         PubSub.publishUnsafe(changes, undefined)
         yield* onReady
-        const slot: Slot = { isHandedOver: false }
         const end = yield* Effect.raceFirst(worker.ended, recycle(member, slot)).pipe(
           Effect.onExit(() => Effect.sync(() => retire(member)))
         )
@@ -202,7 +220,7 @@ export const make = (
         )
         yield* Effect.sleep(barrier.taintDuration)
         return outcome
-      }).pipe(Effect.scoped)
+      })
 
     // Replaces a worker that works, when it asks for it: the replacement is ready before this one takes no more calls. One
     // worker of the pool at a time, so that workers of one age do not all leave at once.
@@ -210,9 +228,13 @@ export const make = (
       Effect.gen(function* () {
         const reason = yield* Effect.raceFirst(member.worker.worn ?? Effect.never, tainted(member))
         yield* Effect.gen(function* () {
-          slot.isHandedOver = true
           const ready = yield* Latch.make(false)
-          yield* Effect.forkIn(keepFilled(0, ready.open), workers)
+          // both or neither: the slot has one fiber that fills it, whenever this one is interrupted
+          yield* Effect.uninterruptible(
+            Effect.tap(Effect.forkIn(Effect.interruptible(keepFilled(0, ready.open)), workers), () =>
+              Effect.sync(() => (slot.isHandedOver = true))
+            )
+          )
           yield* ready.await
         }).pipe(recycling.withPermit)
         yield* Effect.ignoreCause(Effect.logInfo(`worker ${member.worker.id} is replaced: ${reason}`))

@@ -26,7 +26,7 @@ const barrier = { retry: "never", poisonAfter: 1_000 } as const
 describe("a tainted device", () => {
   it.effect("gets no calls while workers are on others, and no new worker", () => {
     const broken = new Set<string | undefined>(["cuda:0"])
-    const { layer, workers } = scripted({ size: 4, crashBarrier: barrier }, unless(broken, "gpu"), [], cuda)
+    const { layer, workers } = scripted({ size: 4, crashBarrier: barrier }, unless(broken, "gpu"), { devices: cuda })
     return Effect.gen(function* () {
       const error = yield* Effect.flip(Snakepit.call("f"))
       assert(error._tag === "WorkerCrash")
@@ -45,7 +45,7 @@ describe("a tainted device", () => {
 
   it.effect("is used again when its time has passed", () => {
     const broken = new Set<string | undefined>(["cuda:0"])
-    const { layer } = scripted({ size: 4, crashBarrier: barrier }, unless(broken, "gpu"), [], cuda)
+    const { layer } = scripted({ size: 4, crashBarrier: barrier }, unless(broken, "gpu"), { devices: cuda })
     return Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("f"))
       broken.clear()
@@ -60,7 +60,7 @@ describe("a tainted device", () => {
 
   it.effect("is used all the same when there is no other", () => {
     const broken = new Set<string | undefined>(["cuda:0"])
-    const { layer } = scripted({ size: 1, crashBarrier: barrier }, unless(broken, "gpu"), [], ["cuda:0"])
+    const { layer } = scripted({ size: 1, crashBarrier: barrier }, unless(broken, "gpu"), { devices: ["cuda:0"] })
     return Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("f"))
       broken.clear()
@@ -71,7 +71,7 @@ describe("a tainted device", () => {
 
   it.effect("is left alone when `taintDeviceOnGpuFatal` is off", () => {
     const options = { size: 1, crashBarrier: { ...barrier, taintDeviceOnGpuFatal: false } }
-    const { layer } = scripted(options, unless(new Set(["cuda:0"]), "gpu"), [], ["cuda:0"])
+    const { layer } = scripted(options, unless(new Set(["cuda:0"]), "gpu"), { devices: ["cuda:0"] })
     return Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("f"))
       yield* TestClock.adjust("5 seconds")
@@ -102,7 +102,7 @@ describe("the circuit of a device", () => {
 
   it.effect("opens after failures on it in a row, and the other device serves all calls", () => {
     const broken = new Set<string | undefined>(["cuda:0"])
-    const { layer } = scripted(options, unless(broken), [], cuda)
+    const { layer } = scripted(options, unless(broken), { devices: cuda })
     return Effect.gen(function* () {
       yield* fail(3)
       const [first, second] = yield* devicesOf
@@ -118,7 +118,7 @@ describe("the circuit of a device", () => {
     const broken = new Set<string | undefined>(["cuda:0"])
     // the only device: its worker stays on it, since there is no other
     const single = { ...options, size: 1, circuitBreaker: { ...options.circuitBreaker, failures: 1 } }
-    const { layer } = scripted(single, unless(broken), [], ["cuda:0"])
+    const { layer } = scripted(single, unless(broken), { devices: ["cuda:0"] })
     return Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("f"))
       yield* TestClock.adjust("1 second")
@@ -135,7 +135,7 @@ describe("the circuit of a device", () => {
 
   it.effect("refuses calls with the device's name when no other device is left, those that wait too", () => {
     const single = { ...options, size: 2, circuitBreaker: { ...options.circuitBreaker, failures: 2 } }
-    const { layer } = scripted(single, unless(new Set(["cuda:0"])), [], ["cuda:0"])
+    const { layer } = scripted(single, unless(new Set(["cuda:0"])), { devices: ["cuda:0"] })
     return Effect.gen(function* () {
       // streams pass the circuit of the pool before it has opened, so this is the device's alone
       const calls = yield* Effect.forEach([1, 2, 3, 4], (call) =>
@@ -157,7 +157,7 @@ describe("the circuit of a device", () => {
 
   it.effect("counts a deadline that passed", () => {
     const single = { ...options, size: 1, circuitBreaker: { ...options.circuitBreaker, failures: 1 } }
-    const { layer } = scripted(single, () => {}, [], ["cuda:0"])
+    const { layer } = scripted(single, () => {}, { devices: ["cuda:0"] })
     return Effect.gen(function* () {
       const error = yield* TestClock.withLive(Effect.flip(Snakepit.call("f", { timeout: 5 })))
       assert.strictEqual(error._tag, "CallTimeout")

@@ -232,7 +232,7 @@ describe("devices", () => {
   })
 
   it.effect("a fatal GPU error taints the worker's device for a while", () => {
-    const { layer } = scripted({ size: 1 }, (worker) => worker.crash("gpu", 1), [], ["cuda:0"])
+    const { layer } = scripted({ size: 1 }, (worker) => worker.crash("gpu", 1), { devices: ["cuda:0"] })
     return Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("f"))
       yield* TestClock.adjust("5 seconds")

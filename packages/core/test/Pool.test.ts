@@ -13,6 +13,8 @@ import * as Snakepit from "../src/Snakepit.ts"
 import { WorkerStartError } from "../src/SnakepitError.ts"
 import * as TestWorker from "../src/TestWorker.ts"
 import { WorkerSpawner } from "../src/WorkerSpawner.ts"
+import * as Tool from "../src/Tool.ts"
+import { elapse, scripted } from "./scriptedWorker.ts"
 import { makeTracer } from "./tracing.ts"
 
 const attributesOf = (span: Tracer.NativeSpan | undefined) => Object.fromEntries(span?.attributes ?? [])
@@ -200,6 +202,76 @@ describe("supervision", () => {
       Effect.provide(quiet)
     )
   )
+
+  it.effect(
+    "workers that crash too often make the pool unhealthy: callers fail at once and are told why, until one is up",
+    () => {
+      const { layer, workers } = scripted(
+        { size: 1, maxRestarts: 2, crashBarrier: { enabled: false } },
+        (worker, number) => (workers.length <= 3 ? worker.crash() : worker.answer(number, Exit.succeed("well")))
+      )
+      return Effect.gen(function* () {
+        for (let crash = 0; crash < 3; crash++) yield* elapse(Effect.flip(Snakepit.call("f")))
+        yield* TestClock.adjust(0)
+        assert.deepStrictEqual(
+          { ...(yield* Effect.flip(Snakepit.call("f"))) },
+          {
+            _tag: "PoolUnhealthy",
+            pool: "default",
+            crashes: 3,
+            windowMillis: 60_000
+          }
+        )
+        const [health] = (yield* Snakepit.health).pools
+        assert.include(health?.reasons, "its workers crash more often than `maxRestarts` allows")
+        // the next try is after 4 s at the earliest, of which waiting for the last crash has taken one at the most
+        yield* TestClock.adjust(2_900)
+        assert.strictEqual(workers.length, 3)
+        yield* TestClock.adjust(3_100)
+        assert.strictEqual(workers.length, 4)
+        assert.strictEqual(yield* Snakepit.call("f"), "well")
+      }).pipe(Effect.provide(layer), Effect.provide(quiet))
+    }
+  )
+
+  it.effect("the pool comes back to its size after whatever went wrong with its workers", () => {
+    let troubles = 0
+    const trouble = () => {
+      if (troubles > 0) throw new Error(`trouble ${troubles--}`)
+    }
+    const tool = Tool.make("t", { description: "", parameters: {}, run: () => Effect.void })
+    const { layer, workers } = scripted({ size: 3, tools: [tool], maxRestarts: 1_000 }, () => {}, {
+      onSpawn: Effect.suspend(() => {
+        if (troubles % 2 === 0) trouble()
+        return Effect.void
+      }),
+      onTools: trouble
+    })
+    const open = Effect.map(Snakepit.stats, ([stats]) => stats?.workers.length)
+    return Effect.gen(function* () {
+      troubles = 12
+      for (const worker of [...workers]) worker.crash()
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(troubles, 0)
+      assert.strictEqual(yield* open, 3)
+    }).pipe(Effect.provide(layer), Effect.provide(quiet))
+  })
+
+  it.effect("no more than four workers start at the same time", () => {
+    let starting = 0
+    let most = 0
+    const { layer, workers } = scripted({ size: 10 }, () => {}, {
+      onSpawn: Effect.sync(() => (most = Math.max(most, ++starting))).pipe(
+        Effect.andThen(Effect.sleep(10)),
+        Effect.andThen(Effect.sync(() => starting--))
+      )
+    })
+    return Effect.gen(function* () {
+      yield* elapse(Effect.provide(Effect.void, layer))
+      assert.strictEqual(workers.length, 10)
+      assert.strictEqual(most, 4)
+    })
+  })
 
   it.effect("sessions are lost with their worker, and others can be opened on the next", () =>
     Effect.gen(function* () {

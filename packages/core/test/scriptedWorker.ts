@@ -21,10 +21,12 @@ export class ScriptedWorker implements Worker {
   isOpen = true
   readonly calls = new Map<number, CallObserver>()
   private readonly script: Script
+  private readonly onTools: () => void
   private readonly end = Deferred.makeUnsafe<WorkerEnd>()
   private last = 0
 
-  constructor(id: string, concurrency: number, script: Script, device?: string) {
+  constructor(id: string, concurrency: number, script: Script, device: string | undefined, onTools: () => void) {
+    this.onTools = onTools
     this.device = device
     this.id = id
     this.concurrency = concurrency
@@ -101,16 +103,27 @@ export class ScriptedWorker implements Worker {
 
   ack(): void {}
   release(): void {}
-  registerTools(): void {}
+
+  registerTools(): void {
+    this.onTools()
+  }
+}
+
+/** What workers come into. */
+export interface Surroundings {
+  /** What the workers run on: each on the one with the fewest workers, of those that are not to be avoided if there are any. */
+  readonly devices?: ReadonlyArray<string>
+  /** Runs before each worker is there. */
+  readonly onSpawn?: Effect.Effect<unknown>
+  /** Is called when tools are registered with a worker. */
+  readonly onTools?: () => void
 }
 
 /** The service over scripted workers, and the workers it has started so far. */
 export const scripted = (
   options: NonNullable<Snakepit.Config["pools"]>[string],
   script: Script,
-  backendKeys: ReadonlyArray<string> = [],
-  /** What the workers run on: each on the one with the fewest workers, of those that are not to be avoided if there are any. */
-  devices: ReadonlyArray<string> = []
+  { devices = [], onSpawn = Effect.void, onTools = () => {} }: Surroundings = {}
 ): { readonly layer: Layer.Layer<Snakepit.Snakepit, unknown>; readonly workers: Array<ScriptedWorker> } => {
   const workers: Array<ScriptedWorker> = []
   const place = (avoid: ReadonlyArray<string>): string | undefined => {
@@ -121,8 +134,9 @@ export const scripted = (
   const spawner = Layer.succeed(WorkerSpawner, {
     spawn: ({ avoidDevices = [], options: { profile, threads }, worker: id }) =>
       Effect.acquireRelease(
-        Effect.sync(() => {
-          const worker = new ScriptedWorker(id, profile === "thread" ? threads : 1, script, place(avoidDevices))
+        Effect.map(onSpawn, () => {
+          const device = place(avoidDevices)
+          const worker = new ScriptedWorker(id, profile === "thread" ? threads : 1, script, device, onTools)
           workers.push(worker)
           return worker
         }),
@@ -130,7 +144,7 @@ export const scripted = (
       )
   })
   return {
-    layer: Layer.provide(Snakepit.layer({ pools: { default: options } }, { keys: backendKeys }), spawner),
+    layer: Layer.provide(Snakepit.layer({ pools: { default: options } }), spawner),
     workers
   }
 }
