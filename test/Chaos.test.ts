@@ -1,24 +1,27 @@
 /** The short form of `npm run chaos`: the same run and the same audit, with fewer calls. */
 import { SnakepitError } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
+import { execFileSync } from "node:child_process"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { complaint, type Entry } from "./chaos/audit.ts"
 import { Faults } from "./chaos/faults.ts"
 import { chaos } from "./chaos/run.ts"
 import { kinds } from "./chaos/workload.ts"
+import { kill, waitUntil } from "./harness.ts"
+import { descendants, startedWith } from "./processTree.ts"
 
 describe("Chaos", () => {
   it.live(
     "every promise holds while workers, connections and fork servers are broken",
     () =>
       Effect.gen(function* () {
-        const report = yield* chaos({ seed: 20_261_121, calls: 1_200, faultEveryMillis: 200, deadlineMillis: 20_000 })
+        const report = yield* chaos({ seed: 20_261_121, calls: 1_000, faultEveryMillis: 200, deadlineMillis: 40_000 })
         assert.deepStrictEqual(report.violations, [])
-        assert.strictEqual(report.settled, 1_200)
+        assert.strictEqual(report.settled, 1_000)
         assert.isAtLeast(report.faults.size, 5)
       }),
-    60_000
+    90_000
   )
 })
 
@@ -60,6 +63,19 @@ describe("The audit of a chaos run", () => {
   ] as const)("finds %s", (_, found, runs, expected) => {
     assert.match(complaint(found, runs, injected()) ?? "", expected)
   })
+
+  it.live("finds a process whose parent has died", () =>
+    Effect.gen(function* () {
+      const variable = `SNAKEPIT_CHAOS=${crypto.randomUUID()}`
+      execFileSync("sh", ["-c", `env ${variable} sleep 3600 > /dev/null 2>&1 &`])
+      yield* waitUntil("it runs", () => startedWith(variable).length > 0)
+      const [orphan, ...others] = startedWith(variable)
+      assert(orphan !== undefined)
+      yield* Effect.addFinalizer(() => kill(orphan, "SIGKILL"))
+      assert.deepStrictEqual(others, [])
+      assert.notInclude(descendants(process.pid), orphan)
+    }).pipe(Effect.scoped)
+  )
 
   it("finds a crash that nobody injected", () => {
     assert.match(complaint(entry("short", Exit.fail(crash(true))), 1, new Faults()) ?? "", /nobody injected/)

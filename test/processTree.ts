@@ -1,4 +1,4 @@
-/** The processes below a process, and what one holds open: what tests of leaks compare before and after. Linux only. */
+/** The processes that stem from a process, however far they are from it by now: what tests of leaks look for. Linux only. */
 import * as fs from "node:fs"
 
 /** The live processes that stem from one, children of children too, in no order. */
@@ -16,6 +16,24 @@ export const descendants = (root: number): ReadonlyArray<number> => {
   }
   found.delete(root)
   return [...found]
+}
+
+/**
+ * The live processes that were started with this in their environment (`NAME=value`). Those whose parent has died are among
+ * them, though they stem from nobody any more.
+ */
+export const startedWith = (variable: string): ReadonlyArray<number> =>
+  fs
+    .readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && environmentOf(name).includes(variable) && statOf(name)[0] !== "Z")
+    .map(Number)
+
+const environmentOf = (pid: string): ReadonlyArray<string> => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/environ`, "latin1").split("\0")
+  } catch {
+    return [] // it ended meanwhile, or belongs to somebody else
+  }
 }
 
 const statOf = (pid: string): ReadonlyArray<string> => {

@@ -9,8 +9,8 @@ export const collectGarbage = (): void => {
   if (typeof collect === "function") collect()
 }
 
-/** Objects, and the buffers outside the heap that they hold. */
+/** Objects, and the buffers outside the heap that they hold; not what is mapped of shared memory, which is judged apart. */
 export const heapMegabytes = (): number => {
-  const { external, heapUsed } = process.memoryUsage()
-  return (heapUsed + external) / 1e6
+  const { arrayBuffers, heapUsed } = process.memoryUsage()
+  return (heapUsed + arrayBuffers) / 1e6
 }

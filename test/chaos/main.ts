@@ -5,6 +5,7 @@
  */
 import { parseArgs } from "node:util"
 import * as Effect from "effect/Effect"
+import { setup } from "../../scripts/testEnvironment.ts"
 import { chaos, type ChaosReport } from "./run.ts"
 
 const wholeNumber = (name: string, text: string | undefined, fallback: number): number => {
@@ -29,6 +30,7 @@ const print = (report: ChaosReport): void => {
   console.log(report.violations.length === 0 ? "All promises held." : `${report.violations.length} promises broken.`)
 }
 
+await setup()
 const { values } = parseArgs({ options: { seed: { type: "string" }, calls: { type: "string" } } })
 const report = await Effect.runPromise(
   chaos({

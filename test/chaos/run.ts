@@ -4,6 +4,7 @@
  */
 import { Snakepit, SnakepitError } from "@snakepit/core"
 import { SnakepitNode } from "@snakepit/python-worker"
+import { SharedMemory } from "@snakepit/zero-copy"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -11,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
-import { descendants } from "../processTree.ts"
+import { startedWith } from "../processTree.ts"
 import { complaint, type Entry, outcomeOf } from "./audit.ts"
 import { Faults, inject } from "./faults.ts"
 import { collectGarbage, heapMegabytes } from "./heap.ts"
@@ -73,11 +74,24 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       const sockets = path.join(folder, "sockets")
       fs.mkdirSync(sockets)
       yield* useRuntimeDirectory(sockets)
+      // what the run has started is known by this, also when it is an orphan by now
+      const name = `chaos-${crypto.randomUUID()}`
+      const env = { SNAKEPIT_CHAOS: name }
       const layer = SnakepitNode.layer({
         pools: {
-          forked: { ...common, size: sizes.forked, start: "fork", preload: ["chaos"] },
-          spawned: { ...common, size: sizes.spawned, start: "spawn", spares: 1 },
-          threaded: { ...common, size: sizes.threaded, start: "fork", profile: "thread", threads: 4 }
+          forked: { ...common, env, size: sizes.forked, start: "fork", preload: ["chaos"] },
+          spawned: { ...common, env, size: sizes.spawned, start: "spawn", spares: 1 },
+          // each thread reserves address space, which counts
+          threaded: {
+            ...common,
+            env,
+            size: sizes.threaded,
+            start: "fork",
+            preload: ["chaos"],
+            profile: "thread",
+            threads: 4,
+            memoryLimit: 1 << 30
+          }
         }
       })
       // once before, so that what is opened once in a process is not taken for a leak
@@ -99,6 +113,7 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
         yield* Effect.sleep(200)
         collectGarbage()
         state.heapAtRest = heapMegabytes()
+        yield* nothingHeld(violations)
       }).pipe(Effect.provide(layer))
 
       const heapGrowthMegabytes = state.heapAtRest - state.heapAfterStart
@@ -107,7 +122,7 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
           `the heap grew by ${heapGrowthMegabytes.toFixed(1)} MB; expected at most ${maxHeapGrowthMegabytes}`
         )
       }
-      yield* untilEmpty(() => descendants(process.pid).map((pid) => `process ${pid} is left`), violations)
+      yield* untilEmpty(() => startedWith(`SNAKEPIT_CHAOS=${name}`).map((pid) => `process ${pid} is left`), violations)
       yield* untilEmpty(() => fs.readdirSync(sockets).map((name) => `file ${name} is left`), violations)
       yield* untilEmpty(() => sharedMemory().filter((name) => !sharedBefore.has(name)), violations)
       yield* untilEmpty(
@@ -197,6 +212,24 @@ const backToSize = (violations: Array<string>) =>
         return
       }
       yield* Effect.sleep(20)
+    }
+  })
+
+/** Shared memory is held by calls that run and by what was kept of results: with neither, by nobody. */
+const nothingHeld = (violations: Array<string>) =>
+  Effect.gen(function* () {
+    const memory = yield* SharedMemory.SharedMemory
+    for (const pool of Object.keys(sizes)) {
+      const { arena } = yield* memory.pool(pool)
+      if (typeof arena === "string") {
+        violations.push(`pool ${pool} shares no memory: ${arena}`)
+        continue
+      }
+      yield* Effect.promise(() => arena.relieve())
+      yield* untilEmpty(
+        () => (arena.heldBytes === 0 ? [] : [`${arena.heldBytes} bytes of shared memory are held in pool ${pool}`]),
+        violations
+      )
     }
   })
 

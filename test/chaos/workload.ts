@@ -1,5 +1,6 @@
 /** The kinds of calls of a chaos run: how each is made, and what it has to answer when nothing goes wrong. */
 import { Snakepit } from "@snakepit/core"
+import { Tensor, ZeroCopy } from "@snakepit/zero-copy"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -62,6 +63,29 @@ const fault = (name: string, weight: number, crash: string): Kind => ({
   run: (given) => Effect.asVoid(callOf(`chaos.${name}`, given, [], false))
 })
 
+/** An array there and back: through shared memory from 4,096 numbers on. */
+const array = (name: string, weight: number, idempotent: boolean): Kind => ({
+  name,
+  weight,
+  idempotent,
+  intention: succeeds,
+  run: ({ id, ledger, pool, random }) => {
+    const numbers = Float64Array.from({ length: Math.floor(random.between(100, 60_000)) }, (_, index) => index)
+    return Snakepit.call("chaos.double", { args: [ledger, id, numbers], success: floats, pool, idempotent }).pipe(
+      Effect.flatMap(({ data }) => {
+        const wrong = numbers.findIndex((number, index) => data[index] !== 2 * number)
+        return expect(`${numbers.length} right`)(
+          `${data.length} ${wrong < 0 ? "right" : `wrong from ${wrong} on: ${data[wrong]}`}`
+        )
+      }),
+      ZeroCopy.scoped,
+      Effect.scoped
+    )
+  }
+})
+
+const floats = Tensor.schema(Float64Array)
+
 /** A minute of Python that a cancellation ends; on threads, code that no bytecode ends would take its neighbours with it. */
 const minute = (pool: string): string => (pool === "threaded" ? "chaos.doze" : "chaos.run")
 
@@ -70,6 +94,8 @@ export const kinds: ReadonlyArray<Kind> = [
   timed("short, idempotent", 30, true, 0, 0),
   timed("long", 5, false, 0.01, 0.1),
   timed("long, idempotent", 8, true, 0.01, 0.1),
+  array("array", 4, false),
+  array("array, idempotent", 3, true),
   {
     name: "async",
     weight: 6,

@@ -10,6 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy
 
 
 def sign(ledger: str, call: int) -> None:
@@ -43,6 +46,12 @@ async def nap(ledger: str, call: int, seconds: float) -> int:
     sign(ledger, call)
     await asyncio.sleep(seconds)
     return call
+
+
+def double(ledger: str, call: int, numbers: Any) -> Any:
+    """Answers an array with twice the numbers of another."""
+    sign(ledger, call)
+    return numpy.multiply(numbers, 2)
 
 
 def count(ledger: str, call: int, items: int) -> Iterator[int]:

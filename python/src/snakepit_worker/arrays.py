@@ -186,9 +186,11 @@ def decode(payload: object) -> Array:
     spec, shape, data = payload[:3]
     try:
         import numpy
-    except ImportError:
+    except ImportError as error:
         size = "x".join(map(str, shape)) or "no dimensions"
-        raise Refused(f"a tensor of {spec} ({size}), and numpy is not installed in the worker's environment") from None
+        is_missing = isinstance(error, ModuleNotFoundError) and error.name == "numpy"
+        reason = "is not installed in the worker's environment" if is_missing else f"does not import here: {error}"
+        raise Refused(f"a tensor of {spec} ({size}), and numpy {reason}") from None
     try:
         dtype = _dtype(spec)
     except TypeError as error:
