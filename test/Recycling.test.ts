@@ -103,11 +103,13 @@ describe("Recycling", () => {
     }).pipe(withPool({ maxCalls: 2, drainTimeout: 100 }))
   )
 
-  it.live("allocating past memoryLimit is a MemoryError, and the worker goes on", () =>
+  it.live("allocating past memoryLimit is OutOfMemory, which Python calls a MemoryError, and the worker goes on", () =>
     Effect.gen(function* () {
       const pid = yield* getpid
       const error = yield* Effect.flip(Snakepit.call("hazards.allocate", { args: [1 << 30] }))
-      assert.isTrue(PythonError.isPythonError(error) && error._tag === "MemoryError")
+      assert(error._tag === "OutOfMemory")
+      assert.isTrue(PythonError.isInstanceOf(error, "MemoryError"))
+      assert.deepInclude({ ...error }, { device: "cpu", totalBytes: 256 << 20, pythonType: "MemoryError" })
       assert.strictEqual(yield* Snakepit.call("hazards.allocate", { args: [100 << 20] }), 100 << 20)
       assert.strictEqual(yield* getpid, pid)
     }).pipe(withPool({ memoryLimit: 256 << 20 }))
@@ -117,7 +119,7 @@ describe("Recycling", () => {
     Effect.gen(function* () {
       const pid = yield* getpid
       const error = yield* Effect.flip(Snakepit.call("hazards.fill_up"))
-      assert.isTrue(PythonError.isPythonError(error) && error._tag === "MemoryError")
+      assert.strictEqual(error._tag, "OutOfMemory")
       assert.strictEqual(yield* getpid, pid)
     }).pipe(withPool({ memoryLimit: 128 << 20, heartbeatInterval: 20 }))
   )

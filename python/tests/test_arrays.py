@@ -244,13 +244,22 @@ def test_a_bad_tensor_fails_with_what_is_wrong(payload: object, actual: str) -> 
     assert actual in caught.value.actual
 
 
-def test_without_numpy_a_tensor_fails_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (ModuleNotFoundError("No module named 'numpy'", name="numpy"), "numpy is not installed"),
+        (ImportError("failed to map segment"), "numpy does not import here: failed to map segment"),
+    ],
+)
+def test_without_numpy_a_tensor_fails_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, error: ImportError, reason: str
+) -> None:
     data = packer.pack_value({"args": [numpy.zeros((2, 3), "<f4")]})
     imported = builtins.__import__
 
     def without_numpy(name: str, *rest: Any, **options: Any) -> Any:
         if name == "numpy":
-            raise ImportError("No module named 'numpy'", name="numpy")
+            raise error
         return imported(name, *rest, **options)
 
     monkeypatch.delitem(sys.modules, "numpy")
@@ -259,7 +268,7 @@ def test_without_numpy_a_tensor_fails_and_says_so(monkeypatch: pytest.MonkeyPatc
         unpacker.unpack(data)
     monkeypatch.undo()
     assert caught.value.path == "args[0]"
-    assert "a tensor of <f4 (2x3), and numpy is not installed" in caught.value.actual
+    assert f"a tensor of <f4 (2x3), and {reason}" in caught.value.actual
 
 
 # ---- torch ---------------------------------------------------------------------------------------------------------

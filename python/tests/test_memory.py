@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +34,32 @@ except MemoryError:
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENVIRONMENT)
     assert int(done.stdout) == 16 << 20
+
+
+@linux
+def test_a_memory_error_below_a_limit_is_out_of_memory_with_the_limit_and_what_is_left_of_it() -> None:
+    code = """
+import json
+from describing import caught, described
+from snakepit_worker.memory import limit_memory
+def report():
+    print(json.dumps(described(caught(lambda: bytearray(128 << 20))).get("ml")))
+print(json.dumps(described(MemoryError()).get("ml")))
+limit_memory(64 << 20)
+report()
+kept = bytearray(32 << 20)
+report()
+"""
+    folder = {**ENVIRONMENT, "PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{Path(__file__).parent}"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=folder)
+    without, before, after = map(json.loads, done.stdout.splitlines())
+    assert without is None
+    assert before["_tag"] == "OutOfMemory"
+    assert before["device"] == "cpu"
+    assert before["totalBytes"] == 64 << 20
+    assert 16 << 20 < before["freeBytes"] <= 64 << 20
+    assert before["freeBytes"] - after["freeBytes"] > 16 << 20
+    assert "memoryLimit" in before["suggestion"]
 
 
 def test_what_fails_for_want_of_memory_is_tried_again() -> None:

@@ -207,7 +207,7 @@ export const kinds: ReadonlyArray<Kind> = [
     // the memory is that of the process: calls on its other threads run out of it too
     not: "threaded",
     idempotent: false,
-    intention: { _tag: "Raises", error: "MemoryError" },
+    intention: { _tag: "Raises", error: "OutOfMemory" },
     run: (given) => Effect.asVoid(callOf("chaos.exhaust", given, [], false))
   },
   fault("segfault", 0.5, "segfault"),

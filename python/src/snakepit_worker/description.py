@@ -14,6 +14,7 @@ import sys
 from .callbacks import CallbackError
 from .errors import bounded_repr, module_of, type_name
 from .library_errors import LibraryErrors
+from .memory import out_of_memory
 from .redaction import Redaction
 from .suggestions import keyword_suggestion, suggestion_for, with_suggestion
 from .tracebacks import MAX_SOURCE, Frames, shown
@@ -180,6 +181,8 @@ class _Report:
                     if _ABOUT_ARRAYS(text) is not None:
                         self._classify(error, text, entries, depth, described)
                     break
+            if isinstance(error, MemoryError) and "ml" not in described and (found := out_of_memory()) is not None:
+                described["ml"] = found
         return described
 
     def _classify(

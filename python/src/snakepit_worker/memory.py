@@ -9,12 +9,21 @@ import time
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     _Argument = TypeVar("_Argument")
 
 _PAUSE_SECONDS = 0.01
 _ATTEMPTS = 500
+
+_ADVICE = "work on it in parts, or raise `memoryLimit` of the pool"
+
+
+class _Ceiling:
+    """The limit that this process was given, and the address space at which it is reached."""
+
+    limit: int | None = None
+    address_space = 0
 
 
 def resident_bytes() -> int:
@@ -42,6 +51,30 @@ def limit_memory(limit: int) -> None:
     if hard != resource.RLIM_INFINITY:
         total = min(total, hard)
     resource.setrlimit(resource.RLIMIT_AS, (total, hard))
+    _Ceiling.limit = limit
+    _Ceiling.address_space = total
+
+
+def below_ceiling() -> tuple[int | None, int] | None:
+    """Bytes that this process may still map, and its limit; None without one."""
+    if _Ceiling.limit is None:
+        return None
+    try:
+        free = max(_Ceiling.address_space - _pages()[0], 0)
+    except (OSError, MemoryError):
+        return None, _Ceiling.limit  # there is not even memory for asking
+    return min(free, _Ceiling.limit), _Ceiling.limit
+
+
+def out_of_memory() -> dict[str, Any] | None:
+    """The `ml` of any `MemoryError` of a process with a limit; None without one, since nobody knows what was short."""
+    room = below_ceiling()
+    if room is None:
+        return None
+    free, total = room
+    sizes = {"requestedBytes": None, "freeBytes": free, "totalBytes": total}
+    found = {"_tag": "OutOfMemory", "operation": None, "device": "cpu", **sizes}
+    return {**found, "suggestion": _ADVICE, "decidedBy": "class"}
 
 
 def when_there_is_memory(act: Callable[[_Argument], None], argument: _Argument) -> None:

@@ -13,6 +13,7 @@ import sys
 
 from . import array_messages, array_rules
 from .errors import type_name
+from .memory import below_ceiling
 from .operations import FAMILIES, find, is_raised_by_others
 
 TYPE_CHECKING = False
@@ -141,7 +142,7 @@ def _completed(found: Details, evidence: Evidence) -> Details:
         device = found["device"]
         free, total = found.get("freeBytes"), found.get("totalBytes")
         if device == "cpu" and total is None:
-            free, total = host_memory()
+            free, total = below_ceiling() or host_memory()
         details.update(device=device, requestedBytes=found.get("requestedBytes"), freeBytes=free, totalBytes=total)
         suggestion = _MEMORY_ADVICE if device == "cpu" else _DEVICE_MEMORY_ADVICE
     details["suggestion"] = suggestion
