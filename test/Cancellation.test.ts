@@ -4,6 +4,8 @@ import { assert, describe, it } from "@effect/vitest"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import {
   expectNoProcesses,
   isRunning,
@@ -117,6 +119,25 @@ describe("Cancellation", () => {
       yield* waitForIdle()
       assert.deepStrictEqual(yield* Snakepit.call("os.listdir", { args: [folder] }), ["go"])
     }).pipe(withPool())
+  )
+
+  it.live("each rung is reported in the caller's log: ending a process for a call as a warning", () =>
+    Effect.gen(function* () {
+      const lines: Array<readonly [level: string, message: string]> = []
+      const logger = Logger.make(({ logLevel, message }) => void lines.push([logLevel, String(message)]))
+      yield* interruptIn("stopping.refuses").pipe(
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(References.MinimumLogLevel, "Debug")
+      )
+      assert.deepStrictEqual(
+        lines.filter(([, message]) => message.startsWith("stopping.refuses")),
+        [
+          ["Debug", "stopping.refuses is told to stop"],
+          ["Debug", "stopping.refuses did not stop within 20 ms: CallCancelled is raised in it"],
+          ["Warn", "stopping.refuses did not stop within 300 ms after CallCancelled: its worker is sent SIGTERM"]
+        ]
+      )
+    }).pipe(withPool(quick))
   )
 
   it.live("stopping one of several concurrent calls leaves the others alone", () =>

@@ -284,6 +284,26 @@ const warningLogger = (annotations: Record<string, string>): Effect.Effect<OnWar
     )
   })
 
+type OnRung = ClientOptions["onRung"]
+
+/** Logs how far the cancellation of a call went, in the context of the call: a process that is ended for it is a warning. */
+const rungLogger =
+  (
+    annotations: Record<string, string>,
+    { cancelGrace, killGrace, stopTimeout }: PythonWorkerConfig.PythonOptions
+  ): OnRung =>
+  (rung, { context, target }) => {
+    const said = {
+      told: `${target} is told to stop`,
+      raised: `${target} did not stop within ${cancelGrace} ms: CallCancelled is raised in it`,
+      terminated: `${target} did not stop within ${killGrace} ms after CallCancelled: its worker is sent SIGTERM`,
+      killed: `${target}: its worker did not end within ${stopTimeout} ms after SIGTERM, and is killed`
+    }[rung]
+    const isLast = rung === "terminated" || rung === "killed"
+    const log = isLast ? Effect.logWarning(said) : Effect.logDebug(said)
+    Effect.runForkWith(context)(Effect.annotateLogs(log, { ...annotations, rung }))
+  }
+
 const start = (
   { adapters, directory, libraryErrors }: Instance,
   wanted: SpawnOptions,
@@ -338,6 +358,7 @@ const start = (
       },
       limits: { age: options.maxAge, calls: options.maxCalls, memory: options.maxMemory },
       onWarning: yield* warningLogger({ pool: wanted.pool, worker: wanted.worker }),
+      onRung: rungLogger({ pool: wanted.pool, worker: wanted.worker }, options),
       memory
     }
     const client = yield* launch(boot, onLine).pipe(

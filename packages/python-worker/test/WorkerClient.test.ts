@@ -58,8 +58,8 @@ const greeting = {
   platform: "linux"
 }
 
-/** A client, and the peer's two connections. */
-const connected = (concurrency = 1) =>
+/** A client that connects to the peer: what it has said so far, and the peer's connections. Pings may be left to the test. */
+const connecting = (concurrency = 1, answersPings = true) =>
   Effect.gen(function* () {
     const socket = path.join(yield* tempDirectory, "worker.sock")
     const wires: Record<string, Wire> = {}
@@ -69,7 +69,7 @@ const connected = (concurrency = 1) =>
           .createServer((connection) => {
             const wire = new Wire(connection)
             wire.listen((message) => {
-              if (message._tag === "Ping") {
+              if (message._tag === "Ping" && answersPings) {
                 wire.send({ _tag: "Pong" })
                 return true
               }
@@ -88,6 +88,7 @@ const connected = (concurrency = 1) =>
     const signals: Array<string> = []
     const ready: Array<Exit.Exit<unknown, string>> = []
     const warnings: Array<PythonWarning> = []
+    const rungs: Array<string> = []
     const stderr = new Tail()
     stderr.add("last words")
     const client = new WorkerClient(
@@ -106,6 +107,7 @@ const connected = (concurrency = 1) =>
         limits: { age: undefined, calls: undefined, memory: undefined },
         process: { pid: 1, stderr, kill: (signal) => signals.push(signal), ended: new Promise(() => {}) },
         onWarning: (warning) => warnings.push(warning),
+        onRung: (rung, { target }) => rungs.push(`${target} ${rung}`),
         memory: new SharedMemory.PoolMemory("default", SharedMemory.defaults, "this is a test", () => {})
       },
       (exit) => ready.push(exit)
@@ -116,6 +118,13 @@ const connected = (concurrency = 1) =>
         for (const wire of Object.values(wires)) wire.socket.destroy()
       })
     )
+    return { client, ready, rungs, signals, warnings, wires }
+  })
+
+/** A client that is ready, and the peer's two connections. */
+const connected = (concurrency = 1) =>
+  Effect.gen(function* () {
+    const { client, ready, rungs, signals, warnings, wires } = yield* connecting(concurrency)
     yield* waitUntil("the client has heard of the handshake", () => ready.length > 0)
     assert.deepStrictEqual(ready, [Exit.succeed(greeting)])
     const { control, data } = wires
@@ -131,7 +140,7 @@ const connected = (concurrency = 1) =>
       waitUntil("the calls are settled", () =>
         all.every(({ events }) => events.includes("exit") || events.includes("dropped"))
       )
-    return { client, data, control, signals, warnings, start, arrival, succeed, settled }
+    return { client, data, control, rungs, signals, warnings, start, arrival, succeed, settled }
   })
 
 const died = { crash: "killed", exitCode: null, signal: "SIGKILL" } as const
@@ -139,6 +148,18 @@ const died = { crash: "killed", exitCode: null, signal: "SIGKILL" } as const
 const isControl = (tag: string) => (message: Message) => message._tag === tag || message["tag"] === tag
 
 describe("WorkerClient", () => {
+  it.live("is ready when the control channel has answered a first ping, and not when both have said hello", () =>
+    Effect.gen(function* () {
+      const { ready, wires } = yield* connecting(1, false)
+      yield* waitUntil("a ping has come", () => wires["control"]?.messages.some(({ _tag }) => _tag === "Ping") === true)
+      assert.deepStrictEqual(Object.keys(wires).sort(), ["control", "data"])
+      assert.deepStrictEqual(ready, [])
+      wires["control"]?.send({ _tag: "Pong" })
+      yield* waitUntil("it is ready", () => ready.length > 0)
+      assert.deepStrictEqual(ready, [Exit.succeed(greeting)])
+    })
+  )
+
   it.live("hands on Python's warnings", () =>
     Effect.gen(function* () {
       const { data, warnings } = yield* connected()
@@ -207,7 +228,7 @@ describe("WorkerClient", () => {
 
   it.live("climbs the ladder rung by rung until the call has stopped", () =>
     Effect.gen(function* () {
-      const { arrival, client, control, signals, start } = yield* connected()
+      const { arrival, client, control, rungs, signals, start } = yield* connected()
       const { heard, number } = start()
       yield* arrival(number)
       client.interrupt(number)
@@ -217,6 +238,10 @@ describe("WorkerClient", () => {
       assert.deepStrictEqual(raised["payload"], { request_id: number })
       yield* waitUntil("the last rung is reached", () => signals.length === 2)
       assert.deepStrictEqual(signals, ["SIGTERM", "SIGKILL"])
+      assert.deepStrictEqual(
+        rungs,
+        ["told", "raised", "terminated", "killed"].map((rung) => `math.sqrt ${rung}`)
+      )
       assert.isFalse(client.isOpen)
       assert.deepStrictEqual(control.messages.filter(isControl("Interrupt")), [])
       client.onProcessEnd(died)

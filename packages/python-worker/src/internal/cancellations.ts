@@ -13,11 +13,16 @@ export interface Ladder {
   readonly terminated: number
 }
 
+/** How far the ladder was climbed: the worker was told, `CallCancelled` was raised, SIGTERM, SIGKILL. */
+export type Rung = "told" | "raised" | "terminated" | "killed"
+
 /** What a rung does. */
 export interface Rungs {
   readonly raise: (call: number) => void
   /** Ends the process, whether or not the call ends after all. */
-  readonly terminate: () => void
+  readonly terminate: (call: number) => void
+  /** Hears of each rung that is climbed, before it does anything. */
+  readonly onRung: (rung: Rung, call: number) => void
 }
 
 export class Cancellations {
@@ -37,7 +42,11 @@ export class Cancellations {
   /** The worker has just been told that the call is to stop. */
   begin(call: number): void {
     const { cooperative, raised } = this.ladder
-    this.after(call, cooperative, () => this.raise(call, raised))
+    this.rungs.onRung("told", call)
+    this.after(call, cooperative, () => {
+      this.rungs.onRung("raised", call)
+      this.raise(call, raised)
+    })
   }
 
   /** The call has stopped. */
@@ -53,7 +62,7 @@ export class Cancellations {
   private raise(call: number, left: number): void {
     this.rungs.raise(call)
     if (left > raiseAgainMillis) this.after(call, raiseAgainMillis, () => this.raise(call, left - raiseAgainMillis))
-    else this.after(call, left, this.rungs.terminate)
+    else this.after(call, left, () => this.rungs.terminate(call))
   }
 
   private after(call: number, delay: number, climb: () => void): void {

@@ -15,7 +15,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
 import { Callbacks } from "./callbacks.ts"
-import { Cancellations, type Ladder } from "./cancellations.ts"
+import { Cancellations, type Ladder, type Rung } from "./cancellations.ts"
 import { Channel, closedReason } from "./channel.ts"
 import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
@@ -53,6 +53,8 @@ export interface ClientOptions {
   readonly process: WorkerProcess
   /** Hears each warning of Python, with the context of the call that it came up in. */
   readonly onWarning: (warning: PythonWarning, context: Context.Context<never> | undefined) => void
+  /** Hears how far the cancellation of a call went. */
+  readonly onRung: (rung: Rung, call: Call.Call) => void
   /** What the pool shares with its workers. */
   readonly memory: SharedMemory.PoolMemory
 }
@@ -137,7 +139,8 @@ export class WorkerClient implements Worker.Worker {
     this.concurrency = options.concurrency
     this.cancellations = new Cancellations(options.ladder, {
       raise: (call) => this.requestControl("snakepit.raise", { request_id: call }),
-      terminate: () => this.terminate()
+      terminate: (call) => this.terminate(call),
+      onRung: (rung, call) => this.reportRung(rung, call)
     })
     this.memory = new WorkerMemory(options.memory, {
       free: (places) => this.sendData("snakepit.free", { places }),
@@ -225,12 +228,23 @@ export class WorkerClient implements Worker.Worker {
    * Ends the process of a call that does not stop. It takes no more calls, so it has to end even if the call does so first: Python code
    * may handle SIGTERM, and go on or raise.
    */
-  private terminate(): void {
+  private terminate(call: number): void {
     if (!this.isOpen) return // it is ending already
     this.isOpen = false
     this.leaving = true
+    this.reportRung("terminated", call)
+    // the call may have ended when it is killed
+    const started = this.inFlight.get(call)?.call
     this.options.process.kill("SIGTERM")
-    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), this.options.ladder.terminated)
+    this.lastResort = setTimeout(() => {
+      if (started !== undefined) this.options.onRung("killed", started)
+      this.options.process.kill("SIGKILL")
+    }, this.options.ladder.terminated)
+  }
+
+  private reportRung(rung: Rung, number: number): void {
+    const call = this.inFlight.get(number)?.call
+    if (call !== undefined) this.options.onRung(rung, call)
   }
 
   recall(calls: ReadonlyArray<number>): void {
