@@ -213,17 +213,11 @@ describe("supervision", () => {
       return Effect.gen(function* () {
         for (let crash = 0; crash < 3; crash++) yield* elapse(Effect.flip(Snakepit.call("f")))
         yield* TestClock.adjust(0)
-        assert.deepStrictEqual(
-          { ...(yield* Effect.flip(Snakepit.call("f"))) },
-          {
-            _tag: "PoolUnhealthy",
-            pool: "default",
-            crashes: 3,
-            windowMillis: 60_000
-          }
-        )
+        const refused = yield* Effect.flip(Snakepit.call("f"))
+        assert(refused._tag === "PoolUnhealthy")
+        assert.deepStrictEqual([refused.crashes, refused.windowMillis], [3, 60_000])
         const [health] = (yield* Snakepit.health).pools
-        assert.include(health?.reasons, "its workers crash more often than `maxRestarts` allows")
+        assert.include(health?.reasons ?? [], "its workers crash more often than `maxRestarts` allows")
         // the next try is after 4 s at the earliest, of which waiting for the last crash has taken one at the most
         yield* TestClock.adjust(2_900)
         assert.strictEqual(workers.length, 3)
