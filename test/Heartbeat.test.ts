@@ -2,6 +2,7 @@
 import { Snakepit, SnakepitError } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import { which } from "../packages/python-worker/src/internal/executable.ts"
 import { isRunning, type TestPool, waitForWorkers, waitUntil, withPool, workerPid } from "./harness.ts"
 
 /** Unresponsive after 600 ms: long enough for a worker on a busy machine to get its turn. */
@@ -18,6 +19,8 @@ const innermost = (crash: SnakepitError.WorkerCrash) => {
   return thread?.frames.findLast(({ file }) => file.endsWith("hazards.py"))?.function
 }
 
+const hasDebugger = which("gdb") !== undefined || which("eu-stack") !== undefined
+
 const starts: ReadonlyArray<NonNullable<TestPool["start"]>> = ["fork", "spawn"]
 
 describe.each(starts)("Heartbeat of workers that come by %s", (start) => {
@@ -32,6 +35,14 @@ describe.each(starts)("Heartbeat of workers that come by %s", (start) => {
       assert.match(crash.stderr.join("\n"), /did not answer for \d+ ms; thread \d+ \(.*\): running/)
       yield* waitUntil("the process is gone", () => !isRunning(pid))
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+    }).pipe(withPool({ ...quick, start }))
+  )
+
+  it.live.skipIf(!hasDebugger)("the native stacks are in the error where there is a debugger", () =>
+    Effect.gen(function* () {
+      const crash = yield* crashOf("hazards.hold_lock_asleep")
+      assert.strictEqual(innermost(crash), "hold_lock_asleep")
+      assert.match(crash.nativeStack.join("\n"), /^(TID|Thread) [^]*#0 [^]*sleep/)
     }).pipe(withPool({ ...quick, start }))
   )
 

@@ -88,14 +88,18 @@ describe("Startup", () => {
     })
   )
 
-  it.live("a worker that never answers fails the start after the start timeout", () =>
-    Effect.gen(function* () {
-      const folder = yield* tempDirectory
-      fs.writeFileSync(path.join(folder, "socket.py"), "import time\ntime.sleep(3600)\n")
-      const error = yield* startError({ env: { PYTHONPATH: folder }, startTimeout: "1 second" })
-      assert.instanceOf(error, SnakepitError.WorkerStartError)
-      assert.include(error.message, "1000 ms")
-    })
+  it.live.each(["fork", "spawn"])(
+    "a worker that never answers fails the start after the start timeout, with what it wrote last (%s)",
+    (start) =>
+      Effect.gen(function* () {
+        const folder = yield* tempDirectory
+        const code = "import sys, time\nprint('looking for the licence server', file=sys.stderr)\ntime.sleep(3600)\n"
+        fs.writeFileSync(path.join(folder, "socket.py"), code)
+        const error = yield* startError({ env: { PYTHONPATH: folder }, startTimeout: "1 second", start })
+        assert.instanceOf(error, SnakepitError.WorkerStartError)
+        assert.include(error.reason, "1000 ms")
+        assert.deepStrictEqual(error.stderr, ["looking for the licence server"])
+      })
   )
 
   it.live("a user's module may have the name of one of ours", () =>

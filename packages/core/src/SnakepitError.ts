@@ -92,6 +92,11 @@ export class WorkerCrash extends Schema.TaggedError<WorkerCrash>()("WorkerCrash"
   stderr: Schema.Array(Schema.String),
   /** The Python stack of each thread, where the process could still tell: after a segfault or abort, and when unresponsive. */
   pythonStack: Schema.Array(PythonThread).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
+  /**
+   * The native stacks of all threads of an unresponsive worker, a line for each frame, as the debugger of the machine writes them
+   * (`eu-stack` or `gdb`); empty where there is none, or where it may not look.
+   */
+  nativeStack: Schema.Array(Schema.String).pipe(Schema.withConstructorDefault(Effect.succeed([]))),
   /** Targets of the calls that the worker had when it ended. */
   inFlight: Schema.Array(Schema.String),
   mayHaveExecuted: Schema.Boolean

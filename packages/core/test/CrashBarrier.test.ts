@@ -8,7 +8,7 @@ import * as Stream from "effect/Stream"
 import * as Layer from "effect/Layer"
 import * as TestClock from "effect/testing/TestClock"
 import { describe } from "vitest"
-import { PoolConfig, PythonError, Snakepit } from "@snakepit/core"
+import { PoolConfig, PythonError, Snakepit, type TestWorker } from "@snakepit/core"
 import { elapse, outcome, type Script, scripted, type ScriptedWorker } from "./scriptedWorker.ts"
 
 const answer = (worker: ScriptedWorker, number: number, value: unknown) => worker.answer(number, Exit.succeed(value))
@@ -244,6 +244,22 @@ describe("poison", () => {
         assert.strictEqual(yield* elapse(Snakepit.call("f", { idempotent: true })), round * 2)
       }
     }).pipe(Effect.provide(layer))
+  })
+
+  it.effect("`markOn` says which crashes count, for each pool by itself", () => {
+    const pools = {
+      lenient: { size: 1, crashBarrier: { poisonAfter: 2, markOn: ["oom"] } },
+      strict: { size: 1, crashBarrier: { poisonAfter: 2, markOn: ["killed"] } }
+    } as const
+    const kill: TestWorker.Targets = { kill: (_args, _kwargs, { crash }) => crash("killed") }
+    const tagsIn = (pool: string) =>
+      Effect.forEach([1, 2, 3], () =>
+        Effect.map(elapse(Effect.flip(Snakepit.call("kill", { pool }))), ({ _tag }) => _tag)
+      )
+    return Effect.gen(function* () {
+      assert.deepStrictEqual(yield* tagsIn("lenient"), ["WorkerCrash", "WorkerCrash", "WorkerCrash"])
+      assert.deepStrictEqual(yield* tagsIn("strict"), ["WorkerCrash", "PoisonCall", "PoisonCall"])
+    }).pipe(Effect.provide(Snakepit.layerTest(kill, { pools })))
   })
 
   it.effect("kills from outside, ends that nobody saw, and crashes with several suspects are nobody's fault", () =>

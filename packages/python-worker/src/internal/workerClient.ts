@@ -21,6 +21,7 @@ import { crashClass } from "./crashClass.ts"
 import { decodeExit, field } from "./failures.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { InFlight } from "./inFlight.ts"
+import { nativeStacks } from "./nativeStacks.ts"
 import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
@@ -110,6 +111,8 @@ export class WorkerClient implements Worker.Worker {
   private isReady = false
   private fault: string | undefined
   private unresponsive = false
+  private nativeStack: ReadonlyArray<string> = []
+  private readonly processEnded = new AbortController()
   /** Kills a process that is beyond repair, unless it ends by itself. */
   private lastResort: ReturnType<typeof setTimeout> | undefined
   private readonly wear = Deferred.makeUnsafe<string>()
@@ -312,23 +315,30 @@ export class WorkerClient implements Worker.Worker {
     )
   }
 
-  /** The worker hangs: its stacks are asked for, by a signal that needs no interpreter lock, and it is killed. */
+  /** The worker hangs: its stacks are asked for, those of Python by a signal that needs no interpreter lock, and it is killed. */
   private onSilent(millis: number): void {
-    const { kill, pid } = this.options.process
+    const { pid } = this.options.process
     this.isOpen = false
     this.unresponsive = true
     const states = threadStates(pid)
     // the signal below may cut short what the call waits for, so what the call still answers is not to be trusted
     this.data.destroy()
     this.fault = [`it did not answer for ${Math.round(millis)} ms`, ...states].join("; ")
-    try {
-      // to the process alone: those that it started do not know the signal, and would die of it
-      process.kill(pid, "SIGUSR2")
-    } catch {
-      // it has just ended
-    }
-    // the dump is written inside the signal's handler, so this is the time for its way here
-    this.lastResort = setTimeout(() => kill("SIGKILL"), stackGraceMillis)
+    // nobody would read those of a worker that has no call
+    const hasCalls = this.inFlight.entries().length > 0
+    const asked = hasCalls ? nativeStacks(pid, nativeStackMillis, this.processEnded.signal) : Promise.resolve([])
+    asked.then((lines) => {
+      this.nativeStack = lines
+      if (this.processEnded.signal.aborted) return
+      try {
+        // to the process alone: those that it started do not know the signal, and would die of it
+        process.kill(pid, "SIGUSR2")
+      } catch {
+        // it has just ended
+      }
+      // the dump is written inside the signal's handler, so this is the time for its way here
+      this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), stackGraceMillis)
+    })
   }
 
   private measure(): void {
@@ -560,6 +570,7 @@ export class WorkerClient implements Worker.Worker {
   /** The process has ended. Reads what it had sent before, then settles what is left. */
   onProcessEnd(how: Worker.WorkerEnd): void {
     this.isOpen = false
+    this.processEnded.abort()
     this.heartbeat?.stop()
     clearTimeout(this.lastResort)
     const stderr = this.options.process.stderr
@@ -589,6 +600,7 @@ export class WorkerClient implements Worker.Worker {
             : [`snakepit: the connection ended: ${this.fault}`])
         ],
         pythonStack: [...this.options.process.stderr.stacks.threads],
+        nativeStack: [...this.nativeStack],
         inFlight,
         mayHaveExecuted
       })
@@ -707,6 +719,9 @@ const protocolVersion = 1
 const closeGraceMillis = 100
 
 const stackGraceMillis = 250
+
+/** How long a debugger may take for the native stacks; it has to read the symbols of all libraries. */
+const nativeStackMillis = 3_000
 
 /** Tag and number of a message stand within so many bytes of its beginning. */
 const headBytes = 64
