@@ -59,10 +59,18 @@ describe("The fork server", () => {
 
   it.live("forked workers draw different random numbers", () =>
     Effect.gen(function* () {
-      const draw = Snakepit.call("numpy.random.random", { success: Schema.Number })
+      const draw = Snakepit.call("hazards.draw", { success: Schema.Tuple([Schema.Int, Schema.Number, Schema.Number]) })
       const drawn = yield* Effect.all([draw, draw, draw, draw], { concurrency: 4 })
-      assert.strictEqual(new Set(drawn).size, 4)
-    }).pipe(withPool({ size: 4, start: "fork", preload: ["numpy", "numpy.random"] }))
+      // process, `random`, `numpy.random`
+      for (const place of [0, 1, 2]) assert.strictEqual(new Set(drawn.map((one) => one[place])).size, 4)
+    }).pipe(withPool({ size: 4, start: "fork", preload: ["random", "numpy.random", "hazards"] }))
+  )
+
+  it.live("numeric libraries that were preloaded with one thread have as many as the worker is to have", () =>
+    Effect.gen(function* () {
+      assert.strictEqual(yield* Snakepit.call("hazards.openblas_threads"), 3)
+      assert.strictEqual(yield* Snakepit.call("plain.environment", { args: ["OPENBLAS_NUM_THREADS"] }), "3")
+    }).pipe(withPool({ start: "fork", preload: ["numpy"], env: { OPENBLAS_NUM_THREADS: "3" } }))
   )
 
   it.live("a module that starts a thread when it is imported is refused, and the pool says which", () =>

@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import random
 import re
 import signal
 import subprocess
@@ -79,6 +80,21 @@ def print_gpu_error_and_abort() -> None:
     """Ends as a process does whose GPU context is lost."""
     print("RuntimeError: CUDA error: an illegal memory access was encountered", file=sys.stderr, flush=True)
     os.abort()
+
+
+def draw() -> tuple[int, float, float]:
+    """This process, and a number of each global generator."""
+    import numpy
+
+    return os.getpid(), random.random(), float(numpy.random.random())
+
+
+def openblas_threads() -> int:
+    """How many threads the OpenBLAS of numpy may use."""
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    library = next(line.split(maxsplit=5)[5] for line in maps.splitlines() if "openblas" in line)
+    threads: int = ctypes.CDLL(library).scipy_openblas_get_num_threads64_()
+    return threads
 
 
 def start_child() -> int:
