@@ -41,6 +41,20 @@ const busyHost = (start: "fork" | "spawn") =>
     return { host, ...(yield* Schema.decodeUnknownEffect(Report)(line)) }
   })
 
+/** The folders of shared memory that say they belong to a process: `HOST-PID-START` in the file `owner`. */
+const sharedMemoryOf = (pid: number): ReadonlyArray<string> =>
+  fs
+    .readdirSync("/dev/shm")
+    .filter((name) => name.startsWith("snakepit-"))
+    .map((name) => path.join("/dev/shm", name))
+    .filter((folder) => {
+      try {
+        return fs.readFileSync(path.join(folder, "owner"), "utf8").split("-")[1] === String(pid)
+      } catch {
+        return false // another program's, which has just ended
+      }
+    })
+
 describe.each(["fork", "spawn"] as const)("A host with workers that come by %s", (start) => {
   it.live(
     "killed while its workers compute, sleep and hold the interpreter lock, it takes them and their children along",
@@ -52,6 +66,7 @@ describe.each(["fork", "spawn"] as const)("A host with workers that come by %s",
         const all = descendants(host.pid ?? 0)
         for (const pid of [...workers, ...grandchildren]) assert.include(all, pid)
         assert.strictEqual(all.length, workers.length + grandchildren.length + (start === "fork" ? 1 : 0))
+        assert.isAbove(sharedMemoryOf(host.pid ?? 0).flatMap((shared) => fs.readdirSync(shared)).length, 1)
         host.kill("SIGKILL")
         yield* waitUntil("no process of the host is left", () => !all.some(isRunning), 2_000)
 
@@ -61,9 +76,21 @@ describe.each(["fork", "spawn"] as const)("A host with workers that come by %s",
           Effect.gen(function* () {
             yield* Snakepit.call("math.sqrt", { args: [4] })
             assert.notInclude(fs.readdirSync(folder), left)
+            assert.deepStrictEqual(sharedMemoryOf(host.pid ?? 0), [])
           })
         )
         assert.deepStrictEqual(fs.readdirSync(folder), [])
       }).pipe(Effect.scoped)
+  )
+
+  it.live("that lives on keeps its sockets and its shared memory when another one starts", () =>
+    Effect.gen(function* () {
+      const folder = yield* socketDirectory
+      const { host } = yield* busyHost(start)
+      const own = [...fs.readdirSync(folder), ...sharedMemoryOf(host.pid ?? 0)]
+      assert.strictEqual(own.length, 2)
+      yield* withPool({ start })(Snakepit.call("math.sqrt", { args: [4] }))
+      assert.deepStrictEqual([...fs.readdirSync(folder), ...sharedMemoryOf(host.pid ?? 0)], own)
+    }).pipe(Effect.scoped)
   )
 })

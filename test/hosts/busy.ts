@@ -14,6 +14,8 @@ const program = Effect.gen(function* () {
   const grandchildren = yield* Effect.all(
     Array.from({ length: 3 }, () => Snakepit.call("hazards.start_child", { success: Schema.Number }))
   )
+  // a part of shared memory that Python holds
+  yield* Snakepit.call("sharing.keep", { args: [new Float64Array(20_000)] })
   const pool = yield* Effect.flatMap(Snakepit.Snakepit, (snakepit) => snakepit.pool())
   const { workers } = yield* pool.stats
   yield* Effect.forkChild(Snakepit.call("hazards.compute", { args: [3600] }))
