@@ -115,6 +115,17 @@ describe("Recycling", () => {
     }).pipe(withPool({ memoryLimit: 256 << 20 }))
   )
 
+  it.live("arrays in shared memory do not count towards memoryLimit", () =>
+    Effect.gen(function* () {
+      const ones = new Float64Array(12_500_000).fill(1)
+      assert.strictEqual(yield* Snakepit.call("sharing.total", { args: [ones] }), 12_500_000)
+      assert.strictEqual(
+        (yield* Effect.flip(Snakepit.call("hazards.allocate", { args: [100 << 20] })))._tag,
+        "OutOfMemory"
+      )
+    }).pipe(withPool({ memoryLimit: 64 << 20, preload: ["numpy"] }))
+  )
+
   it.live("a call that fills its memory bit by bit fails alone, and its worker still answers pings", () =>
     Effect.gen(function* () {
       const pid = yield* getpid

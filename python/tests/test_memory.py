@@ -62,6 +62,35 @@ report()
     assert "memoryLimit" in before["suggestion"]
 
 
+@linux
+def test_shared_memory_is_not_counted_while_it_is_mapped(tmp_path: Path) -> None:
+    code = """
+import sys
+from snakepit_worker.memory import below_ceiling, limit_memory
+from snakepit_worker.shared_memory import SharedMemory
+def fits(size):
+    try:
+        return bool(bytearray(size))
+    except MemoryError:
+        return False
+memory = SharedMemory([sys.argv[1]], lambda _: None)
+limit_memory(64 << 20)
+for segment in (1, 2):
+    exporter = memory.look(segment, 0, 256 << 20, segment)
+    print(fits(32 << 20), fits(96 << 20))
+    del exporter
+    memory.take_views()
+    memory.forget_segments([segment])
+print(fits(32 << 20), fits(96 << 20))
+"""
+    for segment in ("1", "2"):
+        with (tmp_path / segment).open("wb") as file:
+            file.truncate(256 << 20)
+    command = [sys.executable, "-c", code, f"{tmp_path}/"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert done.stdout.splitlines() == ["True False"] * 3
+
+
 def test_what_fails_for_want_of_memory_is_tried_again() -> None:
     attempts: list[int] = []
 

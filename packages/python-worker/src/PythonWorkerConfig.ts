@@ -84,7 +84,7 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
    */
   readonly heartbeatMisses?: number | undefined
   /**
-   * Bytes that one worker may use beyond what it starts with. Where cgroup v2 is delegated to this process, each worker gets a group
+   * Bytes that one worker may use beyond what it starts with, shared memory not counted. Where cgroup v2 is delegated to this process, each worker gets a group
    * with this `memory.max`: it counts memory in use, of what the worker starts too, and past it the kernel kills them, and their
    * calls fail with `WorkerCrash` of class `oom`. Elsewhere the limit is on address space (`RLIMIT_AS`): past it Python raises
    * `MemoryError`, which arrives as `OutOfMemory`; memory that is reserved and not used counts, and libraries that reserve much

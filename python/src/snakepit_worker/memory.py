@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 
 TYPE_CHECKING = False
@@ -24,6 +25,8 @@ class _Ceiling:
 
     limit: int | None = None
     address_space = 0
+    # taken again by a collection that happens under it
+    lock = threading.RLock()
 
 
 def resident_bytes() -> int:
@@ -42,17 +45,28 @@ def limit_memory(limit: int) -> None:
 
     The kernel limits address space, not resident pages, so what is mapped already is let out of the account.
     """
-    import resource
-
     if sys.platform != "linux":
         return
-    total = _pages()[0] + limit
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        total = min(total, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (total, hard))
     _Ceiling.limit = limit
-    _Ceiling.address_space = total
+    _move_ceiling(_pages()[0] + limit)
+
+
+def let_out(size: int) -> None:
+    """Lets so many bytes that are mapped, and not this process's own, out of the account; negative ones come back."""
+    if _Ceiling.limit is not None:
+        _move_ceiling(size)
+
+
+def _move_ceiling(size: int) -> None:
+    import resource
+
+    with _Ceiling.lock:
+        _Ceiling.address_space += size
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        total = _Ceiling.address_space
+        if hard != resource.RLIM_INFINITY:
+            total = min(total, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (total, hard))
 
 
 def below_ceiling() -> tuple[int | None, int] | None:

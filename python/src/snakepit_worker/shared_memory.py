@@ -20,6 +20,7 @@ import weakref
 from collections import deque
 
 from .adapters import Refused
+from .memory import let_out
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -327,12 +328,18 @@ class SharedMemory:
                 continue
             except OSError as error:
                 raise Refused(f"shared memory that cannot be mapped: {error}") from None
+            # it is the host's, which has a limit for it
+            size = os.fstat(file).st_size
+            let_out(size)
             try:
-                return mmap.mmap(file, 0)
+                memory = mmap.mmap(file, 0)
             except (OSError, ValueError) as error:
+                let_out(-size)
                 raise Refused(f"shared memory that cannot be mapped: {error}") from None
             finally:
                 os.close(file)
+            weakref.finalize(memory, let_out, -size).atexit = False
+            return memory
         raise Refused(f"shared memory segment {segment}, which is not there")
 
     def _export(self, memory: mmap.mmap, offset: int, size: int) -> Exporter:
