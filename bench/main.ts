@@ -1,5 +1,7 @@
 // `npm run bench -- NAME [--json] [flags]`. Without a name it lists the benches.
 import { parseArgs } from "node:util"
+import * as Effect from "effect/Effect"
+import { environment } from "../scripts/development.ts"
 import { type Bench, type Flag, UsageError } from "./bench.ts"
 
 const rounds = (fallback: number): Flag => ({ type: "string", summary: `interleaved rounds (default ${fallback})` })
@@ -72,6 +74,7 @@ const main = async ([name, ...args]: ReadonlyArray<string>): Promise<void> => {
     throw new UsageError(`there is no bench ${JSON.stringify(name)}; there are ${Object.keys(benches).join(", ")}`)
   }
   const { json, ...flags } = parse(bench, args)
+  process.env["SNAKEPIT_BENCH_PYTHON"] ??= (await Effect.runPromise(environment)).python
   const { run } = await bench.load()
   const result = await run(flags)
   if (json === true) console.log(JSON.stringify(result))

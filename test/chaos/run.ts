@@ -75,8 +75,8 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
       fs.mkdirSync(sockets)
       yield* useRuntimeDirectory(sockets)
       // what the run has started is known by this, also when it is an orphan by now
-      const name = `chaos-${crypto.randomUUID()}`
-      const env = { SNAKEPIT_CHAOS: name }
+      const mark = crypto.randomUUID()
+      const env = { SNAKEPIT_CHAOS: mark }
       const layer = SnakepitNode.layer({
         pools: {
           forked: { ...common, env, size: sizes.forked, start: "fork", preload: ["chaos"] },
@@ -122,7 +122,7 @@ export const chaos = (options: ChaosOptions): Effect.Effect<ChaosReport> =>
           `the heap grew by ${heapGrowthMegabytes.toFixed(1)} MB; expected at most ${maxHeapGrowthMegabytes}`
         )
       }
-      yield* untilEmpty(() => startedWith(`SNAKEPIT_CHAOS=${name}`).map((pid) => `process ${pid} is left`), violations)
+      yield* untilEmpty(() => startedWith(`SNAKEPIT_CHAOS=${mark}`).map((pid) => `process ${pid} is left`), violations)
       yield* untilEmpty(() => fs.readdirSync(sockets).map((name) => `file ${name} is left`), violations)
       yield* untilEmpty(() => sharedMemory().filter((name) => !sharedBefore.has(name)), violations)
       yield* untilEmpty(
