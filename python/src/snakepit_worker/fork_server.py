@@ -40,6 +40,7 @@ class Server:
         self._inherited = [lifeline]
         self._rest = b""
         self._environment: dict[str, str] = {}
+        self._openblas: list[str] = []
         self._pid = os.getpid()
 
     def serve(self) -> None:
@@ -54,6 +55,8 @@ class Server:
         if refusal is not None:
             self._report({"refused": refusal})
             return
+        # looked for here and once: what a worker reads of its maps are pages that it copies
+        self._openblas = openblas_libraries()
         # What has been imported moves out of the collector's sight: a collection in a worker does not copy its pages.
         # There is none here before: what it frees are holes in these pages, and workers would fill them.
         gc.freeze()
@@ -124,7 +127,7 @@ class Server:
         self._pipe.close()
         for end in self._inherited:
             end.close()
-        reset_after_fork(self._environment)
+        reset_after_fork(self._environment, self._openblas)
 
     def _reap(self) -> None:
         while True:
@@ -191,8 +194,8 @@ def gpu_is_open() -> bool:
     return False
 
 
-def reset_after_fork(environment: dict[str, str]) -> None:
-    """Gives a forked worker its variables, random numbers and numeric threads of its own.
+def reset_after_fork(environment: dict[str, str], openblas: list[str]) -> None:
+    """Gives a forked worker its variables, random numbers and numeric threads of its own; `openblas` are the libraries.
 
     ``random`` reseeds itself; numpy's global generator does not. Generators that a preloaded module made for itself are
     its own business, and the guide says so.
@@ -203,16 +206,18 @@ def reset_after_fork(environment: dict[str, str]) -> None:
     if numpy_random is not None:
         numpy_random.seed()
     threads = os.environ.get("OPENBLAS_NUM_THREADS", "")
-    if threads.isdecimal() and int(threads) > 1:
-        set_openblas_threads(int(threads))
+    if openblas and threads.isdecimal() and int(threads) > 1:
+        set_openblas_threads(openblas, int(threads))
 
 
-def set_openblas_threads(threads: int) -> None:
-    """Tells the OpenBLAS libraries that were loaded with one thread how many they may use now."""
+def openblas_libraries() -> list[str]:
+    """Paths of the OpenBLAS libraries in this process."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
-        paths = {line.split(maxsplit=5)[5].strip() for line in maps if "openblas" in line}
-    if not paths:
-        return
+        return sorted({line.split(maxsplit=5)[5].strip() for line in maps if "openblas" in line})
+
+
+def set_openblas_threads(paths: list[str], threads: int) -> None:
+    """Tells OpenBLAS libraries that were loaded with one thread how many they may use now."""
     import ctypes
 
     for path in paths:

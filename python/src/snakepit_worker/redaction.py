@@ -18,7 +18,8 @@ class Redaction:
         # a process without a home has "~" or "/" there
         self._home = home if home.startswith("/") and len(home) > 1 else None
         # as a whole name: not what is only the beginning of one, nor what lies deeper
-        self._home_pattern = re.compile(rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])")
+        # `re` compiles it when it is used, and remembers it: few workers have to, and a forked one copies pages for it
+        self._home_pattern = rf"(?<![\w.~/-]){re.escape(home)}(?![\w.-])"
         roots = {os.path.realpath(folder) for folder in folders} | {os.path.abspath(folder) for folder in folders}
         self._roots = sorted((root.rstrip("/") + "/" for root in roots if len(root) > 1), key=len, reverse=True)
 
@@ -40,4 +41,4 @@ class Redaction:
         """A text that may hold paths."""
         if not self._on or self._home is None or self._home not in text:
             return text
-        return self._home_pattern.sub("~", text)
+        return re.sub(self._home_pattern, "~", text)
