@@ -23,8 +23,9 @@ describe("The fork server", () => {
     Effect.gen(function* () {
       const server = yield* forkServer
       assert.includeMembers([...descendants(server)], [...(yield* pidsOf())])
-      assert.isTrue(yield* Snakepit.call("builtins.eval", { args: ["'fractions' in __import__('sys').modules"] }))
-    }).pipe(withPool({ size: 2, start: "fork", preload: ["fractions"] }))
+      const loaded = "{'fractions', 'numpy', 'snakepit_worker.arrays'} <= set(__import__('sys').modules)"
+      assert.isTrue(yield* Snakepit.call("builtins.eval", { args: [loaded] }))
+    }).pipe(withPool({ size: 2, start: "fork", preload: ["fractions", "numpy"] }))
   )
 
   it.live("when it dies its workers live on, their ends are noticed, and the next start makes a new one", () =>

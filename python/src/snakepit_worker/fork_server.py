@@ -55,6 +55,8 @@ class Server:
         if refusal is not None:
             self._report({"refused": refusal})
             return
+        if "numpy" in sys.modules:
+            from . import arrays  # noqa: F401  # what a worker would import with its first array
         # looked for here and once: what a worker reads of its maps are pages that it copies
         self._openblas = openblas_libraries()
         # What has been imported moves out of the collector's sight: a collection in a worker does not copy its pages.
