@@ -155,7 +155,7 @@ export const make = (
         const slot: Slot = { isHandedOver: false }
         return Effect.catchDefect(
           Effect.scoped(lifeOf(name, slot, onReady)),
-          // whatever goes wrong, the slot is filled again: a defect must not end its supervision, and the pool stay smaller for ever
+          // whatever goes wrong, the slot is filled again: a defect must not make the pool smaller for good
           (defect) =>
             slot.isHandedOver
               ? Effect.as(Effect.ignoreCause(Effect.logError(String(defect))), "replaced" as const)

@@ -84,11 +84,11 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
    */
   readonly heartbeatMisses?: number | undefined
   /**
-   * Bytes that one worker may use beyond what it starts with, shared memory not counted. Where cgroup v2 is delegated to this process, each worker gets a group
-   * with this `memory.max`: it counts memory in use, of what the worker starts too, and past it the kernel kills them, and their
-   * calls fail with `WorkerCrash` of class `oom`. Elsewhere the limit is on address space (`RLIMIT_AS`): past it Python raises
-   * `MemoryError`, which arrives as `OutOfMemory`; memory that is reserved and not used counts, and libraries that reserve much
-   * of it, as CUDA does, do not start under it. Linux only. Defaults to none.
+   * Bytes that one worker may use beyond what it starts with; shared memory is not counted. Where cgroup v2 is delegated to this
+   * process, each worker gets a group with this `memory.max`: it counts memory in use, of what the worker starts too, and past it
+   * the kernel kills them, and their calls fail with `WorkerCrash` of class `oom`. Elsewhere the limit is on address space
+   * (`RLIMIT_AS`): past it Python raises `MemoryError`, which arrives as `OutOfMemory`; memory that is reserved and not used
+   * counts, and libraries that reserve much of it, as CUDA does, do not start under it. Linux only. Defaults to none.
    */
   readonly memoryLimit?: number | undefined
   /**
