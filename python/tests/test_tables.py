@@ -298,7 +298,7 @@ def segment(tmp_path: Path) -> Iterator[Path]:
     """A segment that the host has granted to this worker, in use for everything, however small."""
     path = tmp_path / "segment-1"
     path.write_bytes(bytes(1 << 20))
-    storage.use(SharedMemory([str(tmp_path / "segment-")], lambda _size: [1, 0, 1 << 20]), 0)
+    storage.use(SharedMemory([str(tmp_path / "segment-")], lambda *_: [1, 0, 1 << 20]), 0)
     yield path
     storage.discard()
     storage.use(None)
