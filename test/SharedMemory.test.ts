@@ -156,12 +156,11 @@ describe("SharedMemory", () => {
         yield* ones(40_000)
         yield* ZeroCopy.scoped(ones(50_000))
         const crossings = heard.filter(({ name }) => name === "zero_copy.export" || name === "zero_copy.import")
-        const pool = "default"
         assert.deepStrictEqual(crossings, [
-          { name: "zero_copy.export", pool, bytes: 160_000, copied: false },
-          { name: "zero_copy.export", pool, bytes: 240_000, copied: true },
-          { name: "zero_copy.import", pool, bytes: 320_000, copied: true },
-          { name: "zero_copy.import", pool, bytes: 400_000, copied: false }
+          { name: "zero_copy.export", pool: "default", bytes: 160_000, copied: false },
+          { name: "zero_copy.export", pool: "default", bytes: 240_000, copied: true },
+          { name: "zero_copy.import", pool: "default", bytes: 320_000, copied: true },
+          { name: "zero_copy.import", pool: "default", bytes: 400_000, copied: false }
         ])
         const after = yield* counted
         for (const [key, bytes] of [
@@ -624,6 +623,7 @@ describe("SharedMemory", () => {
         ">u8",
         "<f2",
         ">f2",
+        "bfloat16",
         "<f4",
         "<f8",
         ">f8",

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 
+import ml_dtypes  # noqa: F401 - from here on numpy knows bfloat16
 import numpy
 
 import snakepit_worker

@@ -125,6 +125,18 @@ export class PoolMemory {
     )
   }
 
+  /** {@link lease}, or none where memory cannot be shared, which is noted; with `strict` that is a failure. */
+  leaseIfPossible(
+    bytes: number,
+    isWritable: boolean
+  ): Effect.Effect<Lease | undefined, SharedMemoryExhausted | ZeroCopyUnavailable, Scope.Scope> {
+    return Effect.catchTag(this.lease(bytes, isWritable), "ZeroCopyUnavailable", (error) => {
+      if (this.options.strict) return Effect.fail(error)
+      if (this.options.enabled) this.fellBack(bytes, "system", error.reason)
+      return Effect.succeed(undefined)
+    })
+  }
+
   /** What waits is interruptible by `restore`, and a region that nobody gets any more is given back. */
   private take(
     bytes: number,
