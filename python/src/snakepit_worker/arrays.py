@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import sys
 
-from . import arrivals, storage
+from . import storage
 from .adapters import ADAPTED, Formless, Refused
 from .errors import bounded_repr, type_name
 
@@ -192,9 +192,7 @@ def decode(payload: object) -> Array:
     """
     if type(payload) is list and payload and payload[0] == _BFLOAT16 and not _has("ml_dtypes") and _has("torch"):
         return _torch(_decode(["<i2", *payload[1:]]), is_bfloat16=True)
-    array = _decode(payload)
-    arrivals.note(array)
-    return array
+    return _decode(payload)
 
 
 def _decode(payload: object) -> Array:

@@ -1,8 +1,9 @@
 """What a table or an array becomes: what the target's annotation asks for, else it stays as it came.
 
 Values are decoded before it is known whose arguments they are. So `tables.py` notes here each table that came without
-a kind, `arrays.py` each array, and the invocation settles those that are arguments themselves; those inside lists and
-dicts stay as they are. Targets are looked at once. An annotation that has no value at run time (its name is imported
+a kind, and the invocation settles those that are arguments themselves; tables inside lists and dicts stay as they are.
+Arrays are not noted, which would cost more than decoding them: once torch or jax is there, every ndarray among the
+arguments is looked at. Targets are looked at once. An annotation that has no value at run time (its name is imported
 for type checkers only) counts as none.
 """
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     # Of the parameters by position and by name, and of those that `*args` and `**kwargs` take.
     Wants = tuple[list[Want], dict[str, Want], Want, Want]
 
-# The values that are to be settled, by their ids. Empty for nearly all calls, which then pay for a look at it.
+# The tables that are to be settled, by their ids. Empty for nearly all calls, which then pay for a look at it.
 waiting: dict[int, weakref.ref[Any]] = {}
 
 _known: weakref.WeakKeyDictionary[Any, Wants] = weakref.WeakKeyDictionary()
@@ -43,33 +44,35 @@ _ARRAYS = {
 }
 
 
-def note(value: Any) -> None:
-    """Marks a table or an array as one that its target's annotation may change."""
-    key = id(value)
-    waiting[key] = weakref.ref(value, lambda _: waiting.pop(key, None))
+def note(table: Any) -> None:
+    """Marks a table as one that its target's annotation may change."""
+    key = id(table)
+    waiting[key] = weakref.ref(table, lambda _: waiting.pop(key, None))
 
 
 def settle(target: Any, args: list[Any], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The arguments as the target's annotations ask for them. Raises DecodeError for one that cannot be that."""
-    if not any(id(value) in waiting for value in (*args, *kwargs.values())):
+    if not any(_is_array(value) or id(value) in waiting for value in (*args, *kwargs.values())):
         return args, kwargs
     positions, names, more, others = _wants(target)
     settled = [
         _settled(value, positions[index] if index < len(positions) else more, f"args[{index}]")
         for index, value in enumerate(args)
     ]
-    named = {name: _settled(value, names.get(name, others), f"kwargs.{name}") for name, value in kwargs.items()}
-    for value in (*args, *kwargs.values()):
-        waiting.pop(id(value), None)  # once is enough: what the target keeps may come again as a ref
-    return settled, named
+    return settled, {name: _settled(value, names.get(name, others), f"kwargs.{name}") for name, value in kwargs.items()}
+
+
+def _is_array(value: Any) -> bool:
+    kind = type(value)
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
 
 
 def _settled(value: Any, want: Want, path: str) -> Any:
-    if want is _NOTHING or id(value) not in waiting:
+    if want is _NOTHING:
         return value
-    is_array = (type(value).__module__, type(value).__name__) == ("numpy", "ndarray")
+    is_array = _is_array(value)
     kind = want[is_array]
-    if kind is None or kind == "numpy":
+    if kind is None or kind == "numpy" or not (is_array or id(value) in waiting):
         return value
     from . import arrays, tables
     from .adapters import Refused
