@@ -1,16 +1,16 @@
 /** Tensors on accelerators: handles, their lifetimes and their errors. What needs a GPU runs where `SNAKEPIT_GPU_TESTS` is `true`. */
 import { Snakepit, type SnakepitError } from "@snakepit/core"
-import { DeviceTensor, ZeroCopy } from "@snakepit/zero-copy"
+import { DeviceTensor, SharedDeviceTensor, ZeroCopy } from "@snakepit/zero-copy"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { withPool, withPools } from "./harness.ts"
 
-const handle = DeviceTensor.schema({ dtype: "float32", shape: [null] })
+const vector = DeviceTensor.schema({ dtype: "float32", shape: [null] })
 
 /** A call whose result is a handle, in a session. */
 const made = (session: Effect.Success<ReturnType<typeof Snakepit.session>>, count = 3) =>
-  session.call("accelerator.on_device", { args: [count], success: handle })
+  session.call("accelerator.on_device", { args: [count], success: vector })
 
 describe("DeviceTensor", () => {
   it.live("says where the tensor is, of which dtype and which shape", () =>
@@ -29,7 +29,7 @@ describe("DeviceTensor", () => {
         const session = yield* Snakepit.session()
         const tensor = yield* made(session)
         assert.isTrue(yield* session.call("accelerator.is_same", { args: [tensor, tensor], success: Schema.Boolean }))
-        const twice = yield* session.call("accelerator.doubled", { args: [tensor], success: handle })
+        const twice = yield* session.call("accelerator.doubled", { args: [tensor], success: vector })
         assert.strictEqual(yield* session.call("accelerator.total", { args: [twice] }), 6)
       })
     )
@@ -101,6 +101,23 @@ describe("DeviceTensor", () => {
         const error = yield* Effect.flip(tensor.share())
         assert.strictEqual(error._tag, "TypeError")
         assert.include(error.message, "CUDA IPC shares tensors on NVIDIA GPUs")
+      })
+    )
+  )
+
+  it.live("opens no description of one where it cannot, and says why", () =>
+    withPool()(
+      Effect.gen(function* () {
+        const facts = { device: "cuda:0", dtype: "float32", shape: [3], library: "torch" }
+        const open = (parts: ReadonlyArray<unknown>) =>
+          Effect.flip(Snakepit.call("accelerator.total", { args: [new SharedDeviceTensor(parts, facts)] }))
+        const handle = new Uint8Array(64)
+        const parts = [[3], [1], 0, "float32", 0, handle, 512, 0, false, handle, 0, handle, true]
+        // the environment of the tests has no torch
+        const error = yield* open(parts)
+        assert.strictEqual(error._tag, "DecodeError")
+        assert.include(error.message, "torch is not installed in the worker's environment")
+        assert.include((yield* open(parts.slice(1))).message, "instead of a tensor on a device")
       })
     )
   )

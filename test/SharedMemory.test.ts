@@ -2,6 +2,7 @@
 import { Snakepit } from "@snakepit/core"
 import { type Arena, SharedMemory, Tensor, ZeroCopy, ZeroCopyError } from "@snakepit/zero-copy"
 import { assert, describe, it, layer } from "@effect/vitest"
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Deferred from "effect/Deferred"
@@ -10,10 +11,11 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { kill, pool, waitForWorkers, waitUntil, withPool, withPools, workerPid } from "./harness.ts"
+import { kill, pool, waitForWorkers, waitUntil, withPool, withPools, workerPid, workersFolder } from "./harness.ts"
 
 const MIB = 1024 * 1024
 const floats = Tensor.schema(Float64Array)
@@ -38,6 +40,35 @@ const events = (name?: string) =>
     memory.listeners.add((event) => heard.push(event))
     return heard
   })
+
+const smallShm = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
+
+/** Whether this user may have a `/dev/shm` of its own. */
+const canMount = (() => {
+  try {
+    execFileSync("unshare", ["--mount", "--map-root-user", "sh", "-c", smallShm], { stdio: "ignore" })
+    return true
+  } catch {
+    return false
+  }
+})()
+
+const Seen = Schema.Struct({
+  folders: Schema.Union([Schema.String, Schema.Array(Schema.String)]),
+  sums: Schema.Array(Schema.Number),
+  copied: Schema.Array(Schema.Boolean),
+  correct: Schema.Boolean,
+  fallbacks: Schema.Array(Schema.Struct({ bytes: Schema.Int, cause: Schema.String })),
+  warnings: Schema.Array(Schema.String),
+  strict: Schema.Struct({ make: Schema.String, argument: Schema.String, result: Schema.String })
+})
+
+/** What a program of its own sees of shared memory, when it is started by a command and with options of Node. */
+const runHost = (command: ReadonlyArray<string>, ...options: ReadonlyArray<string>) => {
+  const host = path.join(workersFolder, "sharing_host.ts")
+  const [program = "", ...args] = [...command, process.execPath, ...options, "--conditions=snakepit-source", host]
+  return Schema.decodeUnknownSync(Schema.fromJsonString(Seen))(execFileSync(program, args, { encoding: "utf8" }))
+}
 
 describe("SharedMemory", () => {
   layer(pool(), { excludeTestServices: true })("what Python sees", (shared) => {
@@ -102,6 +133,65 @@ describe("SharedMemory", () => {
           assert.deepInclude(yield* look(part), { strides, shared: true, shape: part.shape })
         }
       }).pipe(Effect.scoped)
+    )
+
+    shared.effect("every crossing is told, and its bytes are counted", () =>
+      Effect.gen(function* () {
+        const counted = Effect.map(Metric.snapshot, (snapshot) => {
+          const found = new Map<string, unknown>()
+          for (const { attributes, id, state } of snapshot) {
+            if (id !== "snakepit.zero_copy.bytes" || attributes?.["pool"] !== "default") continue
+            found.set(
+              `${attributes["direction"]} ${attributes["copied"]}`,
+              "count" in state ? Number(state.count) : state
+            )
+          }
+          return (key: string) => Number(found.get(key) ?? 0)
+        })
+        const tensor = yield* Tensor.from(ramp(20_000))
+        const heard = yield* events()
+        const before = yield* counted
+        yield* total(tensor)
+        yield* total(ramp(30_000))
+        yield* ones(40_000)
+        yield* ZeroCopy.scoped(ones(50_000))
+        const crossings = heard.filter(({ name }) => name === "zero_copy.export" || name === "zero_copy.import")
+        assert.deepStrictEqual(crossings, [
+          { name: "zero_copy.export", pool: "default", bytes: 160_000, copied: false },
+          { name: "zero_copy.export", pool: "default", bytes: 240_000, copied: true },
+          { name: "zero_copy.import", pool: "default", bytes: 320_000, copied: true },
+          { name: "zero_copy.import", pool: "default", bytes: 400_000, copied: false }
+        ])
+        const after = yield* counted
+        for (const [key, bytes] of [
+          ["export false", 160_000],
+          ["export true", 240_000],
+          ["import true", 320_000],
+          ["import false", 400_000]
+        ] as const) {
+          assert.strictEqual(after(key) - before(key), bytes, key)
+        }
+        yield* waitUntil("the memory of the argument is free again", () =>
+          heard.some((event) => event.name === "memory.release" && event.bytes >= 240_000)
+        )
+        assert.isTrue(heard.some((event) => event.name === "memory.allocate" && event.bytes >= 240_000))
+      }).pipe(Effect.scoped)
+    )
+
+    shared.effect("no resource tracker of Python's watches over segments, and removes them", () =>
+      Effect.gen(function* () {
+        const target = "sharing.tracked"
+        const seen = yield* Snakepit.call(target, { args: [ramp(20_000)], success: Schema.Array(Schema.Boolean) })
+        // it has seen the bytes, and nothing has started a tracker
+        assert.deepStrictEqual(seen, [true, false])
+        const arena = yield* arenaOf()
+        // a program that has one, for memory of its own, and ends with it
+        yield* Snakepit.call("sharing.with_tracker")
+        assert.isTrue(
+          arena.folders.some((folder) => fs.readdirSync(folder).some((file) => file.startsWith("segment-")))
+        )
+        assert.strictEqual(yield* total(ramp(20_000)), (19_999 * 20_000) / 2)
+      })
     )
 
     shared.effect("an array that a result is a part of is not copied either", () =>
@@ -353,6 +443,37 @@ describe("SharedMemory", () => {
       )
     )
 
+    it.live("gives arguments what workers no longer use, from the next call on", () =>
+      withPool({ zeroCopy: { maxSharedMemory: 48 * MIB } })(
+        Effect.gen(function* () {
+          yield* ones(3_000_000)
+          const array = new Float64Array(3_500_000)
+          const memory = yield* memoryOf()
+          let fallbacks = 0
+          memory.listeners.add(({ name }) => void (name === "zero_copy.fallback" && fallbacks++))
+          yield* total(array)
+          assert.strictEqual(fallbacks, 1)
+          yield* waitUntil(
+            "an argument finds room",
+            Effect.map(total(array), () => fallbacks === 0 || (fallbacks = 0) > 0)
+          )
+        })
+      )
+    )
+
+    it.live("says nothing of a fallback when a worker is granted less than it would like", () =>
+      withPool(small)(
+        Effect.gen(function* () {
+          yield* Tensor.make(Uint8Array, [15 * MIB])
+          yield* Tensor.make(Uint8Array, [10 * MIB])
+          const heard = yield* events()
+          const result = yield* ZeroCopy.scoped(ones(MIB / 4))
+          assert.isFalse(result.copied)
+          assert.isFalse(heard.some(({ name }) => name === "zero_copy.fallback"))
+        })
+      )
+    )
+
     it.live("copies arguments and results past it inside the message, says so once, and tells each time", () => {
       const warnings: Array<unknown> = []
       const logger = Logger.layer([
@@ -383,6 +504,7 @@ describe("SharedMemory", () => {
     it.live("fails arguments and results past it when strict", () =>
       withPool({ zeroCopy: { maxSharedMemory: 32 * MIB, strict: true } })(
         Effect.gen(function* () {
+          const heard = yield* events()
           yield* Tensor.make(Uint8Array, [31 * MIB])
           const argument = yield* Effect.flip(total(new Float64Array(MIB)))
           assert.strictEqual(argument._tag, "EncodeError")
@@ -390,6 +512,7 @@ describe("SharedMemory", () => {
           const result = yield* Effect.flip(ones(MIB))
           assert.strictEqual(result._tag, "UnserializableResult")
           assert.include(result.message, "zero_copy_unavailable")
+          assert.isFalse(heard.some(({ name }) => name === "zero_copy.fallback"))
         })
       )
     )
@@ -429,6 +552,41 @@ describe("SharedMemory", () => {
       )
     )
 
+    it("without koffi everything is copied, which is warned of once and told each time; strict fails", () => {
+      const seen = runHost([], "--import", path.join(workersFolder, "without_koffi.mjs"))
+      assert.include(String(seen.folders), "koffi cannot be loaded")
+      assert.deepStrictEqual([seen.sums, seen.copied, seen.correct], [[40_000, 60_000], [true, true, true], true])
+      assert.lengthOf(seen.warnings, 1)
+      assert.match(
+        seen.warnings[0] ?? "",
+        /^zero_copy_unavailable: values of pool "default" are copied: koffi cannot be/
+      )
+      // the tensor, both arguments, both results
+      assert.lengthOf(seen.fallbacks, 5)
+      assert.deepStrictEqual(
+        new Set(seen.fallbacks.map(({ bytes, cause }) => `${cause} ${bytes}`)),
+        new Set(["system 160000"])
+      )
+      assert.deepStrictEqual(seen.strict, {
+        make: "ZeroCopyUnavailable",
+        argument: "EncodeError",
+        result: "UnserializableResult"
+      })
+    })
+
+    // what Docker gives a container
+    it.runIf(canMount)(
+      "where /dev/shm has 64 MiB, that is said at the start with the remedy, and files serve instead",
+      () => {
+        const seen = runHost(["unshare", "--mount", "--map-root-user", "sh", "-c", `${smallShm} && exec "$@"`, "sh"])
+        assert.isTrue(seen.folders.length > 0 && [...seen.folders].every((folder) => !folder.startsWith("/dev/shm")))
+        assert.include(seen.warnings[0] ?? "", "/dev/shm has 64 MiB free, and maxSharedMemory is 4096 MiB")
+        assert.include(seen.warnings[0] ?? "", "docker run --shm-size")
+        assert.deepStrictEqual([seen.sums, seen.copied, seen.correct], [[40_000, 60_000], [false, false, false], true])
+        assert.deepStrictEqual(seen.fallbacks, [])
+      }
+    )
+
     it.live("workers of the thread profile share it too, and calls run beside each other", () =>
       withPool({ profile: "thread", threads: 4 })(
         Effect.gen(function* () {
@@ -460,22 +618,27 @@ describe("SharedMemory", () => {
         ">i4",
         "<u4",
         "<i8",
+        ">i8",
+        "<u8",
         ">u8",
         "<f2",
         ">f2",
+        "bfloat16",
         "<f4",
         "<f8",
         ">f8",
         "<c8",
+        ">c8",
         "<c16",
         ">c16",
         "<M8[ns]",
+        ">M8[us]",
         "<m8[s]",
         "<U3",
         "|S5",
         "|V7"
       ]
-      const shapes = [[], [0], [1], [3], [2, 3], [4, 0, 2], [2, 3, 4], [1, 5, 1], [5000, 3]]
+      const shapes = [[], [0], [1], [3], [2, 3], [4, 0, 2], [2, 3, 4], [1, 5, 1], [5000, 3], [70_000], [2 ** 40, 0]]
       const layouts = ["plain", "transposed", "reversed", "stepped", "broadcast"]
       const pair = Schema.Tuple([Schema.declare(Tensor.isTensor), Schema.Uint8Array])
 
@@ -492,6 +655,7 @@ describe("SharedMemory", () => {
               yield* Effect.scoped(
                 Effect.gen(function* () {
                   const [leased] = yield* ZeroCopy.scoped(make)
+                  assert.strictEqual(leased.copied, bytes.length === 0, what)
                   assert.strictEqual(Buffer.compare(leased.bytes, bytes), 0, what)
                   // and back: from shared memory, from ordinary memory, and from strides over it
                   const turned = leased.transpose()

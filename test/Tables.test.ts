@@ -1,6 +1,6 @@
 /** Tables between apache-arrow and pandas, polars and pyarrow, through a real worker: inside messages and shared. */
 import { Snakepit } from "@snakepit/core"
-import { Table, ZeroCopy, ZeroCopyError } from "@snakepit/zero-copy"
+import { SharedMemory, Table, ZeroCopy, ZeroCopyError } from "@snakepit/zero-copy"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Arrow from "apache-arrow"
 import * as BigDecimal from "effect/BigDecimal"
@@ -258,6 +258,30 @@ describe("Tables in shared memory", () => {
           (rows * (rows - 1)) / 2
         ])
       }).pipe(withPool())
+  )
+
+  it.live("a table that was exported is written once, and named in every call, until it is closed", () =>
+    Effect.gen(function* () {
+      const rows = 100_000
+      const sent = Arrow.tableFromArrays({ n: Float64Array.from({ length: rows }, (_, i) => i) })
+      const memory = yield* (yield* SharedMemory.SharedMemory).pool()
+      const crossings: Array<SharedMemory.ZeroCopyEvent> = []
+      const exported = yield* ZeroCopy.export(sent)
+      memory.listeners.add((event) => event.name === "zero_copy.export" && crossings.push(event))
+      for (let round = 0; round < 3; round++) {
+        const placed = yield* Snakepit.call("tables_made.place", { args: [exported] })
+        assert.deepStrictEqual(placed, [true, (rows * (rows - 1)) / 2])
+      }
+      assert.deepStrictEqual(
+        crossings.map((event) => "copied" in event && event.copied),
+        [false, false, false]
+      )
+      const facts = { args: [Table.as(exported, "pandas")], success: Facts }
+      assert.strictEqual((yield* Snakepit.call("tables_made.facts", facts))[0], "pandas.DataFrame")
+      yield* ZeroCopy.close(exported)
+      assert.strictEqual((yield* Effect.flip(ZeroCopy.close(exported)))._tag, "LeaseClosed")
+      assert.strictEqual((yield* Effect.flip(echo(exported)))._tag, "EncodeError")
+    }).pipe(withPool())
   )
 
   it.live("Python may keep a table for as long as it likes", () =>

@@ -11,6 +11,7 @@ import pytest
 from snakepit_worker import arrivals
 from snakepit_worker.errors import DecodeError
 
+numpy = pytest.importorskip("numpy")
 pandas = pytest.importorskip("pandas")
 polars = pytest.importorskip("polars")
 pyarrow = pytest.importorskip("pyarrow")
@@ -165,3 +166,40 @@ def test_tables_that_are_gone_are_forgotten() -> None:
     assert len(arrivals.waiting) == 1
     del table
     assert not arrivals.waiting
+
+
+# ---- arrays --------------------------------------------------------------------------------------------------------
+
+
+def an_array() -> Any:
+    return numpy.arange(4, dtype="f4")
+
+
+def test_an_array_stays_one_unless_the_annotation_says_otherwise() -> None:
+    def tables(a: pandas.DataFrame, b: numpy.ndarray | pandas.DataFrame, c: numpy.ndarray[Any, Any], d: Any) -> None:
+        pass
+
+    assert seen(tables, *(an_array() for _ in range(4)))[0] == [numpy.ndarray] * 4
+    assert seen(len, an_array())[0] == [numpy.ndarray]
+    assert seen(tables, arrived(), arrived())[0] == [pandas.DataFrame, pandas.DataFrame]
+
+
+def test_an_array_becomes_what_the_annotation_asks_for() -> None:
+    torch = pytest.importorskip("torch")
+    jax = pytest.importorskip("jax")
+
+    def asking(a, b, c, d, *e):  # type: ignore[no-untyped-def]
+        pass
+
+    asking.__annotations__ = {
+        "a": torch.Tensor,
+        "b": jax.Array,
+        "c": Optional[torch.Tensor],  # noqa: UP045
+        "d": numpy.ndarray | torch.Tensor,
+        "e": jax.Array,
+    }
+    types = seen(asking, *(an_array() for _ in range(6)))[0]
+    libraries = [kind.__module__.partition(".")[0] for kind in types]
+    assert libraries == ["torch", "jaxlib", "torch", "numpy", "jaxlib", "jaxlib"]
+    with pytest.raises(DecodeError, match=r"args\[0\].*an array that can be a torch"):
+        arrivals.settle(asking, [an_array().astype(">f4")], {})

@@ -33,7 +33,7 @@ class Host:
             file.truncate(SIZE)
         return self.segments
 
-    def grant(self, size: int) -> list[int] | None:
+    def grant(self, size: int, most: int) -> list[int] | None:
         return None if self.is_full or size > SIZE else [self.make(), 0, SIZE]
 
 
@@ -186,6 +186,36 @@ def test_an_array_that_arrived_goes_back_by_name(host: Host, memory: SharedMemor
     array = Unpacker(lambda *_: None, lambda _: None).unpack(_packed(tensor))
     assert storage.shared(array.base, 0, 20_000) is not None  # type: ignore[attr-defined]
     assert host.segments == 1
+
+
+def test_a_torch_tensor_over_shared_memory_goes_by_name(host: Host, memory: SharedMemory) -> None:
+    numpy = pytest.importorskip("numpy")
+    torch = pytest.importorskip("torch")
+    from snakepit_worker import arrays, empty
+
+    made = torch.from_numpy(empty((100, 60)))
+    assert _parts(arrays.tensor(made[10:50].numpy())[2]) == [1, 0, 10 * 60 * 8, 40 * 60 * 8, None]
+    segment = host.make(bytes(range(256)) * 80)
+    tensor = Ext(13, _packed(["tensor", ["|u1", [20_000], Ext(14, _place(segment, 64, 20_000, 7, False))]]))
+    array = Unpacker(lambda *_: None, lambda _: None).unpack(_packed(tensor))
+    arrived: object = arrays.convert(array, "torch")
+    assert _parts(arrays.tensor(arrived[5:].numpy())[2]) == [segment, 64, 5, 19_995, 7]  # type: ignore[index]
+    # what is elsewhere is copied
+    own = torch.zeros(4000)
+    assert _parts(arrays.tensor(own.numpy())[2])[-1] is None
+    assert numpy.all(made.numpy().flags.writeable)
+
+
+def test_small_arrays_are_shared_where_the_threshold_says_so(memory: SharedMemory) -> None:
+    numpy = pytest.importorskip("numpy")
+    from snakepit_worker import arrays, empty
+
+    assert isinstance(arrays.tensor(numpy.zeros(13))[2], Ext)
+    assert isinstance(arrays.tensor(numpy.zeros(12))[2], bytes)
+    assert empty(13).base is not None
+    assert empty(12).base is None
+    storage.use(memory, 0)
+    assert arrays.tensor(numpy.zeros((0, 3)))[2] == b""
 
 
 def test_segments_that_are_forgotten_live_as_long_as_what_looks_at_them(host: Host, memory: SharedMemory) -> None:

@@ -155,12 +155,42 @@ def test_columns_of_the_same_name_are_refused() -> None:
 
 
 def test_text_beyond_two_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("snakepit_worker.arrow_stream._MOST_TEXT", 5)
+    monkeypatch.setattr("snakepit_worker.arrow_stream.MOST_TEXT", 5)
     large = pyarrow.table({"notes": pyarrow.array(["abc", "def"], pyarrow.large_string())})
-    assert "the column 'notes' has 6 bytes in one batch" in refused(large).reason
+    assert "the column 'notes' has 6 bytes of text in one batch" in refused(large).reason
     there_and_back(large.slice(1))
+    there_and_back(pyarrow.concat_tables([large.slice(0, 1), large.slice(1)]))
     monkeypatch.setattr("snakepit_worker.tables._MOST_INLINE", 100)
     assert "less than 4 GiB" in refused(large.slice(1)).reason
+
+
+@pytest.mark.parametrize("wrap", ["list", "struct", "map", "dictionary"])
+def test_text_inside_other_values_counts_too(monkeypatch: pytest.MonkeyPatch, wrap: str) -> None:
+    monkeypatch.setattr("snakepit_worker.arrow_stream.MOST_TEXT", 5)
+    kind = pyarrow.large_string()
+    column = {
+        "list": lambda: pyarrow.array([["abc"], None, ["def"]], pyarrow.list_(kind)),
+        "struct": lambda: pyarrow.array([{"x": ["abc"]}, {"x": ["def"]}], pyarrow.struct([("x", pyarrow.list_(kind))])),
+        "map": lambda: pyarrow.array([[(1, "abc")], [(2, "def")]], pyarrow.map_(pyarrow.int8(), kind)),
+        "dictionary": lambda: pyarrow.array(["abc", "def"], kind).dictionary_encode(),
+    }[wrap]()
+    assert "the column 'c' has 6 bytes of text" in refused(pyarrow.table({"c": column})).reason
+
+
+@pytest.mark.parametrize("wrap", ["plain", "binary", "list", "array", "struct"])
+def test_text_of_polars_beyond_two_gigabytes_is_refused(monkeypatch: pytest.MonkeyPatch, wrap: str) -> None:
+    polars = pytest.importorskip("polars")
+    monkeypatch.setattr("snakepit_worker.arrow_stream.MOST_TEXT", 5)
+    values = {
+        "plain": ["abc", None, "def"],
+        "binary": [b"abc", b"def"],
+        "list": [["abc"], ["def"]],
+        "array": polars.Series([["abc"], ["def"]], dtype=polars.Array(polars.String, 1)),
+        "struct": [{"x": ["abc"]}, {"x": ["def"]}],
+    }[wrap]
+    assert "the column 'c' has 6 bytes of text" in refused(polars.DataFrame({"c": values})).reason
+    parts = polars.concat([polars.DataFrame({"c": ["abc"]}), polars.DataFrame({"c": ["def"]})], rechunk=False)
+    there_and_back(parts)
 
 
 def test_polars_frames_and_series_arrive() -> None:
@@ -298,7 +328,7 @@ def segment(tmp_path: Path) -> Iterator[Path]:
     """A segment that the host has granted to this worker, in use for everything, however small."""
     path = tmp_path / "segment-1"
     path.write_bytes(bytes(1 << 20))
-    storage.use(SharedMemory([str(tmp_path / "segment-")], lambda _size: [1, 0, 1 << 20]), 0)
+    storage.use(SharedMemory([str(tmp_path / "segment-")], lambda *_: [1, 0, 1 << 20]), 0)
     yield path
     storage.discard()
     storage.use(None)

@@ -1,7 +1,10 @@
 """Arrays that are looked at, kept, changed and made."""
 
+import subprocess
+import sys
 import threading
 
+import ml_dtypes  # noqa: F401 - from here on numpy knows bfloat16
 import numpy
 
 import snakepit_worker
@@ -29,6 +32,17 @@ def total(array):
 
 def nested(array):
     return array.tolist()
+
+
+def tracked(array):
+    """Whether the array has bytes, and whether Python has a resource tracker."""
+    return [array.nbytes > 0, "multiprocessing.resource_tracker" in sys.modules]
+
+
+def with_tracker():
+    """Runs a program that makes shared memory of Python's own kind, beside the segments, and forgets to remove it."""
+    code = "from multiprocessing import shared_memory; shared_memory.SharedMemory(create=True, size=8)"
+    subprocess.run([sys.executable, "-c", code], check=True, stderr=subprocess.DEVNULL)
 
 
 def fill(array, value):

@@ -195,15 +195,15 @@ const sharedMemory = (
     return yield* SharedMemory.make(pool, zeroCopy, { prefix: "segment-", folders: Array.getSomes(made) })
   })
 
-/** What the boot configuration says of it. */
+/** What the boot configuration says of it. A worker of a pool that cannot share asks for room all the same, and is told no. */
 const sharedOf = ({ arena }: SharedMemory.PoolMemory, { zeroCopy }: PythonWorkerConfig.PythonOptions): Boot["shared"] =>
-  typeof arena === "string"
-    ? null
-    : {
-        prefixes: arena.folders.map((folder) => path.join(folder, arena.prefix)),
+  zeroCopy.enabled
+    ? {
+        prefixes: typeof arena === "string" ? [] : arena.folders.map((folder) => path.join(folder, arena.prefix)),
         threshold_bytes: zeroCopy.thresholdBytes,
         strict: zeroCopy.strict
       }
+    : null
 
 const findMemoryGroups = (pool: string): Effect.Effect<MemoryGroups.MemoryGroups | undefined> =>
   Effect.suspend(() => {

@@ -45,7 +45,10 @@ export const defaults: ResolvedOptions = {
   strict: false
 }
 
-/** What happens to shared memory. Bytes that were copied instead are `copied`. */
+/**
+ * What happens to shared memory. `copied` says that the bytes were copied into it, or out of it; a fallback, that they went inside a
+ * message instead. Regions of memory are allocated and released, not the values in them: a worker writes many results in one.
+ */
 export type ZeroCopyEvent =
   | { readonly name: "zero_copy.export"; readonly pool: string; readonly bytes: number; readonly copied: boolean }
   | { readonly name: "zero_copy.import"; readonly pool: string; readonly bytes: number; readonly copied: boolean }
@@ -75,6 +78,9 @@ export class PoolMemory {
     this.options = options
     this.arena = arena
     this.warn = warn
+    if (typeof arena !== "string") {
+      arena.onGiven.add((bytes) => this.emit({ name: "memory.release", pool, bytes }))
+    }
   }
 
   /** Tells the listeners. */
@@ -92,8 +98,9 @@ export class PoolMemory {
   allocate(bytes: number): Region | Refusal {
     if (typeof this.arena === "string") return { cause: "system", reason: this.arena }
     const region = this.arena.allocate(bytes)
-    if ("cause" in region) return region
-    if (this.listeners.size > 0) this.emit({ name: "memory.allocate", pool: this.pool, bytes: region.byteLength })
+    if (!("cause" in region)) this.emit({ name: "memory.allocate", pool: this.pool, bytes: region.byteLength })
+    // so that the next one finds room: what workers were granted and do not use is in use for the budget
+    else if (region.cause === "budget") void this.arena.relieve()
     return region
   }
 
@@ -110,53 +117,85 @@ export class PoolMemory {
     bytes: number,
     isWritable: boolean
   ): Effect.Effect<Lease, SharedMemoryExhausted | ZeroCopyUnavailable, Scope.Scope> {
-    return Effect.acquireRelease(
-      Effect.map(this.take(bytes), (region) => new Lease(region, region.offset, bytes, isWritable)),
-      (lease) => Effect.sync(() => lease.end())
+    return Effect.uninterruptibleMask((restore) =>
+      Effect.acquireRelease(
+        Effect.map(this.take(bytes, restore), (region) => new Lease(region, region.offset, bytes, isWritable)),
+        (lease) => Effect.sync(() => lease.end())
+      )
     )
   }
 
-  private take(bytes: number): Effect.Effect<Region, SharedMemoryExhausted | ZeroCopyUnavailable> {
-    return Effect.suspend((): Effect.Effect<Region, SharedMemoryExhausted | ZeroCopyUnavailable> => {
-      const arena = this.arena
-      const first = this.allocate(bytes)
-      if (!("cause" in first)) return Effect.succeed(first)
-      if (typeof arena === "string" || first.cause === "system") {
-        return Effect.fail(new ZeroCopyUnavailable({ pool: this.pool, reason: first.reason }))
-      }
-      // what workers were granted and do not use may be all that is missing
-      return Effect.flatMap(
-        Effect.promise(() => arena.relieve()),
-        () => {
-          const second = this.allocate(bytes)
-          if (!("cause" in second)) return Effect.succeed(second)
-          if (this.options.whenFull === "wait" && bytes <= arena.maxBytes) return this.wait(arena, bytes)
-          return Effect.fail(
-            new SharedMemoryExhausted({
-              pool: this.pool,
-              wantedBytes: bytes,
-              heldBytes: arena.heldBytes,
-              maxBytes: arena.maxBytes,
-              reason: second.reason
-            })
-          )
-        }
-      )
+  /** {@link lease}, or none where memory cannot be shared, which is noted; with `strict` that is a failure. */
+  leaseIfPossible(
+    bytes: number,
+    isWritable: boolean
+  ): Effect.Effect<Lease | undefined, SharedMemoryExhausted | ZeroCopyUnavailable, Scope.Scope> {
+    return Effect.catchTag(this.lease(bytes, isWritable), "ZeroCopyUnavailable", (error) => {
+      if (this.options.strict) return Effect.fail(error)
+      if (this.options.enabled) this.fellBack(bytes, "system", error.reason)
+      return Effect.succeed(undefined)
     })
   }
 
-  private wait(arena: Arena, bytes: number): Effect.Effect<Region> {
-    return Effect.callback((resume) => {
-      const stop = arena.wait(() => {
-        const region = this.allocate(bytes)
-        if ("cause" in region) return false
-        resume(Effect.succeed(region))
-        return true
+  /** What waits is interruptible by `restore`, and a region that nobody gets any more is given back. */
+  private take(
+    bytes: number,
+    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  ): Effect.Effect<Region, SharedMemoryExhausted | ZeroCopyUnavailable> {
+    return Effect.gen({ self: this }, function* () {
+      const { arena, pool } = this
+      const first = this.allocate(bytes)
+      if (!("cause" in first)) return first
+      if (typeof arena === "string" || first.cause === "system") return yield* this.unavailable(first.reason)
+      yield* restore(Effect.promise(() => arena.relieve()))
+      const second = this.allocate(bytes)
+      if (!("cause" in second)) return second
+      const { cause, reason } = second
+      if (cause === "system") return yield* this.unavailable(reason)
+      const { heldBytes, maxBytes } = arena
+      if (this.options.whenFull === "wait" && bytes <= maxBytes) return yield* this.wait(arena, bytes, restore)
+      return yield* Effect.fail(new SharedMemoryExhausted({ pool, wantedBytes: bytes, heldBytes, maxBytes, reason }))
+    })
+  }
+
+  private unavailable(reason: string): Effect.Effect<never, ZeroCopyUnavailable> {
+    return Effect.fail(new ZeroCopyUnavailable({ pool: this.pool, reason }))
+  }
+
+  private wait(
+    arena: Arena,
+    bytes: number,
+    restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
+  ): Effect.Effect<Region, ZeroCopyUnavailable> {
+    return Effect.suspend(() => {
+      let got: Region | undefined
+      const waiting = Effect.callback<Region, ZeroCopyUnavailable>((resume) => {
+        // workers do not tell when they no longer need what they were granted
+        const asking = setInterval(() => void arena.relieve(), relieveMillis)
+        const leave = arena.wait(() => {
+          const region = this.allocate(bytes)
+          if ("cause" in region) {
+            if (region.cause === "budget") return false
+            resume(this.unavailable(region.reason))
+          } else {
+            got = region
+            resume(Effect.succeed(region))
+          }
+          clearInterval(asking)
+          return true
+        })
+        return Effect.sync(() => {
+          clearInterval(asking)
+          leave()
+        })
       })
-      return Effect.sync(stop)
+      return Effect.onInterrupt(restore(waiting), () => Effect.sync(() => got?.release()))
     })
   }
 }
+
+/** How often workers are asked for what they do not use, while somebody waits for it. */
+const relieveMillis = 50
 
 /** The shared memory of the pools of a program. */
 export class SharedMemory extends Context.Service<
@@ -195,19 +234,34 @@ export const make = (
     const made = new PoolMemory(pool, options, arena, (message) => {
       log(Effect.annotateLogs(Effect.logWarning(message), { pool, code: "zero_copy_unavailable" }))
     })
+    const crossed = (direction: "export" | "import", copied: boolean) =>
+      Metric.withAttributes(crossedBytes, { pool, direction, copied: String(copied) })
+    const counters = {
+      export: { shared: crossed("export", false), copied: crossed("export", true) },
+      import: { shared: crossed("import", false), copied: crossed("import", true) }
+    }
     made.listeners.add((event) => {
-      if (event.name === "zero_copy.export" || event.name === "zero_copy.import") {
-        crossedBytes.updateUnsafe(event.bytes, context)
-      } else if (typeof arena !== "string") sharedBytes.updateUnsafe(arena.sharedBytes, context)
+      if (event.name !== "zero_copy.export" && event.name !== "zero_copy.import") return
+      const counter = event.name === "zero_copy.export" ? counters.export : counters.import
+      counter[event.copied ? "copied" : "shared"].updateUnsafe(event.bytes, context)
     })
+    if (typeof arena !== "string") {
+      const gauge = Metric.withAttributes(sharedBytes, { pool })
+      arena.onResized.add(() => gauge.updateUnsafe(arena.sharedBytes, context))
+    }
     return made
   })
 
-/** Bytes that crossed through shared memory, in either direction. */
-const crossedBytes = Metric.counter("snakepit.zero_copy.bytes", { incremental: true })
+/** Bytes that crossed through shared memory, by pool, by direction, and by whether they were copied into it or out of it. */
+const crossedBytes = Metric.counter("snakepit.zero_copy.bytes", {
+  description: "Bytes that crossed through shared memory",
+  incremental: true
+})
 
-/** Bytes of all segments of the pool that was looked at last. */
-const sharedBytes = Metric.gauge("snakepit.memory.shared_bytes")
+/** Bytes of all segments of a pool. */
+const sharedBytes = Metric.gauge("snakepit.memory.shared_bytes", {
+  description: "Bytes of shared memory that a pool has taken"
+})
 
 /** The service over the memory of pools that are looked up when asked for. */
 export const fromPools = (pools: ReadonlyMap<string, PoolMemory>): SharedMemory["Service"] => ({

@@ -449,16 +449,7 @@ const allocate = (
   Effect.gen(function* () {
     const bytes = countOf(parseShape(shape)) * itemSize(dtype)
     const memory = yield* (yield* SharedMemory).pool(options.pool)
-    const made = yield* memory.lease(bytes, options.writable === true).pipe(
-      Effect.catchTag("ZeroCopyUnavailable", (error) =>
-        memory.options.strict
-          ? Effect.fail(error)
-          : Effect.sync(() => {
-              if (memory.options.enabled) memory.fellBack(bytes, "system", error.reason)
-              return new Uint8Array(bytes)
-            })
-      )
-    )
+    const made = (yield* memory.leaseIfPossible(bytes, options.writable === true)) ?? new Uint8Array(bytes)
     fill(bytesOf(made))
     return Tensor.fromBytes(dtype, shape, made)
   })

@@ -9,9 +9,11 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { streamOf, tableOf } from "./internal/arrowStream.ts"
 import { CurrentLeases, Leases } from "./internal/leases.ts"
 import type { Lease } from "./Lease.ts"
-import type { SharedMemory } from "./SharedMemory.ts"
+import { SharedMemory } from "./SharedMemory.ts"
+import { Table } from "./Table.ts"
 import { type SharedOptions, Tensor, type TensorData } from "./Tensor.ts"
 import { LeaseClosed, type SharedMemoryExhausted, type ZeroCopyUnavailable } from "./ZeroCopyError.ts"
 
@@ -41,30 +43,53 @@ export const scopedStream = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.St
   Stream.unwrap(Effect.map(leases, (made) => Stream.provideService(stream, CurrentLeases, made)))
 
 /**
- * Puts a tensor into shared memory, for as long as the scope lives: what a call does with a large argument by itself, once instead of
- * with each call. A tensor that is there already is answered as it is.
+ * Puts a tensor or a table into shared memory, for as long as the scope lives: what a call does with a large argument by itself, once
+ * instead of with each call. One that is there already is answered as it is. Where memory cannot be shared, the value itself is
+ * answered, and copied with each call; with `strict` it fails with `ZeroCopyUnavailable`.
  */
-const exportTensor = <Data extends TensorData>(
+function exportValue<Data extends TensorData>(
   tensor: Tensor<Data>,
+  options?: SharedOptions
+): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
+function exportValue(
+  table: Table,
+  options?: Pick<SharedOptions, "pool">
+): Effect.Effect<Table, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
+function exportValue(
+  value: Tensor | Table,
   options: SharedOptions = {}
-): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> =>
-  Effect.suspend(() => {
-    if (!tensor.copied) return Effect.succeed(tensor)
-    return Effect.map(Tensor.make(tensor.dtype, tensor.shape, options), (made) => {
-      made.bytes.set(tensor.bytes)
-      // it has the dtype of `tensor`, which is what `Data` names
-      return made as Tensor<Data>
-    })
+): Effect.Effect<Tensor | Table, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
+  return Effect.gen(function* () {
+    if (!Tensor.isTensor(value)) return Table.isShared(value) ? value : yield* exportTable(value, options)
+    if (!value.copied) return value
+    const made = yield* Tensor.make(value.dtype, value.shape, options)
+    made.bytes.set(value.bytes)
+    return made
+  })
+}
+
+const exportTable = (table: Table, { pool }: SharedOptions) =>
+  Effect.gen(function* () {
+    const memory = yield* (yield* SharedMemory).pool(pool)
+    const stream = streamOf(table)
+    const lease = yield* memory.leaseIfPossible(stream.byteLength, false)
+    if (lease === undefined) return table
+    stream.write(lease.bytes)
+    return tableOf(lease)
   })
 
 /**
- * Takes a tensor out of shared memory: a copy that no scope ends. Fails with `LeaseClosed` when its lease has ended.
+ * Takes a tensor or a table out of shared memory: a copy that no scope ends. Fails with `LeaseClosed` when its lease has ended.
  */
-const importTensor = <Data extends TensorData>(tensor: Tensor<Data>): Effect.Effect<Tensor<Data>, LeaseClosed> =>
-  unlessClosed(() => tensor.toOwned())
+function importValue<Data extends TensorData>(tensor: Tensor<Data>): Effect.Effect<Tensor<Data>, LeaseClosed>
+function importValue(table: Table): Effect.Effect<Table, LeaseClosed>
+function importValue(value: Tensor | Table): Effect.Effect<Tensor | Table, LeaseClosed> {
+  return unlessClosed(() => (Tensor.isTensor(value) ? value.toOwned() : Table.toOwned(value)))
+}
 
-/** Ends the lease of a tensor, or a lease, before its scope does. Fails with `LeaseClosed` when it has ended already. */
-export const close = (shared: Tensor | Lease): Effect.Effect<void, LeaseClosed> => unlessClosed(() => shared.close())
+/** Ends the lease of a tensor or a table, or a lease, before its scope does. Fails with `LeaseClosed` when it has ended already. */
+export const close = (shared: Tensor | Table | Lease): Effect.Effect<void, LeaseClosed> =>
+  unlessClosed(() => (Table.isTable(shared) ? Table.close(shared) : shared.close()))
 
 const unlessClosed = <A>(use: () => A): Effect.Effect<A, LeaseClosed> =>
   Effect.try({
@@ -76,4 +101,4 @@ const unlessClosed = <A>(use: () => A): Effect.Effect<A, LeaseClosed> =>
     }
   })
 
-export { exportTensor as export, importTensor as import }
+export { exportValue as export, importValue as import }

@@ -4,7 +4,7 @@ import * as Schema from "effect/Schema"
 /** The tensor or table was used after its scope had ended, or after it was closed. */
 export class LeaseClosed extends Schema.TaggedError<LeaseClosed>("@snakepit/zero-copy/LeaseClosed")("LeaseClosed", {
   bytes: Schema.Int,
-  operation: Schema.Literals(["read", "close", "send", "write"])
+  operation: Schema.Literals(["read", "close", "send"])
 }) {
   override get message() {
     return this.operation === "close"

@@ -4,7 +4,8 @@ A tensor is [dtype, shape, data]: `dtype.str`, or the `descr` list for records; 
 order as bytes, or as a list of values when the dtype is `|O`. Byte order and dtype arrive as they left. Bytes may be in
 shared memory, where `storage.py` decides so. What comes inside the message is a fresh, writable, C-contiguous
 `numpy.ndarray`; what comes in shared memory is an ndarray over those bytes, with the strides that the sender names, and
-read-only unless the sender lets it be written to.
+read-only unless the sender lets it be written to. The annotation of its parameter may make a torch tensor or a jax
+array of it, over the same bytes.
 
 Imported by `adapters.py` when the first array is seen or decoded.
 """
@@ -70,7 +71,8 @@ def tensor(array: Array) -> list[object]:
 
 
 def _data(array: Array) -> object:
-    if array.nbytes <= _COPY_LIMIT:
+    size = array.nbytes
+    if size == 0 or (size <= _COPY_LIMIT and size < storage.threshold):
         return array.tobytes()
     numpy = sys.modules["numpy"]
     array = numpy.asarray(array)
@@ -80,7 +82,7 @@ def _data(array: Array) -> object:
     def fill(room: memoryview) -> None:
         numpy.copyto(numpy.ndarray(array.shape, array.dtype, room), array)
 
-    stored = storage.write(array.nbytes, fill) if array.dtype.names is None else None
+    stored = storage.write(size, fill) if array.dtype.names is None else None
     return stored or storage.store(memoryview(numpy.ascontiguousarray(array).reshape(-1).view("u1")))
 
 
@@ -95,8 +97,11 @@ def _shared(array: Array) -> object:
     owner = root.base
     if owner is None:
         return None
-    offset = array.__array_interface__["data"][0] - storage.memory.address(owner)
-    place = storage.shared(owner, offset, array.nbytes)
+    address = array.__array_interface__["data"][0]
+    if (start := storage.memory.address(owner)) < 0:
+        # made by another library, of an array that it holds on to
+        owner, start = storage.memory.owner_of(address, array.nbytes)
+    place = storage.shared(owner, address - start, array.nbytes)
     if place is not None:
         # it is handed over: who writes to it from here on is told so
         root.flags.writeable = array.flags.writeable = False
@@ -173,14 +178,24 @@ def empty(shape: int | tuple[int, ...], dtype: object = float) -> Array:
         wanted = numpy.dtype(dtype)
         lengths = (shape,) if isinstance(shape, int) else tuple(shape)
         size = math.prod(lengths) * wanted.itemsize
-        region = None if wanted.hasobject or size <= _COPY_LIMIT else storage.memory.allocate(size)
+        is_small = size == 0 or size < storage.threshold
+        region = None if wanted.hasobject or is_small else storage.memory.allocate(size)
         if region is not None:
             return numpy.ndarray(lengths, wanted, storage.memory.array(region, size))
     return numpy.empty(shape, dtype)
 
 
 def decode(payload: object) -> Array:
-    """A writable ndarray of [dtype, shape, data]. Raises Refused with what is wrong, be it that numpy is missing."""
+    """An ndarray of [dtype, shape, data]. Raises Refused with what is wrong, be it that numpy is missing.
+
+    One of bfloat16 is a torch tensor where numpy has no dtype for it.
+    """
+    if type(payload) is list and payload and payload[0] == _BFLOAT16 and not _has("ml_dtypes") and _has("torch"):
+        return _torch(_decode(["<i2", *payload[1:]]), is_bfloat16=True)
+    return _decode(payload)
+
+
+def _decode(payload: object) -> Array:
     if not (type(payload) is list and len(payload) in (3, 4) and type(payload[1]) is list):
         raise Refused(f"{bounded_repr(payload, 80)} instead of [dtype, shape, data] or [dtype, shape, data, strides]")
     spec, shape, data = payload[:3]
@@ -226,6 +241,56 @@ def _view(numpy: Any, dtype: DType, shape: list[int], data: storage.Shared, layo
         array = numpy.ndarray(tuple(shape), dtype, whole, layout[0], tuple(layout[1]))
     array.flags.writeable = data.is_writable
     return array
+
+
+# ---- what an array becomes because an annotation says so -----------------------------------------------------------
+
+
+def convert(array: Array, kind: str) -> object:
+    """An array that arrived as a `torch` tensor or `jax` array over the same bytes. Raises Refused if it cannot be."""
+    try:
+        return _torch(array, array.dtype.name == _BFLOAT16) if kind == "torch" else _jax(array)
+    except ImportError as error:
+        raise Refused(
+            f"an array as {kind}, and {error.name} is not installed in the worker's environment: install it"
+        ) from None
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise Refused(f"an array of {array.dtype} as {kind}, which fails: {error}") from None
+
+
+def _torch(array: Array, is_bfloat16: bool) -> object:
+    import torch
+
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()  # torch has no negative strides
+    tensor = torch.from_numpy(_writable(array.view("i2") if is_bfloat16 else array))
+    return tensor.view(torch.bfloat16) if is_bfloat16 else tensor
+
+
+def _jax(array: Array) -> object:
+    from jax import dlpack, numpy
+
+    try:
+        made = dlpack.from_dlpack(_writable(array))
+    except (TypeError, BufferError, RuntimeError):  # a dtype that DLPack lacks, or strides that jax does
+        made = numpy.asarray(array)
+    if made.dtype != array.dtype:
+        change = f"which makes {made.dtype} of it: set jax_enable_x64, or send {made.dtype}"
+        raise Refused(f"an array of {array.dtype} as jax, {change}")
+    return made
+
+
+def _writable(array: Array) -> Array:
+    """A view that says it can be written to: neither torch nor DLPack before 1.0 can say of memory that it cannot."""
+    view = array.view()
+    view.flags.writeable = True
+    return view
+
+
+def _has(library: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(library) is not None
 
 
 def _scalar_rule(kind: type) -> Rule:

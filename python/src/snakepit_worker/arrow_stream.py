@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     DataType = Any
 
 # Text of one batch beyond this is refused: the offsets of a string column end here, and so do many readers.
-_MOST_TEXT = (1 << 31) - 1
+MOST_TEXT = (1 << 31) - 1
 # Threads that copy, and from how many bytes of a buffer on they do. Two saturate the memory of most machines.
 _COPY_THREADS = 2
 _COPY_THRESHOLD = 1 << 22
@@ -70,8 +70,6 @@ def read(data: Any) -> Table:
 
 def _carried(table: Table) -> Table:
     """The table in types that apache-arrow has. Raises Refused with the column."""
-    import pyarrow
-
     names = table.schema.names
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -81,8 +79,10 @@ def _carried(table: Table) -> Table:
         target = _carried_type(kind, field.name)
         if target is not kind:
             table = table.set_column(position, field.with_type(target), _cast(table.column(position), target, field))
-        if pyarrow.types.is_large_string(target) or pyarrow.types.is_large_binary(target):
-            _check_text(table.column(position), field.name)
+    if table.nbytes > MOST_TEXT:
+        for name, column in zip(names, table.columns):
+            for chunk in column.chunks:
+                _check_text(chunk, name)
     return table
 
 
@@ -161,17 +161,37 @@ def _carried_field(field: Any, column: str) -> Any:
 _CAST = {"string_view": "large_string", "binary_view": "large_binary"}
 
 
-def _check_text(column: Any, name: str) -> None:
-    for chunk in column.chunks:
-        offsets = chunk.buffers()[1]
-        if offsets is None or len(chunk) == 0:
-            continue
-        ends = memoryview(offsets)[8 * chunk.offset : 8 * (chunk.offset + len(chunk) + 1)].cast("q")
-        if ends[-1] - ends[0] > _MOST_TEXT:
-            raise Refused(
-                f"the column {name!r} has {ends[-1] - ends[0]} bytes in one batch, and at most 2 GiB can cross; "
-                "make smaller batches: pyarrow.Table.from_batches(table.to_batches(max_chunksize=...))"
-            )
+def _check_text(array: Any, column: str) -> None:
+    """Refuses an array that has too much text, at any depth."""
+    import pyarrow
+
+    kind, types = array.type, pyarrow.types
+    if types.is_large_string(kind) or types.is_large_binary(kind):
+        offsets = array.buffers()[1]
+        if offsets is not None and len(array) > 0:
+            ends = memoryview(offsets)[8 * array.offset : 8 * (array.offset + len(array) + 1)].cast("q")
+            check_size(ends[-1] - ends[0], column)
+    elif isinstance(kind, pyarrow.BaseExtensionType):
+        _check_text(array.storage, column)
+    elif types.is_dictionary(kind):
+        _check_text(array.dictionary, column)
+    elif types.is_map(kind):
+        _check_text(array.keys, column)
+        _check_text(array.items, column)
+    elif types.is_struct(kind) or types.is_union(kind):
+        for index in range(kind.num_fields):
+            _check_text(array.field(index), column)
+    elif types.is_nested(kind):
+        _check_text(array.flatten(), column)
+
+
+def check_size(size: int, column: str) -> None:
+    """Refuses more bytes of text in one batch of a column than apache-arrow can look at."""
+    if size > MOST_TEXT:
+        raise Refused(
+            f"the column {column!r} has {size} bytes of text in one batch, and at most 2 GiB can cross; make smaller "
+            "batches (pyarrow.Table.from_batches(table.to_batches(max_chunksize=...))), or send it in parts"
+        )
 
 
 def _quoted(names: list[str]) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 
 from .adapters import ADAPTED, Refused
-from .errors import bounded_repr
+from .errors import bounded_repr, type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,5 +119,6 @@ def _open(description: list[Any]) -> object:
     try:
         storage = torch.storage.TypedStorage
         return rebuild_cuda_tensor(torch.Tensor, torch.Size(size), tuple(stride), offset, storage, dtype, *rest)
-    except RuntimeError as error:
-        raise Refused(f"a tensor on a GPU that cannot be opened here ({str(error).splitlines()[0]})") from None
+    except (RuntimeError, AssertionError, TypeError, ValueError) as error:  # a torch without CUDA asserts
+        reason = str(error).partition("\n")[0]
+        raise Refused(f"a tensor on a GPU that cannot be opened here ({type_name(type(error))}: {reason})") from None

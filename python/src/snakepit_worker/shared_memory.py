@@ -119,10 +119,11 @@ class FreeList:
 class SharedMemory:
     """The segments that this worker sees. Any thread may use it.
 
-    `ask` asks the host for room and answers [segment, offset, length], or None when there is none.
+    `ask` asks the host for so many bytes, at least and at most, and answers [segment, offset, length], or None when
+    there is no room.
     """
 
-    def __init__(self, prefixes: list[str], ask: Callable[[int], list[int] | None]) -> None:
+    def __init__(self, prefixes: list[str], ask: Callable[[int, int], list[int] | None]) -> None:
         self._prefixes = prefixes
         self._ask = ask
         self._segments: dict[int, mmap.mmap] = {}
@@ -212,7 +213,7 @@ class SharedMemory:
         if region is not None:
             return region
         room = min(_LARGEST_GRANT, max(_SMALLEST_GRANT, sum(grant.size for grant in self._grants)))
-        granted = self._ask(max(needed, room)) or (self._ask(needed) if needed < room else None)
+        granted = self._ask(needed, max(needed, room))
         if granted is None:
             return None
         segment, offset, length = granted
@@ -260,6 +261,20 @@ class SharedMemory:
         import ctypes
 
         return ctypes.addressof(owner)  # type: ignore[arg-type]  # an exporter is a ctypes array
+
+    def owner_of(self, address: int, size: int) -> tuple[Exporter, int]:
+        """The exporter that has these bytes, and where it begins; (None, 0) where none does."""
+        import ctypes
+
+        known = [view.exporter for view in [*self._views.values()]]
+        known += [region.watch for region in [*self._owned.values()] if region.watch is not None]
+        for look in known:
+            exporter = look()
+            if exporter is not None:
+                start = ctypes.addressof(exporter)
+                if start <= address and address + size <= start + ctypes.sizeof(exporter):
+                    return exporter, start
+        return None, 0
 
     def find(self, owner: object) -> Region | None:
         """The region of an exporter that `array` answered."""

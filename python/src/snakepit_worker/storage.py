@@ -9,6 +9,7 @@ regions that were taken for it since the last `commit` are given back by `discar
 
 from __future__ import annotations
 
+import math
 import threading
 
 from ormsgpack import Ext, packb
@@ -50,15 +51,16 @@ class _Pending(threading.local):
 
 # None: this worker shares no memory, everything stays inside the message.
 memory: SharedMemory | None = None
-_threshold = 0
+# From this many bytes on they are in shared memory.
+threshold: float = math.inf
 _is_strict = False
 _pending = _Pending()
 
 
-def use(shared: SharedMemory | None, threshold: int = 0, is_strict: bool = False) -> None:
+def use(shared: SharedMemory | None, from_bytes: int = 0, is_strict: bool = False) -> None:
     """Sets the shared memory of this process, and from how many bytes on it is used."""
-    global memory, _threshold, _is_strict
-    memory, _threshold, _is_strict = shared, threshold, is_strict
+    global memory, threshold, _is_strict
+    memory, threshold, _is_strict = shared, math.inf if shared is None else from_bytes, is_strict
 
 
 def write(size: int, fill: Callable[[memoryview], object]) -> Ext | None:
@@ -66,7 +68,7 @@ def write(size: int, fill: Callable[[memoryview], object]) -> Ext | None:
 
     Raises Refused when there is no room and the pool is strict.
     """
-    if memory is None or size < _threshold:
+    if memory is None or size < threshold:
         return None
     region = memory.allocate(size)
     if region is None:

@@ -46,9 +46,15 @@ def _pandas_series(series: Any) -> list[object]:
 def _polars_frame(frame: Any) -> list[object]:
     import io
 
+    from . import arrow_stream
+
     polars = sys.modules["polars"]
     for name, dtype in frame.schema.items():
         _check_polars(name, dtype, polars)
+    if frame.estimated_size() > arrow_stream.MOST_TEXT:
+        for column in frame.get_columns():
+            for chunk in column.get_chunks():
+                _check_polars_text(column.name, chunk, polars)
     sink = io.BytesIO()
     # The oldest level has no string views, which drag along all buffers that they were ever cut from.
     frame.write_ipc_stream(sink, compat_level=polars.CompatLevel.oldest())
@@ -62,6 +68,22 @@ def _check_polars(column: str, dtype: Any, polars: Any) -> None:
     for inner in [getattr(dtype, "inner", None), *(field.dtype for field in getattr(dtype, "fields", ()))]:
         if inner is not None:
             _check_polars(column, inner, polars)
+
+
+def _check_polars_text(column: str, series: Any, polars: Any) -> None:
+    """Refuses a series that has too much text, at any depth."""
+    from . import arrow_stream
+
+    dtype = series.dtype
+    if dtype == polars.String:
+        arrow_stream.check_size(series.str.len_bytes().sum(), column)
+    elif dtype == polars.Binary:
+        arrow_stream.check_size(series.bin.size().sum(), column)
+    elif isinstance(dtype, (polars.List, polars.Array)):
+        _check_polars_text(column, series.explode(), polars)
+    elif isinstance(dtype, polars.Struct):
+        for field in dtype.fields:
+            _check_polars_text(column, series.struct.field(field.name), polars)
 
 
 def _polars_series(series: Any) -> list[object]:

@@ -405,8 +405,8 @@ class Worker:
     def _share(self, shared: dict[str, Any] | None) -> None:
         """Opens the shared memory of the host's, if it has any."""
 
-        def ask(size: int) -> list[int] | None:
-            granted: Any = self._callbacks.ask("snakepit.grant", {"bytes": size})
+        def ask(size: int, most: int) -> list[int] | None:
+            granted: Any = self._callbacks.ask("snakepit.grant", {"bytes": size, "most": most})
             return granted if type(granted) is list and len(granted) == 3 else None
 
         if shared is None:

@@ -472,7 +472,10 @@ export class WorkerClient implements Worker.Worker {
       case "snakepit.callback":
         return this.callbacks.run(number, payload, typeof call === "number" ? call : undefined)
       case "snakepit.grant":
-        return this.callbacks.answer(number, Exit.succeed(this.memory.grant(field(payload, "bytes"))))
+        return this.callbacks.answer(
+          number,
+          Exit.succeed(this.memory.grant(field(payload, "bytes"), field(payload, "most")))
+        )
       case "snakepit.released":
         return this.memory.released(field(payload, "regions"))
       case "snakepit.warning": {

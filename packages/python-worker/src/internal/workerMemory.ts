@@ -24,6 +24,8 @@ const freeCount = 16
 const freeBytes = 256 * 1024
 const freeMillis = 10
 
+const isSize = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) > 0
+
 interface Kept {
   readonly region: Region
   count: number
@@ -70,9 +72,7 @@ export class WorkerMemory implements Storage.Outgoing {
     }
     this.pin(region)
     write(region.bytes.subarray(0, byteLength))
-    if (memory.listeners.size > 0) {
-      memory.emit({ name: "zero_copy.export", pool: memory.pool, bytes: byteLength, copied: true })
-    }
+    memory.emit({ name: "zero_copy.export", pool: memory.pool, bytes: byteLength, copied: true })
     return [region.segment.id, region.offset, byteLength, region.id, false]
   }
 
@@ -89,9 +89,7 @@ export class WorkerMemory implements Storage.Outgoing {
     }
     region.hold()
     this.pin(region)
-    if (memory.listeners.size > 0) {
-      memory.emit({ name: "zero_copy.export", pool: memory.pool, bytes: byteLength, copied: false })
-    }
+    memory.emit({ name: "zero_copy.export", pool: memory.pool, bytes: byteLength, copied: false })
     return [region.segment.id, lease.position + offset, byteLength, region.id, lease.isWritable]
   }
 
@@ -144,12 +142,15 @@ export class WorkerMemory implements Storage.Outgoing {
   // From the worker
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** Room to write results in: [segment, offset, length], or null when there is none. */
-  grant(bytes: unknown): readonly [number, number, number] | null {
-    if (typeof bytes !== "number" || !Number.isSafeInteger(bytes) || bytes <= 0 || !this.isOpen) return null
-    const region = this.memory.allocate(bytes)
+  /** Room to write results in: `most` bytes, or at least `bytes`, as [segment, offset, length]; null when there is none. */
+  grant(bytes: unknown, most: unknown): readonly [number, number, number] | null {
+    if (!isSize(bytes) || !isSize(most) || !this.isOpen) return null
+    const { memory } = this
+    const generous = memory.allocate(most)
+    const region = "cause" in generous && bytes < most ? memory.allocate(bytes) : generous
     if ("cause" in region) {
-      this.memory.fellBack(bytes, region.cause, region.reason)
+      // when strict, the worker refuses the result
+      if (!memory.options.strict) memory.fellBack(bytes, region.cause, region.reason)
       return null
     }
     this.grants.push(region)
@@ -180,9 +181,7 @@ export class WorkerMemory implements Storage.Outgoing {
     const { memory } = this
     const leases = context === undefined ? undefined : Context.get(context, CurrentLeases)
     const isLeased = leases?.accepts === true
-    if (memory.listeners.size > 0) {
-      memory.emit({ name: "zero_copy.import", pool: memory.pool, bytes, copied: !isLeased })
-    }
+    memory.emit({ name: "zero_copy.import", pool: memory.pool, bytes, copied: !isLeased })
     const free = () => {
       if (own) this.free([Number(segment), Number(start)], bytes)
     }

@@ -42,6 +42,10 @@ export class Arena {
   /** Bytes of regions that somebody holds. */
   heldBytes = 0
   isOpen = true
+  /** Called with the bytes of a region that nobody holds any more. */
+  readonly onGiven = new Set<(bytes: number) => void>()
+  /** Called when {@link sharedBytes} has changed. */
+  readonly onResized = new Set<() => void>()
   /** Called with the numbers of segments that are gone: workers let go of them too. */
   readonly onDropped = new Set<(segments: ReadonlyArray<number>) => void>()
   /** Asked to give back what workers were granted and do not use. */
@@ -52,6 +56,7 @@ export class Arena {
   private readonly waiting: Array<() => boolean> = []
   private lastSegment = 0
   private lastRegion = 0
+  private relieving: Promise<void> | undefined
   private timer: ReturnType<typeof setTimeout> | undefined
 
   constructor(options: ArenaOptions) {
@@ -76,7 +81,7 @@ export class Arena {
     return this.region(made, offset, size)
   }
 
-  /** Calls `attempt` each time memory was given back, until it answers true. Answers how to stop that. */
+  /** Calls `attempt` each time memory was given back, and when the arena closes, until it answers true. Answers how to stop that. */
   wait(attempt: () => boolean): () => void {
     this.waiting.push(attempt)
     return () => {
@@ -85,9 +90,12 @@ export class Arena {
     }
   }
 
-  /** Asks the workers for what they were granted and do not use. */
-  async relieve(): Promise<void> {
-    await Promise.all([...this.onPressure].map((ask) => ask()))
+  /** Asks the workers for what they were granted and do not use, unless they are being asked. */
+  relieve(): Promise<void> {
+    this.relieving ??= Promise.all([...this.onPressure].map((ask) => ask())).then(() => {
+      this.relieving = undefined
+    })
+    return this.relieving
   }
 
   /** A part of a region, with holds of its own, and one on the region. `onFree` is called when the last of its own is gone. */
@@ -104,7 +112,13 @@ export class Arena {
     const { byteLength, offset, segment } = region
     segment.free.give(offset, byteLength)
     this.heldBytes -= byteLength
+    for (const tell of this.onGiven) tell(byteLength)
     if (segment.free.used === 0) this.empty(segment)
+    this.wake()
+  }
+
+  /** First come, first served: who wants little does not overtake who has waited for much. */
+  private wake(): void {
     for (const attempt of [...this.waiting]) {
       if (!attempt()) break
       this.waiting.splice(this.waiting.indexOf(attempt), 1)
@@ -113,11 +127,12 @@ export class Arena {
 
   /**
    * Removes the names of all segments, and unmaps those that nobody holds a part of; the others go with the last lease in
-   * them.
+   * them. Who waits is told.
    */
   close(): void {
     this.isOpen = false
     clearTimeout(this.timer)
+    this.wake()
     for (const segment of this.segments) segment.unlink()
     this.drop(this.segments.filter((segment) => segment.free.used === 0))
   }
@@ -154,6 +169,7 @@ export class Arena {
     if (typeof made === "string") return { cause: "system", reason: made }
     this.segments.push(made)
     this.sharedBytes += made.size
+    for (const tell of this.onResized) tell()
     return made
   }
 
@@ -181,6 +197,7 @@ export class Arena {
     }
     const ids = segments.map((segment) => segment.id)
     for (const tell of this.onDropped) tell(ids)
+    for (const tell of this.onResized) tell()
   }
 }
 
