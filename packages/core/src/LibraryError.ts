@@ -35,6 +35,7 @@ import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { retell } from "./internal/errorStory.ts"
+import { taggedError } from "./internal/taggedError.ts"
 import { parseRange } from "./internal/versionRange.ts"
 import * as PythonError from "./PythonError.ts"
 
@@ -93,7 +94,7 @@ export const make =
     )
     const decode = Schema.decodeUnknownExit<Schema.Codec<unknown, unknown>>(attributes)
 
-    const Base = Schema.TaggedError<Self>()(tag, {
+    const Base = taggedError<Self>()(tag, {
       ...PythonError.fields,
       ...attributes.fields
     })

@@ -13,6 +13,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ancestry } from "./internal/exceptionAncestry.ts"
+import { taggedError } from "./internal/taggedError.ts"
 import { report, tellStory, wantsColors } from "./internal/errorStory.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -145,7 +146,7 @@ export const fields = {
 const builtIn =
   <Self>() =>
   <const Name extends string>(tag: Name) =>
-    Schema.TaggedError<Self>()(tag, fields)
+    taggedError<Self>()(tag, fields)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The built-in classes of CPython 3.10 to 3.14. Each stands for itself and for subclasses without a tag of their own.
@@ -233,7 +234,7 @@ export const callbackErrorType = "snakepit_worker.callbacks.CallbackError"
  * A TypeScript function that Python called has failed, and the Python code let it pass. `original` is the very error of the
  * function, undefined when the function was not found; {@link as} gives it back its type.
  */
-export class CallbackError extends Schema.TaggedError<CallbackError>()("CallbackError", {
+export class CallbackError extends taggedError<CallbackError>()("CallbackError", {
   ...fields,
   original: Schema.optional(Schema.Any)
 }) {}
@@ -256,7 +257,7 @@ const machineLearning = {
 }
 
 /** Shapes that do not fit each other, or not the operation. */
-export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMismatch", {
+export class ShapeMismatch extends taggedError<ShapeMismatch>()("ShapeMismatch", {
   ...machineLearning,
   /** Usually two. A size is null where any will do. */
   operands: Schema.Array(Schema.Struct({ name: Schema.String, shape: Schema.Array(Schema.NullOr(Schema.Number)) })),
@@ -270,7 +271,7 @@ export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMis
 }) {}
 
 /** An array or tensor of another dtype than the operation takes. */
-export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>()("DtypeMismatch", {
+export class DtypeMismatch extends taggedError<DtypeMismatch>()("DtypeMismatch", {
   ...machineLearning,
   /** As the library writes them; null when not known. */
   expected: Schema.NullOr(Schema.String),
@@ -282,20 +283,20 @@ export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>()("DtypeMis
 }) {}
 
 /** Tensors of one operation on different devices. */
-export class DeviceMismatch extends Schema.TaggedError<DeviceMismatch>()("DeviceMismatch", {
+export class DeviceMismatch extends taggedError<DeviceMismatch>()("DeviceMismatch", {
   ...machineLearning,
   operands: Schema.Array(Schema.Struct({ name: Schema.String, device: Schema.String }))
 }) {}
 
 /** A device that is not there, or that the library was not built for. */
-export class DeviceNotAvailable extends Schema.TaggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
+export class DeviceNotAvailable extends taggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
   ...machineLearning,
   device: Schema.String,
   available: Schema.Array(Schema.String)
 }) {}
 
 /** No memory left on a device; `cpu` is the memory of the worker process, which `memoryLimit` bounds. */
-export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+export class OutOfMemory extends taggedError<OutOfMemory>()("OutOfMemory", {
   ...machineLearning,
   device: Schema.String,
   requestedBytes: Schema.NullOr(Schema.Number),

@@ -5,7 +5,7 @@
  * Nothing is formatted before somebody reads it.
  */
 import type { Call } from "../Call.ts"
-import type { Details, Frame, PythonExceptionValue } from "../PythonError.ts"
+import type { Frame, PythonError, PythonExceptionValue } from "../PythonError.ts"
 import { callSiteLines } from "./callSite.ts"
 
 /** The call that an error ended; the first one, when the error went through several. */
@@ -50,6 +50,10 @@ const forgetStack = (error: Error): void => {
 
 /** Lets an error that was made of another tell the other's story. */
 export const retell = <E extends object>(error: E, original: object): E => tellStory(error, places.get(original))
+
+/** An error for a console: of Python's the whole report, of others the stack. */
+export const print = (error: Error, colors: boolean): string =>
+  isPython(error) ? report(error, colors) : String(error.stack)
 
 /** The whole report, with causes, contexts and the members of groups. */
 export const report = (error: PythonExceptionValue, colors: boolean): string =>
@@ -122,7 +126,7 @@ const boundary = (error: Error, place: Place | undefined, styles: Styles): Reado
   const { callType, target } = place ?? call ?? {}
   if (target === undefined) return []
   const given = (call?.arguments ?? []).map(({ device, dtype, name, shape, type }) =>
-    [`${name}: ${type}`, dtype, shape && `(${shape.join(", ")})`, device && `on ${device}`].filter(Boolean).join(" ")
+    [`${name}: ${type}`, dtype, shape && tuple(shape), device && `on ${device}`].filter(Boolean).join(" ")
   )
   return [
     styles.boundary(`    -- Python: ${target} [${callType}], most recent call last --`),
@@ -130,16 +134,48 @@ const boundary = (error: Error, place: Place | undefined, styles: Styles): Reado
   ]
 }
 
-const python = (error: Details, styles: Styles): ReadonlyArray<string> => [
+const python = (error: PythonExceptionValue, styles: Styles): ReadonlyArray<string> => [
   ...error.frames.flatMap((frame) => traceback(frame, styles)),
   ...(error.syntax === undefined ? [] : traceback({ ...error.syntax, function: "<text>" }, styles)),
   ...error.notes.map((note) => `    note: ${note}`),
+  ...facts(error).map((fact) => `    ${fact}`),
   ...("suggestion" in error ? [styles.advice(`    suggestion: ${String(error.suggestion)}`)] : []),
   ...(error.truncated ?? []).map(({ field, kept, pythonType, total }) =>
     styles.quiet(`    left out: ${total - kept} of ${total} of ${field}${pythonType ? ` (${pythonType})` : ""}`)
   ),
   ...(error.repro === undefined ? [] : [`    reproduce it: ${error.repro}`])
 ]
+
+/** What the fields of a machine-learning error say, where a message often does not. */
+const facts = (error: PythonExceptionValue): ReadonlyArray<string> => {
+  const known = error as PythonError // a class of `LibraryError` has a tag that is none of these
+  switch (known._tag) {
+    case "ShapeMismatch":
+      return [`shapes: ${known.operands.map(({ name, shape }) => `${name} ${tuple(shape)}`).join(", ")}`]
+    case "DtypeMismatch":
+      return [`dtypes: expected ${known.expected ?? "another"}, got ${known.actual ?? "one that does not fit"}`]
+    case "DeviceMismatch":
+      return [`devices: ${known.operands.map(({ device, name }) => `${name} on ${device}`).join(", ")}`]
+    case "OutOfMemory":
+      return [
+        `memory of ${known.device}: ${bytes(known.requestedBytes)} requested, ${bytes(known.freeBytes)} free of ${bytes(known.totalBytes)}`
+      ]
+    default:
+      return []
+  }
+}
+
+/** A shape as Python writes it. */
+const tuple = (shape: ReadonlyArray<number | null>): string =>
+  `(${shape.map((size) => size ?? "?").join(", ")}${shape.length === 1 ? "," : ""})`
+
+const units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const
+
+const bytes = (count: number | null): string => {
+  if (count === null) return "an unknown amount"
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10))
+  return `${Number((count / 2 ** (10 * power)).toPrecision(3))} ${units[power]}`
+}
 
 /** The form of a JavaScript frame, so that terminals and editors make links of it. */
 const traceback = (frame: Frame, styles: Styles): ReadonlyArray<string> => {
