@@ -85,6 +85,19 @@ def in_thread() -> None:
         pool.submit(builtin, "BufferError").result()
 
 
+def in_unwatched_thread() -> str:
+    """A thread raises that nobody asks for its result."""
+    from threading import Thread
+
+    def fail() -> None:
+        raise ValueError("nobody waits")
+
+    thread = Thread(target=fail)
+    thread.start()
+    thread.join()
+    return "went on"
+
+
 class _Hostile(Exception):
     def __str__(self) -> str:
         raise RuntimeError("no text")
