@@ -9,7 +9,7 @@
  * 3. `Effect.mapError(PythonError.as(TheClass))`, where a program wants the error by its own tag. That is also what puts the
  *    class into the type of the error.
  *
- * The classes of `Json`, `Numpy`, `Pandas`, `Pydantic`, `Requests` and `Torch` ship with this package and need no layer.
+ * The classes of `Dspy`, `Json`, `Numpy`, `Pandas`, `Pydantic`, `Requests` and `Torch` ship with this package and need no layer.
  *
  * **Example** (A class of one's own)
  *
