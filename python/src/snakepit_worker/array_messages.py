@@ -323,9 +323,10 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 
 
 @_message(r"incompatible dimensions for cross product")
+@_message(r"Both input arrays must be \(arrays of\) 3-dimensional vectors, but they are \d+ and \d+ dimensional")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
     shape = next((each.shape for operation in ops for each in operation.operands if each.shape), [None])
-    found = _unknown([3], shape, "array", "the vectors of a cross product have 2 or 3 components")
+    found = _unknown([3], shape, "array", "the vectors of a cross product have 3 components")
     return {**found, "operation": "cross"}
 
 
