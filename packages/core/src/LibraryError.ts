@@ -34,7 +34,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { retell } from "./internal/errorStory.ts"
+import { makeUntold, retell } from "./internal/errorStory.ts"
 import { taggedError } from "./internal/taggedError.ts"
 import { parseRange } from "./internal/versionRange.ts"
 import * as PythonError from "./PythonError.ts"
@@ -117,7 +117,10 @@ export const make =
         fields: object,
         options: { readonly disableChecks: true }
       ) => PythonError.PythonExceptionValue
-      return PythonError.withoutStack(() => retell(new Own(fields, { disableChecks: true }), error))
+      return retell(
+        makeUntold(() => new Own(fields, { disableChecks: true })),
+        error
+      )
     }
 
     const mapping: PythonError.Mapping = {

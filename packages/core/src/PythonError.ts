@@ -14,7 +14,7 @@ import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ancestry } from "./internal/exceptionAncestry.ts"
 import { taggedError } from "./internal/taggedError.ts"
-import { report, tellStory, wantsColors } from "./internal/errorStory.ts"
+import { makeUntold, report, wantsColors } from "./internal/errorStory.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What every exception carries
@@ -418,18 +418,7 @@ export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonEr
   )
     ? classes[tag as Tag] // `hasOwn` has just proved the key
     : PythonException
-  return withoutStack(() => new Class(details as never, { disableChecks: true })) // the caller answers for the fields
-}
-
-/** Makes an error whose stack begins at its call site, not where a reply was read. */
-export const withoutStack = <E extends PythonExceptionValue>(construct: () => E): E => {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 0
-  try {
-    return tellStory(construct(), undefined)
-  } finally {
-    Error.stackTraceLimit = limit
-  }
+  return makeUntold(() => new Class(details as never, { disableChecks: true })) // the caller answers for the fields
 }
 
 /**
