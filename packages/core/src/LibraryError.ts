@@ -111,7 +111,7 @@ export const make =
       const values = error.library?.attributes ?? {}
       const decoded = decode(Object.fromEntries(wanted.map(({ name, path }) => [name, values[path] ?? null])))
       if (Exit.isFailure(decoded)) return noted(error, `not ${tag}: ${String(decoded.cause)}`)
-      const fields = { ...detailsOf(error), ...(decoded.value as object) } // a struct's value is an object
+      const fields = { ...PythonError.detailsOf(error), ...(decoded.value as object) } // a struct's value is an object
       // the class that was made of `Base`, whose fields these are
       const Own = Class as unknown as new (
         fields: object,
@@ -132,30 +132,16 @@ export const make =
     return Object.assign(Base, { "~@snakepit/core/LibraryError": mapping } as const)
   }
 
-const detailsOf = (error: PythonError.PythonExceptionValue): PythonError.Details => ({
-  pythonType: error.pythonType,
-  mro: error.mro,
-  message: error.message,
-  args: error.args,
-  frames: error.frames,
-  notes: error.notes,
-  cause: error.cause,
-  context: error.context,
-  exceptions: error.exceptions,
-  call: error.call,
-  truncated: error.truncated,
-  syntax: error.syntax,
-  library: error.library,
-  repro: error.repro,
-  mayHaveExecuted: error.mayHaveExecuted
-})
-
 /** The same exception with one more note: a class that nearly fits is no silent matter. */
 const noted = (error: PythonError.PythonExceptionValue, note: string): PythonError.PythonExceptionValue =>
   error.notes.includes(note)
     ? error
     : retell(
-        PythonError.makeUnsafe(error._tag, { ...error, ...detailsOf(error), notes: [...error.notes, note] }),
+        PythonError.makeUnsafe(error._tag, {
+          ...error,
+          ...PythonError.detailsOf(error),
+          notes: [...error.notes, note]
+        }),
         error
       )
 

@@ -13,7 +13,7 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ancestry } from "./internal/exceptionAncestry.ts"
-import { taggedError } from "./internal/taggedError.ts"
+import { makeTrusted, taggedError } from "./internal/taggedError.ts"
 import { makeUntold, report, wantsColors } from "./internal/errorStory.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -409,16 +409,39 @@ export type Extra<T extends Tag> = Omit<InstanceType<(typeof classes)[T]>, keyof
 
 /**
  * Builds the error of a tag; an unknown tag becomes `PythonException`, so that a newer Python cannot break decoding.
- * Throws where fields are not of the types that the tag wants.
+ * The fields of {@link Details} are taken as they are; throws where those of the tag's own are not of the types that it wants.
  */
 export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonError => {
-  const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError = Object.hasOwn(
-    classes,
-    tag
-  )
-    ? classes[tag as Tag] // `hasOwn` has just proved the key
-    : PythonException
-  return makeUntold(() => new Class(details as never, { disableChecks: true })) // the caller answers for the fields
+  if (Object.hasOwn(structured, tag)) {
+    // `hasOwn` has just proved the key; the class looks at the fields itself
+    const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError =
+      structured[tag as keyof typeof structured]
+    return makeUntold(() => new Class(details as never, { disableChecks: true }))
+  }
+  const known = Object.hasOwn(plain, tag) ? (tag as keyof typeof plain) : "PythonException" // the same
+  return makeUntold(() => makeTrusted<PythonError>(plain[known], { _tag: known, ...detailsOf(details) }))
+}
+
+/** The details alone, of an error or of anything that has more. */
+export const detailsOf = (error: Details): Details => {
+  const details: { -readonly [K in keyof Details]: Details[K] } = {
+    pythonType: error.pythonType,
+    mro: error.mro,
+    message: error.message,
+    args: error.args,
+    frames: error.frames,
+    notes: error.notes,
+    cause: error.cause,
+    context: error.context,
+    exceptions: error.exceptions,
+    call: error.call,
+    mayHaveExecuted: error.mayHaveExecuted
+  }
+  if (error.truncated !== undefined) details.truncated = error.truncated
+  if (error.syntax !== undefined) details.syntax = error.syntax
+  if (error.library !== undefined) details.library = error.library
+  if (error.repro !== undefined) details.repro = error.repro
+  return details
 }
 
 /**

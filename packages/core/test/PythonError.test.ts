@@ -89,6 +89,16 @@ describe("PythonError", () => {
     }
   })
 
+  it("is what the constructor of its class makes, however it was made", () => {
+    const made = PythonError.of("KeyError", "'x'", { notes: ["a note"], repro: "/r" })
+    const constructed = new PythonError.KeyError(PythonError.detailsOf(made))
+    assert.strictEqual(Object.getPrototypeOf(made), Object.getPrototypeOf(constructed))
+    assert.deepStrictEqual({ ...made }, { ...constructed })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(made)), JSON.parse(JSON.stringify(constructed)))
+    assert.strictEqual(String(made), String(constructed))
+    assert.strictEqual(Object.prototype.toString.call(made), "[object Error]")
+  })
+
   it("carries its cause and its context", () => {
     const cause = PythonError.of("KeyError", "'rate'")
     const error = PythonError.of("ValueError", "no rate", { cause, context: cause, exceptions: [cause] })

@@ -16,6 +16,19 @@ export const taggedError =
     return Class
   }
 
+/**
+ * Makes an instance of fields that are right already, as Schema does behind the check of its constructor: the check costs as much
+ * as all else that an error costs, with `disableChecks` too.
+ */
+export const makeTrusted = <E extends object>(
+  Class: abstract new (...args: never) => E,
+  fields: { readonly _tag: string }
+): E => {
+  const checking: object = Object.getPrototypeOf(Class)
+  const Error = Object.getPrototypeOf(checking)
+  return Reflect.construct(Error, [fields], Class)
+}
+
 const inspectProperty: PropertyDescriptor & ThisType<Error> = {
   configurable: true,
   value(_depth: unknown, options: { readonly colors?: boolean } | undefined) {
