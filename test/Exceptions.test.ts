@@ -1,16 +1,17 @@
 /** Every exception in a real worker, caught by its tag in TypeScript: the built-in ones here, libraries' in `LibraryErrors.test.ts`. */
 import { PythonError, Snakepit, type SnakepitError } from "@snakepit/core"
-import { assert, it, layer } from "@effect/vitest"
+import { assert, describe, it, layer } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
 import * as path from "node:path"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
+import * as Match from "effect/Match"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
-import { pool, tempDirectory, waitUntil, withPool } from "./harness.ts"
+import { pool, pythonOf, tempDirectory, waitUntil, withPool } from "./harness.ts"
 
 /** What a call fails with, which has to be a Python exception. */
 const raised = <R>(call: Effect.Effect<unknown, SnakepitError.SnakepitError, R>) =>
@@ -26,33 +27,74 @@ class NoStock extends Data.TaggedError("NoStock")<{ readonly item: string }> {
 
 const refuse = (item: string) => Effect.fail(new NoStock({ item }))
 
+/** Raises every built-in exception of a worker's Python, and a subclass of each, and catches it by its tag in every way there is. */
+const eachArrivesByItsTag = Effect.gen(function* () {
+  const names = yield* Snakepit.call("raising.names", { success: Schema.Array(Schema.String) })
+  assert.isAbove(names.length, 60)
+  for (const name of names) {
+    const isRoot = name === "Exception" || name === "BaseException"
+    // one tag stands for all of them: the compiler takes them alike
+    const tag = (isRoot ? "PythonException" : name) as "ValueError"
+    const caught = <R>(call: Effect.Effect<unknown, SnakepitError.SnakepitError, R>) =>
+      Effect.catchTag(call, tag, (error) => Effect.succeed(error))
+    const error = yield* caught(Snakepit.call("raising.builtin", { args: [name] }))
+    if (!PythonError.isPythonError(error)) return assert.fail(`${name}: ${String(error)}`)
+    assert.strictEqual(error._tag, tag)
+    assert.strictEqual(error.pythonType, name)
+    assert.isTrue(PythonError.isInstanceOf(error, name))
+    assert.isTrue(Schema.is(PythonError[tag])(error))
+    assert.isTrue(Schema.is(PythonError.PythonError)(error))
+    const matched = Match.value(error).pipe(
+      Match.tag(tag, ({ frames }) => frames.at(-1)?.function),
+      Match.orElse(() => "another")
+    )
+    assert.strictEqual(matched, "builtin")
+    // what the class without Python says of its ancestry is what Python says
+    if (!isRoot) assert.deepStrictEqual(error.mro, PythonError.of(tag, "").mro)
+    const own = yield* caught(Snakepit.call("raising.subclass", { args: [name] }))
+    if (!PythonError.isPythonError(own)) return assert.fail(`a subclass of ${name}: ${String(own)}`)
+    assert.strictEqual(own._tag, tag)
+    assert.strictEqual(own.pythonType, "raising.Own")
+  }
+  return names
+})
+
+/** The tags that are no built-in class. */
+const ownTags = [
+  "PythonException",
+  "CallbackError",
+  "ShapeMismatch",
+  "DtypeMismatch",
+  "DeviceMismatch",
+  "DeviceNotAvailable",
+  "OutOfMemory"
+]
+
+/** Built-in classes by the version of Python 3 that brought them. */
+const newer: ReadonlyArray<readonly [tag: string, minor: number]> = [
+  ["ExceptionGroup", 11],
+  ["BaseExceptionGroup", 11],
+  ["PythonFinalizationError", 13]
+]
+
+describe("Built-in exceptions of each Python", () => {
+  for (const minor of [10, 11, 12, 13, 14]) {
+    const python = pythonOf(minor)
+    it.live.skipIf(python === undefined)(
+      `each public one of Python 3.${minor} has a tag, every tag is one of them, and it is caught by it, as a subclass is`,
+      () =>
+        Effect.gen(function* () {
+          const names = new Set<string>(yield* eachArrivesByItsTag)
+          const missing = PythonError.tags.filter((tag) => !names.has(tag) && !ownTags.includes(tag))
+          assert.deepStrictEqual(missing.sort(), newer.flatMap(([tag, since]) => (minor < since ? [tag] : [])).sort())
+        }).pipe(withPool({ python: python ?? "" })),
+      60_000
+    )
+  }
+})
+
 layer(pool(), { excludeTestServices: true })("Built-in exceptions", (shared) => {
-  shared.effect("each public one of this Python has a tag, and arrives by it, subclasses too", () =>
-    Effect.gen(function* () {
-      const names = yield* Snakepit.call("raising.names", { success: Schema.Array(Schema.String) })
-      assert.isAbove(names.length, 60)
-      for (const name of names) {
-        const expected = name === "Exception" || name === "BaseException" ? "PythonException" : name
-        const error = yield* raised(Snakepit.call("raising.builtin", { args: [name] }))
-        assert.strictEqual(error._tag, expected)
-        assert.strictEqual(error.pythonType, name)
-        assert.isTrue(PythonError.isInstanceOf(error, name))
-        assert.isTrue(Schema.is(PythonError.PythonError)(error))
-        // what the class without Python says of its ancestry is what Python says
-        // at run time, `of` takes any tag
-        if (expected === name) assert.deepStrictEqual(error.mro, PythonError.of(name as "ValueError", "").mro)
-        const own = yield* raised(Snakepit.call("raising.subclass", { args: [name] }))
-        assert.strictEqual(own._tag, expected)
-        assert.strictEqual(own.pythonType, "raising.Own")
-      }
-      // and every tag is a class of this Python or of a newer one
-      const known = new Set([...names, "PythonFinalizationError", "EncodingWarning", ...["Exception", "BaseException"]])
-      const own = ["PythonException", "CallbackError", "ShapeMismatch", "DtypeMismatch", "DeviceMismatch"]
-      const groups = ["ExceptionGroup", "BaseExceptionGroup"]
-      const rest = PythonError.tags.filter((tag) => !known.has(tag) && !own.includes(tag) && !groups.includes(tag))
-      assert.deepStrictEqual(rest, ["DeviceNotAvailable", "OutOfMemory"])
-    })
-  )
+  shared.effect("each of the Python in use arrives by its tag", () => eachArrivesByItsTag)
 
   shared.effect("is caught by Effect.catchTag, and members of a group are typed", () =>
     Effect.gen(function* () {
@@ -246,6 +288,24 @@ it.live("a warning of Python is a log record with category, file and line, once 
     assert.deepStrictEqual(rest, { category: "UserWarning", pool: "default", worker: "default-0" })
     assert.match(String(file), /raising\.py$/)
     assert.isNumber(line)
+  })
+)
+
+it.live("what nobody waits for, of a destructor or a thread, is told in the log with class, message and place", () =>
+  Effect.gen(function* () {
+    const lines: Array<string> = []
+    const logger = Logger.layer([Logger.make(({ message }) => void lines.push(String(message)))])
+    yield* Effect.gen(function* () {
+      assert.strictEqual(yield* Snakepit.call("raising.destructor"), "went on")
+      assert.strictEqual(yield* Snakepit.call("raising.in_unwatched_thread"), "went on")
+      yield* waitUntil(
+        "both are logged",
+        () => /in the destructor/.test(lines.join()) && /nobody waits/.test(lines.join())
+      )
+    }).pipe(withPool({}, logger), Effect.provide(logger))
+    const text = lines.join("\n")
+    assert.match(text, /__del__[^]*raising\.py", line \d+[^]*OSError: in the destructor/)
+    assert.match(text, /Exception in thread[^]*raising\.py", line \d+[^]*ValueError: nobody waits/)
   })
 )
 

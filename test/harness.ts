@@ -6,6 +6,7 @@ import { type Pool, Snakepit, type SnakepitError } from "@snakepit/core"
 import { type PythonWorkerConfig, SnakepitNode } from "@snakepit/python-worker"
 import type { SharedMemory } from "@snakepit/zero-copy"
 import { assert } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
@@ -27,6 +28,14 @@ const poolOf = (options: TestPool): TestPool => ({
   progress: "silent",
   ...options
 })
+
+/** A Python 3 of this minor version on this machine: on the PATH, or one of pyenv's. Undefined where there is none. */
+export const pythonOf = (minor: number): string | undefined => {
+  const pyenv = path.join(process.env["PYENV_ROOT"] ?? path.join(os.homedir(), ".pyenv"), "versions")
+  const versions = fs.globSync(`3.${minor}.*/bin/python3`, { cwd: pyenv }).map((found) => path.join(pyenv, found))
+  // a shim on the PATH may have nothing behind it
+  return [`python3.${minor}`, ...versions].find((python) => spawnSync(python, ["-c", ""]).status === 0)
+}
 
 /** What workers log is kept out of the test report, unless the test gives a logger. */
 const quiet = Logger.layer([])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import json
 import os
 import sys
@@ -191,7 +192,7 @@ def test_the_frames_of_the_worker_are_not_shown() -> None:
 
 
 def test_the_frames_of_the_import_system_are_not_shown() -> None:
-    frames = described(caught(__import__, "snakepit_worker_no_such_module"))["frames"]
+    frames = described(caught(importlib.import_module, "snakepit_worker_no_such_module"))["frames"]
     assert {os.path.dirname(frame["file"]) for frame in frames} == {os.path.dirname(__file__)}
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from snakepit_worker.description import _ABOUT_ARRAYS
-from snakepit_worker.ml_errors import Evidence, decide
+from snakepit_worker.ml_errors import Evidence, classify, decide
 from snakepit_worker.operations import Operation
+from snakepit_worker.tracebacks import shown
 
 FOLDER = Path(__file__).parent / "corpus"
 sys.path.insert(0, str(FOLDER))
 
+import generate  # noqa: E402
 from cases import CASES  # noqa: E402
+from generate import run  # noqa: E402
 
 CORPUS: list[dict[str, Any]] = json.loads((FOLDER / "messages.json").read_text("utf-8"))
 
@@ -84,6 +88,30 @@ def test_a_real_message_is_classified(entry: dict[str, Any]) -> None:
 @pytest.mark.parametrize("entry", [entry for entry in CORPUS if entry["ml"] is None], ids=name_of)
 def test_what_looks_alike_is_left_alone(entry: dict[str, Any]) -> None:
     assert decided(entry) is None, entry["message"]
+
+
+@pytest.mark.parametrize(
+    ("number", "library", "code", "ml"),
+    [(number, *case) for number, case in enumerate(CASES)],
+    ids=[f"{library}: {code.splitlines()[-1]}" for library, code, _ in CASES],
+)
+def test_what_an_installed_library_says_today_is_classified(
+    number: int, library: str, code: str, ml: dict[str, Any] | None
+) -> None:
+    pytest.importorskip(library)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        error = run(number, library, code)
+    if error is None:
+        pytest.skip("this version does not fail")
+    own = generate.__file__
+    entries = [each for each in shown(error.__traceback__) if each.tb_frame.f_code.co_filename != own]
+    found = classify(error, str(error), entries, None)
+    if ml is None:
+        assert found is None, str(error)
+    else:
+        assert found is not None, str(error)
+        assert matches(found, ml) == [], str(error)
 
 
 # What accelerators make libraries say, after their sources: the corpus holds only what was really seen, on a CPU.

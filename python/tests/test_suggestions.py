@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from describing import caught, described
 from snakepit_worker.suggestions import keyword_suggestion, nearest
 
@@ -29,6 +31,16 @@ def test_the_nearest_module_and_import_are_suggested() -> None:
     assert "Did you mean: 'sqrt'?" in wrong
 
 
+def test_a_module_that_is_not_installed_says_where_it_is_missing_and_what_to_do() -> None:
+    message = described(caught(__import__, "nothing_like_it"))["message"]
+    assert message == (
+        f"No module named 'nothing_like_it'. {sys.executable} has none: name its package in the pool's `requirements`, "
+        "install it there, or name the folder of your own module in `pythonPath`"
+    )
+    # its package is there
+    assert described(caught(__import__, "json.nothing_like_it"))["message"] == "No module named 'json.nothing_like_it'"
+
+
 def test_the_nearest_keyword_is_suggested_for_the_keywords_of_the_call() -> None:
     import statistics
 
@@ -37,7 +49,7 @@ def test_the_nearest_keyword_is_suggested_for_the_keywords_of_the_call() -> None
     # Python 3.13 suggests keywords itself, without the colon.
     assert described(error, call=payload)["message"].endswith(("Did you mean: 'method'?", "Did you mean 'method'?"))
     # A keyword that is not the call's own was passed by the target to something else.
-    assert keyword_suggestion(str(error), payload) == "method"
+    assert keyword_suggestion(str(error), payload) == "Did you mean: 'method'?"
     assert keyword_suggestion(str(error), {**payload, "kwargs": {}}) is None
 
 

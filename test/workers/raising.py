@@ -47,6 +47,12 @@ def library(name: str) -> None:
     kind = getattr(importlib.import_module(module), attribute)
     if attribute == "PydanticUserError":
         raise kind("it happened", code=None)
+    if attribute == "AdapterParseError":
+        import dspy
+
+        raise kind("ChatAdapter", dspy.Signature("question -> answer"), "it happened")
+    if attribute == "ContextWindowExceededError":
+        raise kind(message="it happened", model="small")
     if name == "json.decoder.JSONDecodeError" or name == "requests.exceptions.JSONDecodeError":
         raise kind("it happened", "{", 1)
     raise kind(*_ARGUMENTS.get(name, ("it happened",)))
@@ -83,6 +89,19 @@ def in_thread() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(builtin, "BufferError").result()
+
+
+def in_unwatched_thread() -> str:
+    """A thread raises that nobody asks for its result."""
+    from threading import Thread
+
+    def fail() -> None:
+        raise ValueError("nobody waits")
+
+    thread = Thread(target=fail)
+    thread.start()
+    thread.join()
+    return "went on"
 
 
 class _Hostile(Exception):

@@ -9,7 +9,7 @@
  * 3. `Effect.mapError(PythonError.as(TheClass))`, where a program wants the error by its own tag. That is also what puts the
  *    class into the type of the error.
  *
- * The classes of `Json`, `Numpy`, `Pandas`, `Pydantic`, `Requests` and `Torch` ship with this package and need no layer.
+ * The classes of `Dspy`, `Json`, `Numpy`, `Pandas`, `Pydantic`, `Requests` and `Torch` ship with this package and need no layer.
  *
  * **Example** (A class of one's own)
  *
@@ -34,7 +34,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
-import { retell } from "./internal/errorStory.ts"
+import { makeUntold, retell } from "./internal/errorStory.ts"
+import { taggedError } from "./internal/taggedError.ts"
 import { parseRange } from "./internal/versionRange.ts"
 import * as PythonError from "./PythonError.ts"
 
@@ -93,7 +94,7 @@ export const make =
     )
     const decode = Schema.decodeUnknownExit<Schema.Codec<unknown, unknown>>(attributes)
 
-    const Base = Schema.TaggedError<Self>()(tag, {
+    const Base = taggedError<Self>()(tag, {
       ...PythonError.fields,
       ...attributes.fields
     })
@@ -110,13 +111,16 @@ export const make =
       const values = error.library?.attributes ?? {}
       const decoded = decode(Object.fromEntries(wanted.map(({ name, path }) => [name, values[path] ?? null])))
       if (Exit.isFailure(decoded)) return noted(error, `not ${tag}: ${String(decoded.cause)}`)
-      const fields = { ...detailsOf(error), ...(decoded.value as object) } // a struct's value is an object
+      const fields = { ...PythonError.detailsOf(error), ...(decoded.value as object) } // a struct's value is an object
       // the class that was made of `Base`, whose fields these are
       const Own = Class as unknown as new (
         fields: object,
         options: { readonly disableChecks: true }
       ) => PythonError.PythonExceptionValue
-      return PythonError.withoutStack(() => retell(new Own(fields, { disableChecks: true }), error))
+      return retell(
+        makeUntold(() => new Own(fields, { disableChecks: true })),
+        error
+      )
     }
 
     const mapping: PythonError.Mapping = {
@@ -128,30 +132,16 @@ export const make =
     return Object.assign(Base, { "~@snakepit/core/LibraryError": mapping } as const)
   }
 
-const detailsOf = (error: PythonError.PythonExceptionValue): PythonError.Details => ({
-  pythonType: error.pythonType,
-  mro: error.mro,
-  message: error.message,
-  args: error.args,
-  frames: error.frames,
-  notes: error.notes,
-  cause: error.cause,
-  context: error.context,
-  exceptions: error.exceptions,
-  call: error.call,
-  truncated: error.truncated,
-  syntax: error.syntax,
-  library: error.library,
-  repro: error.repro,
-  mayHaveExecuted: error.mayHaveExecuted
-})
-
 /** The same exception with one more note: a class that nearly fits is no silent matter. */
 const noted = (error: PythonError.PythonExceptionValue, note: string): PythonError.PythonExceptionValue =>
   error.notes.includes(note)
     ? error
     : retell(
-        PythonError.makeUnsafe(error._tag, { ...error, ...detailsOf(error), notes: [...error.notes, note] }),
+        PythonError.makeUnsafe(error._tag, {
+          ...error,
+          ...PythonError.detailsOf(error),
+          notes: [...error.notes, note]
+        }),
         error
       )
 

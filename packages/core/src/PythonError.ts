@@ -13,7 +13,8 @@
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import { ancestry } from "./internal/exceptionAncestry.ts"
-import { report, tellStory, wantsColors } from "./internal/errorStory.ts"
+import { makeTrusted, taggedError } from "./internal/taggedError.ts"
+import { makeUntold, report, wantsColors } from "./internal/errorStory.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What every exception carries
@@ -145,7 +146,7 @@ export const fields = {
 const builtIn =
   <Self>() =>
   <const Name extends string>(tag: Name) =>
-    Schema.TaggedError<Self>()(tag, fields)
+    taggedError<Self>()(tag, fields)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The built-in classes of CPython 3.10 to 3.14. Each stands for itself and for subclasses without a tag of their own.
@@ -233,7 +234,7 @@ export const callbackErrorType = "snakepit_worker.callbacks.CallbackError"
  * A TypeScript function that Python called has failed, and the Python code let it pass. `original` is the very error of the
  * function, undefined when the function was not found; {@link as} gives it back its type.
  */
-export class CallbackError extends Schema.TaggedError<CallbackError>()("CallbackError", {
+export class CallbackError extends taggedError<CallbackError>()("CallbackError", {
   ...fields,
   original: Schema.optional(Schema.Any)
 }) {}
@@ -256,7 +257,7 @@ const machineLearning = {
 }
 
 /** Shapes that do not fit each other, or not the operation. */
-export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMismatch", {
+export class ShapeMismatch extends taggedError<ShapeMismatch>()("ShapeMismatch", {
   ...machineLearning,
   /** Usually two. A size is null where any will do. */
   operands: Schema.Array(Schema.Struct({ name: Schema.String, shape: Schema.Array(Schema.NullOr(Schema.Number)) })),
@@ -270,7 +271,7 @@ export class ShapeMismatch extends Schema.TaggedError<ShapeMismatch>()("ShapeMis
 }) {}
 
 /** An array or tensor of another dtype than the operation takes. */
-export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>()("DtypeMismatch", {
+export class DtypeMismatch extends taggedError<DtypeMismatch>()("DtypeMismatch", {
   ...machineLearning,
   /** As the library writes them; null when not known. */
   expected: Schema.NullOr(Schema.String),
@@ -282,20 +283,20 @@ export class DtypeMismatch extends Schema.TaggedError<DtypeMismatch>()("DtypeMis
 }) {}
 
 /** Tensors of one operation on different devices. */
-export class DeviceMismatch extends Schema.TaggedError<DeviceMismatch>()("DeviceMismatch", {
+export class DeviceMismatch extends taggedError<DeviceMismatch>()("DeviceMismatch", {
   ...machineLearning,
   operands: Schema.Array(Schema.Struct({ name: Schema.String, device: Schema.String }))
 }) {}
 
 /** A device that is not there, or that the library was not built for. */
-export class DeviceNotAvailable extends Schema.TaggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
+export class DeviceNotAvailable extends taggedError<DeviceNotAvailable>()("DeviceNotAvailable", {
   ...machineLearning,
   device: Schema.String,
   available: Schema.Array(Schema.String)
 }) {}
 
 /** No memory left on a device; `cpu` is the memory of the worker process, which `memoryLimit` bounds. */
-export class OutOfMemory extends Schema.TaggedError<OutOfMemory>()("OutOfMemory", {
+export class OutOfMemory extends taggedError<OutOfMemory>()("OutOfMemory", {
   ...machineLearning,
   device: Schema.String,
   requestedBytes: Schema.NullOr(Schema.Number),
@@ -408,27 +409,39 @@ export type Extra<T extends Tag> = Omit<InstanceType<(typeof classes)[T]>, keyof
 
 /**
  * Builds the error of a tag; an unknown tag becomes `PythonException`, so that a newer Python cannot break decoding.
- * Throws where fields are not of the types that the tag wants.
+ * The fields of {@link Details} are taken as they are; throws where those of the tag's own are not of the types that it wants.
  */
 export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonError => {
-  const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError = Object.hasOwn(
-    classes,
-    tag
-  )
-    ? classes[tag as Tag] // `hasOwn` has just proved the key
-    : PythonException
-  return withoutStack(() => new Class(details as never, { disableChecks: true })) // the caller answers for the fields
+  if (Object.hasOwn(structured, tag)) {
+    // `hasOwn` has just proved the key; the class looks at the fields itself
+    const Class: new (details: never, options: { readonly disableChecks: true }) => PythonError =
+      structured[tag as keyof typeof structured]
+    return makeUntold(() => new Class(details as never, { disableChecks: true }))
+  }
+  const known = Object.hasOwn(plain, tag) ? (tag as keyof typeof plain) : "PythonException" // the same
+  return makeUntold(() => makeTrusted<PythonError>(plain[known], { _tag: known, ...detailsOf(details) }))
 }
 
-/** Makes an error whose stack begins at its call site, not where a reply was read. */
-export const withoutStack = <E extends PythonExceptionValue>(construct: () => E): E => {
-  const limit = Error.stackTraceLimit
-  Error.stackTraceLimit = 0
-  try {
-    return tellStory(construct(), undefined)
-  } finally {
-    Error.stackTraceLimit = limit
+/** The details alone, of an error or of anything that has more. */
+export const detailsOf = (error: Details): Details => {
+  const details: { -readonly [K in keyof Details]: Details[K] } = {
+    pythonType: error.pythonType,
+    mro: error.mro,
+    message: error.message,
+    args: error.args,
+    frames: error.frames,
+    notes: error.notes,
+    cause: error.cause,
+    context: error.context,
+    exceptions: error.exceptions,
+    call: error.call,
+    mayHaveExecuted: error.mayHaveExecuted
   }
+  if (error.truncated !== undefined) details.truncated = error.truncated
+  if (error.syntax !== undefined) details.syntax = error.syntax
+  if (error.library !== undefined) details.library = error.library
+  if (error.repro !== undefined) details.repro = error.repro
+  return details
 }
 
 /**

@@ -7,6 +7,7 @@
  */
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
+import { taggedError } from "./internal/taggedError.ts"
 import type { PythonError } from "./PythonError.ts"
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -14,7 +15,7 @@ import type { PythonError } from "./PythonError.ts"
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** An argument cannot cross to Python. Nothing was sent. */
-export class EncodeError extends Schema.TaggedError<EncodeError>()("EncodeError", {
+export class EncodeError extends taggedError<EncodeError>()("EncodeError", {
   /** Where the value stands, like `args[0].rows[3]`. */
   path: Schema.String,
   /** What was found there. */
@@ -28,7 +29,7 @@ export class EncodeError extends Schema.TaggedError<EncodeError>()("EncodeError"
 }
 
 /** A value from Python is not what was expected: it does not match the `success` schema, or its bytes do not decode. */
-export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError", {
+export class DecodeError extends taggedError<DecodeError>()("DecodeError", {
   path: Schema.String,
   expected: Schema.String,
   actual: Schema.String,
@@ -40,7 +41,7 @@ export class DecodeError extends Schema.TaggedError<DecodeError>()("DecodeError"
 }
 
 /** The call succeeded in Python, and its result has no form in TypeScript. */
-export class UnserializableResult extends Schema.TaggedError<UnserializableResult>()("UnserializableResult", {
+export class UnserializableResult extends taggedError<UnserializableResult>()("UnserializableResult", {
   path: Schema.String,
   pythonType: Schema.String,
   repr: Schema.String,
@@ -80,7 +81,7 @@ export const PythonThread = Schema.Struct({
 export type PythonThread = typeof PythonThread.Type
 
 /** The worker process ended while it had this call. */
-export class WorkerCrash extends Schema.TaggedError<WorkerCrash>()("WorkerCrash", {
+export class WorkerCrash extends taggedError<WorkerCrash>()("WorkerCrash", {
   pool: Schema.String,
   worker: Schema.String,
   crash: CrashClass,
@@ -110,7 +111,7 @@ export class WorkerCrash extends Schema.TaggedError<WorkerCrash>()("WorkerCrash"
 }
 
 /** A worker did not come up. */
-export class WorkerStartError extends Schema.TaggedError<WorkerStartError>()("WorkerStartError", {
+export class WorkerStartError extends taggedError<WorkerStartError>()("WorkerStartError", {
   pool: Schema.String,
   worker: Schema.String,
   reason: Schema.String,
@@ -132,7 +133,7 @@ export const CrashMark = Schema.Struct({
 export type CrashMark = typeof CrashMark.Type
 
 /** This call, or calls equal to it, killed so many workers that it is not run again for an hour. */
-export class PoisonCall extends Schema.TaggedError<PoisonCall>()("PoisonCall", {
+export class PoisonCall extends taggedError<PoisonCall>()("PoisonCall", {
   target: Schema.String,
   /** The workers it killed, oldest first. */
   crashes: Schema.Array(CrashMark),
@@ -149,7 +150,7 @@ export class PoisonCall extends Schema.TaggedError<PoisonCall>()("PoisonCall", {
 }
 
 /** The circuit is open: too many calls failed, and this one was not tried. */
-export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen", {
+export class CircuitOpen extends taggedError<CircuitOpen>()("CircuitOpen", {
   pool: Schema.String,
   /** The device whose circuit it is; absent when it is the pool's. */
   device: Schema.optional(Schema.String),
@@ -165,7 +166,7 @@ export class CircuitOpen extends Schema.TaggedError<CircuitOpen>()("CircuitOpen"
 }
 
 /** The call's deadline passed. The Python code is being stopped, and its worker is not used before it has stopped. */
-export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout", {
+export class CallTimeout extends taggedError<CallTimeout>()("CallTimeout", {
   target: Schema.String,
   timeoutMillis: Schema.Number,
   mayHaveExecuted: Schema.Boolean
@@ -177,7 +178,7 @@ export class CallTimeout extends Schema.TaggedError<CallTimeout>()("CallTimeout"
 }
 
 /** A frame broke the wire contract. The connection it came on is closed. */
-export class ProtocolError extends Schema.TaggedError<ProtocolError>()("ProtocolError", {
+export class ProtocolError extends taggedError<ProtocolError>()("ProtocolError", {
   reason: Schema.String,
   mayHaveExecuted: Schema.Boolean
 }) {
@@ -191,7 +192,7 @@ export class ProtocolError extends Schema.TaggedError<ProtocolError>()("Protocol
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The pool's waiting room is full: the call was refused at once. */
-export class PoolSaturated extends Schema.TaggedError<PoolSaturated>()("PoolSaturated", {
+export class PoolSaturated extends taggedError<PoolSaturated>()("PoolSaturated", {
   pool: Schema.String,
   waiting: Schema.Int,
   limit: Schema.Int
@@ -205,7 +206,7 @@ export class PoolSaturated extends Schema.TaggedError<PoolSaturated>()("PoolSatu
 }
 
 /** No worker took the call within the pool's queue timeout. It has not run. */
-export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeout", {
+export class QueueTimeout extends taggedError<QueueTimeout>()("QueueTimeout", {
   pool: Schema.String,
   target: Schema.String,
   queueTimeoutMillis: Schema.Number
@@ -219,7 +220,7 @@ export class QueueTimeout extends Schema.TaggedError<QueueTimeout>()("QueueTimeo
 }
 
 /** The pool is closed or closing. The call has not run. */
-export class PoolClosed extends Schema.TaggedError<PoolClosed>()("PoolClosed", {
+export class PoolClosed extends taggedError<PoolClosed>()("PoolClosed", {
   pool: Schema.String
 }) {
   override get message() {
@@ -228,7 +229,7 @@ export class PoolClosed extends Schema.TaggedError<PoolClosed>()("PoolClosed", {
 }
 
 /** The pool's workers end too often; it goes on trying to start one. The call has not run. */
-export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>()("PoolUnhealthy", {
+export class PoolUnhealthy extends taggedError<PoolUnhealthy>()("PoolUnhealthy", {
   pool: Schema.String,
   /** Crashes within the window. */
   crashes: Schema.Int,
@@ -243,7 +244,7 @@ export class PoolUnhealthy extends Schema.TaggedError<PoolUnhealthy>()("PoolUnhe
 }
 
 /** No pool has this name. */
-export class PoolNotFound extends Schema.TaggedError<PoolNotFound>()("PoolNotFound", {
+export class PoolNotFound extends taggedError<PoolNotFound>()("PoolNotFound", {
   pool: Schema.String,
   known: Schema.Array(Schema.String)
 }) {
@@ -253,15 +254,12 @@ export class PoolNotFound extends Schema.TaggedError<PoolNotFound>()("PoolNotFou
 }
 
 /** A call asked for a device that no worker of the pool was placed on. It has not run. */
-export class DeviceNotInPool extends Schema.TaggedError<DeviceNotInPool>("@snakepit/core/DeviceNotInPool")(
-  "DeviceNotInPool",
-  {
-    pool: Schema.String,
-    device: Schema.String,
-    /** The devices that its workers were placed on so far. */
-    devices: Schema.Array(Schema.String)
-  }
-) {
+export class DeviceNotInPool extends taggedError<DeviceNotInPool>("@snakepit/core/DeviceNotInPool")("DeviceNotInPool", {
+  pool: Schema.String,
+  device: Schema.String,
+  /** The devices that its workers were placed on so far. */
+  devices: Schema.Array(Schema.String)
+}) {
   override get message() {
     const known =
       this.devices.length === 0
@@ -272,7 +270,7 @@ export class DeviceNotInPool extends Schema.TaggedError<DeviceNotInPool>("@snake
 }
 
 /** The session, or the ref, does not exist any more: its worker ended, or it was released, or it expired. */
-export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost", {
+export class SessionLost extends taggedError<SessionLost>()("SessionLost", {
   session: Schema.String,
   reason: Schema.String,
   mayHaveExecuted: Schema.Boolean
@@ -283,7 +281,7 @@ export class SessionLost extends Schema.TaggedError<SessionLost>()("SessionLost"
 }
 
 /** The session's worker is busy, and the session was opened with the affinity `strictFailFast`. The call has not run. */
-export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy", {
+export class SessionBusy extends taggedError<SessionBusy>()("SessionBusy", {
   session: Schema.String,
   worker: Schema.String
 }) {
@@ -293,7 +291,7 @@ export class SessionBusy extends Schema.TaggedError<SessionBusy>()("SessionBusy"
 }
 
 /** The pool holds as many sessions as it may. */
-export class SessionLimit extends Schema.TaggedError<SessionLimit>()("SessionLimit", {
+export class SessionLimit extends taggedError<SessionLimit>()("SessionLimit", {
   pool: Schema.String,
   limit: Schema.Int
 }) {
@@ -329,7 +327,7 @@ export type RuntimeFailure = typeof RuntimeFailure.Type
 export type SnakepitError = PythonError | RuntimeFailure
 
 /** A configuration that does not hold. It stops the start: callers never see it. */
-export class ConfigError extends Schema.TaggedError<ConfigError>()("ConfigError", {
+export class ConfigError extends taggedError<ConfigError>()("ConfigError", {
   /** Path of the key, like `pools.default.size`. */
   key: Schema.String,
   actual: Schema.String,

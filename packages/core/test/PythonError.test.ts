@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -86,6 +87,16 @@ describe("PythonError", () => {
       assert.strictEqual(error._tag, "PythonException")
       assert.strictEqual(error.pythonType, "BrandNewError")
     }
+  })
+
+  it("is what the constructor of its class makes, however it was made", () => {
+    const made = PythonError.of("KeyError", "'x'", { notes: ["a note"], repro: "/r" })
+    const constructed = new PythonError.KeyError(PythonError.detailsOf(made))
+    assert.strictEqual(Object.getPrototypeOf(made), Object.getPrototypeOf(constructed))
+    assert.deepStrictEqual({ ...made }, { ...constructed })
+    assert.deepStrictEqual(JSON.parse(JSON.stringify(made)), JSON.parse(JSON.stringify(constructed)))
+    assert.strictEqual(String(made), String(constructed))
+    assert.strictEqual(Object.prototype.toString.call(made), "[object Error]")
   })
 
   it("carries its cause and its context", () => {
@@ -246,6 +257,58 @@ describe("stack and render", () => {
     } finally {
       process.env = before
     }
+  })
+
+  it("is what console.error prints, in its colours, instead of the fields; inside of objects too", () => {
+    assert.strictEqual(inspect(error), PythonError.render(error, { colors: false }))
+    assert.strictEqual(inspect(error, { colors: true }), PythonError.render(error, { colors: true }))
+    assert.include(
+      inspect({ error }),
+      "error: ValueError (app.BadRate): the rate is missing\n      -- Python: app.train.fit"
+    )
+  })
+
+  it.each([
+    [
+      PythonError.of("ShapeMismatch", "matmul: no", {
+        ...extra,
+        operands: [
+          { name: "x", shape: [2, 3] },
+          { name: "args[1]", shape: [null] }
+        ]
+      }),
+      "shapes: x (2, 3), args[1] (?,)"
+    ],
+    [
+      PythonError.of("DtypeMismatch", "no", { ...extra, expected: "float32", actual: "int64" }),
+      "dtypes: expected float32, got int64"
+    ],
+    [PythonError.of("DtypeMismatch", "no", extra), "dtypes: expected another, got one that does not fit"],
+    [
+      PythonError.of("DeviceMismatch", "no", {
+        ...extra,
+        operands: [
+          { name: "x", device: "cpu" },
+          { name: "w", device: "cuda:0" }
+        ]
+      }),
+      "devices: x on cpu, w on cuda:0"
+    ],
+    [
+      PythonError.of("OutOfMemory", "no", {
+        ...extra,
+        requestedBytes: 80_000_000_000,
+        freeBytes: 3.2 * 2 ** 30,
+        totalBytes: 900
+      }),
+      "memory of cpu: 74.5 GiB requested, 3.2 GiB free of 900 bytes"
+    ],
+    [
+      PythonError.of("OutOfMemory", "no", extra),
+      "memory of cpu: an unknown amount requested, an unknown amount free of an unknown amount"
+    ]
+  ])("says what the fields of $_tag say: %#", (mismatch, line) => {
+    assert.include(mismatch.stack, `\n    ${line}\n    suggestion: do this`)
   })
 
   it("keeps a stack that somebody sets", () => {

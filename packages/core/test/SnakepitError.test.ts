@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import { inspect } from "node:util"
 import * as Schema from "effect/Schema"
 import * as SnakepitError from "../src/SnakepitError.ts"
 
@@ -86,6 +87,7 @@ describe("SnakepitError", () => {
   for (const [error, words] of samples) {
     it(`${error._tag} says ${words.join(", ")}`, () => {
       for (const word of words) assert.include(error.message, word)
+      assert.strictEqual(inspect(error), error.stack, "what console.error prints")
     })
   }
 

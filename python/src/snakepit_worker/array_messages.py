@@ -218,7 +218,9 @@ def _into(source: Shape, target: Shape, ops: list[Operation]) -> Details:
     r"\(size (\d+) is different from (\d+)\)"
 )
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    suggestion = f"{m[1]} wants size {m[6]} there, as in the operand before"
+    suggestion = f"axis {m[3]} of operand {m[2]} has to have size {m[6]}, as in the operand before it"
+    if m[1] == "matmul":
+        suggestion = f"the last size of the first operand, {m[6]}, and the second last of the second, {m[5]}, have to be equal"
     # `solve1` and the like are what `solve` calls
     return {**_sizes("operand 0", int(m[6]), f"operand {m[2]}", int(m[5]), suggestion), "operation": m[1].rstrip("1")}
 
@@ -321,9 +323,10 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 
 
 @_message(r"incompatible dimensions for cross product")
+@_message(r"Both input arrays must be \(arrays of\) 3-dimensional vectors, but they are \d+ and \d+ dimensional")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
     shape = next((each.shape for operation in ops for each in operation.operands if each.shape), [None])
-    found = _unknown([3], shape, "array", "the vectors of a cross product have 2 or 3 components")
+    found = _unknown([3], shape, "array", "the vectors of a cross product have 3 components")
     return {**found, "operation": "cross"}
 
 

@@ -362,8 +362,13 @@ def call_context(payload: dict[str, object]) -> Error:
     return {"target": f"{owner}.{name}" if name else owner, "callType": call_type, "arguments": arguments}
 
 
+_PLAIN = {kind: kind.__name__ for kind in (type(None), bool, int, float, str, bytes, list, tuple, dict, set)}
+
+
 def _argument(name: str, value: object) -> Error:
     kind = type(value)
+    if kind in _PLAIN:
+        return {"name": name, "type": _PLAIN[kind]}
     described: Error = {"name": name, "type": type_name(kind)}
     module = module_of(kind)
     if module != "builtins" and isinstance(module, str):

@@ -1,4 +1,5 @@
-"""The nearest names: what was meant, where a name, an attribute, a module or a keyword does not exist.
+"""The nearest names: what was meant, where a name, an attribute, a module or a keyword does not exist; and what to do where
+a module is not installed.
 
 Python suggests some of these itself, when it prints a traceback; a message that crosses has to hold them.
 """
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def suggestion_for(kind: type) -> Callable[[BaseException], str | None] | None:
-    """What finds the name that was meant, for exceptions of a class; None for classes that are about no names."""
+    """What makes a sentence of what was meant, for exceptions of a class; None for classes that are about no names."""
     if issubclass(kind, AttributeError):
         return _attribute
     if issubclass(kind, NameError):
@@ -24,20 +25,24 @@ def suggestion_for(kind: type) -> Callable[[BaseException], str | None] | None:
 
 
 def with_suggestion(message: str, suggest: Callable[[], str | None]) -> str:
-    """The message, with the name that was probably meant unless it names one already."""
+    """The message with a sentence more, unless it names what was meant already."""
     if "Did you mean" in message:
         return message
     try:
-        name = suggest()
+        suggestion = suggest()
     except Exception:
         return message  # a __dir__ or a __getattr__ of the user's raised
-    return f"{message.removesuffix('.')}. Did you mean: {name!r}?" if name is not None else message
+    return f"{message.removesuffix('.')}. {suggestion}" if suggestion is not None else message
+
+
+def _meant(name: str | None) -> str | None:
+    return f"Did you mean: {name!r}?" if name is not None else None
 
 
 def _attribute(error: BaseException) -> str | None:
     name = getattr(error, "name", None)
     owner = getattr(error, "obj", None)
-    return nearest(name, dir(owner)) if isinstance(name, str) and owner is not None else None
+    return _meant(nearest(name, dir(owner))) if isinstance(name, str) and owner is not None else None
 
 
 def _name(error: BaseException) -> str | None:
@@ -48,7 +53,7 @@ def _name(error: BaseException) -> str | None:
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     frame = traceback.tb_frame
-    return nearest(name, [*frame.f_locals, *frame.f_globals, *frame.f_builtins])
+    return _meant(nearest(name, [*frame.f_locals, *frame.f_globals, *frame.f_builtins]))
 
 
 def _import(error: BaseException) -> str | None:
@@ -58,10 +63,20 @@ def _import(error: BaseException) -> str | None:
         _, found, rest = str(error).partition("cannot import name '")
         wanted = rest.partition("'")[0] if found else None
     if isinstance(wanted, str):
-        return nearest(wanted, dir(module)) if module is not None else None
+        return _meant(nearest(wanted, dir(module))) if module is not None else None
     if isinstance(error, ModuleNotFoundError) and error.name:
-        return _module(error.name)
+        return _meant(_module(error.name)) or _install(error.name)
     return None
+
+
+def _install(name: str) -> str | None:
+    """What makes a module importable; nothing for one whose package is there already."""
+    if name.partition(".")[0] in sys.modules:
+        return None
+    return (
+        f"{sys.executable} has none: name its package in the pool's `requirements`, install it there, "
+        "or name the folder of your own module in `pythonPath`"
+    )
 
 
 def _module(name: str) -> str | None:
@@ -78,7 +93,7 @@ def _module(name: str) -> str | None:
 
 
 def keyword_suggestion(message: str, call: dict[str, object]) -> str | None:
-    """The parameter that was meant by a keyword of the call that failed."""
+    """Which parameter was meant by a keyword of the call that failed."""
     _, found, rest = message.partition("got an unexpected keyword argument '")
     keyword = rest.partition("'")[0]
     kwargs = call.get("kwargs")
@@ -89,7 +104,7 @@ def keyword_suggestion(message: str, call: dict[str, object]) -> str | None:
 
     parameters = inspect.signature(_called(call)).parameters.values()
     named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return nearest(keyword, [each.name for each in parameters if each.kind in named])
+    return _meant(nearest(keyword, [each.name for each in parameters if each.kind in named]))
 
 
 def _called(call: dict[str, object]) -> Callable[..., object]:

@@ -6,6 +6,7 @@ neither a look at the file nor one at the table of positions.
 
 from __future__ import annotations
 
+import importlib
 import linecache
 import sys
 from itertools import islice
@@ -22,7 +23,7 @@ MAX_SOURCE = 500  # characters
 
 _CACHE_LIMIT = 4096
 _OWN = __file__.rpartition("tracebacks.py")[0]
-_IMPORT = "<frozen importlib"
+_IMPORT = ("<frozen importlib", importlib.__file__)
 _HAS_POSITIONS = sys.version_info >= (3, 11)
 
 

@@ -5,36 +5,57 @@
  * Nothing is formatted before somebody reads it.
  */
 import type { Call } from "../Call.ts"
-import type { Details, Frame, PythonExceptionValue } from "../PythonError.ts"
+import type { Frame, PythonError, PythonExceptionValue } from "../PythonError.ts"
 import { callSiteLines } from "./callSite.ts"
 
 /** The call that an error ended; the first one, when the error went through several. */
 type Place = Pick<Call, "target" | "callType" | "site">
 
-/** Errors that tell a story, and where it begins, when that is known. */
-const places = new WeakMap<object, Place | undefined>()
+/** Where an error keeps its place: beside its fields, and seen by nobody. A `WeakMap` costs each collection of garbage its time. */
+const placeOf: unique symbol = Symbol("@snakepit/core/errorStory/place")
 
-const stackProperty: PropertyDescriptor & ThisType<Error> = {
-  configurable: true,
-  enumerable: false,
-  get() {
-    return [`${this.name}: ${this.message}`, ...body(this, places.get(this), plain)].join("\n")
-  },
-  set(stack: unknown) {
-    Object.defineProperty(this, "stack", { value: stack, writable: true })
+/** An error that tells a story, and where it begins, when that is known. */
+interface Told {
+  readonly [placeOf]?: Place | undefined
+}
+
+const storyProperties: PropertyDescriptorMap & ThisType<Error & Told> = {
+  [placeOf]: { configurable: true, enumerable: false, writable: true, value: undefined },
+  stack: {
+    configurable: true,
+    enumerable: false,
+    get() {
+      return [`${this.name}: ${this.message}`, ...body(this, this[placeOf], plain)].join("\n")
+    },
+    set(stack: unknown) {
+      Object.defineProperty(this, "stack", { value: stack, writable: true })
+    }
   }
 }
 
 /** Gives an error the `stack` that tells the story of its call. */
 export const tellStory = <E extends object>(error: E, place: Place | undefined): E => {
-  if (!(error instanceof Error) || places.get(error) !== undefined) return error
-  if (!places.has(error)) {
+  if (!(error instanceof Error)) return error
+  const told: Error & { [placeOf]?: Place | undefined } = error
+  if (told[placeOf] !== undefined) return error
+  if (!(placeOf in told)) {
     forgetStack(error)
-    Object.defineProperty(error, "stack", stackProperty)
+    Object.defineProperties(error, storyProperties)
   }
   // of the call no more than the story needs: an error may be kept for long, arguments and contexts are not to be
-  places.set(error, place && { target: place.target, callType: place.callType, site: place.site })
+  if (place !== undefined) told[placeOf] = { target: place.target, callType: place.callType, site: place.site }
   return error
+}
+
+/** Makes an error whose story begins at the place of its call: where a reply was read says nothing. */
+export const makeUntold = <E extends object>(construct: () => E): E => {
+  const limit = Error.stackTraceLimit
+  Error.stackTraceLimit = 0
+  try {
+    return Object.defineProperties(construct(), storyProperties)
+  } finally {
+    Error.stackTraceLimit = limit
+  }
 }
 
 /**
@@ -48,12 +69,18 @@ const forgetStack = (error: Error): void => {
   Error.stackTraceLimit = limit
 }
 
+const placeIn = (error: object & Told): Place | undefined => error[placeOf]
+
 /** Lets an error that was made of another tell the other's story. */
-export const retell = <E extends object>(error: E, original: object): E => tellStory(error, places.get(original))
+export const retell = <E extends object>(error: E, original: object): E => tellStory(error, placeIn(original))
+
+/** An error for a console: of Python's the whole report, of others the stack. */
+export const print = (error: Error, colors: boolean): string =>
+  isPython(error) ? report(error, colors) : String(error.stack)
 
 /** The whole report, with causes, contexts and the members of groups. */
 export const report = (error: PythonExceptionValue, colors: boolean): string =>
-  inFull(error, places.get(error), colors ? colored : plain).join("\n")
+  inFull(error, placeIn(error), colors ? colored : plain).join("\n")
 
 /** Whether stderr is a terminal that shows colours: `NO_COLOR` (no-color.org) and `FORCE_COLOR` have the last word. */
 export const wantsColors = (): boolean => {
@@ -89,7 +116,7 @@ const isPython = (error: object): error is PythonExceptionValue => "pythonType" 
 
 const inFull = (error: PythonExceptionValue, place: Place | undefined, styles: Styles): ReadonlyArray<string> => {
   const linked = (why: string, other: PythonExceptionValue | undefined) =>
-    other === undefined ? [] : [styles.quiet(why), ...indent(inFull(other, places.get(other), styles))]
+    other === undefined ? [] : [styles.quiet(why), ...indent(inFull(other, placeIn(other), styles))]
   return [
     headline(error, styles),
     ...body(error, place, styles),
@@ -122,7 +149,7 @@ const boundary = (error: Error, place: Place | undefined, styles: Styles): Reado
   const { callType, target } = place ?? call ?? {}
   if (target === undefined) return []
   const given = (call?.arguments ?? []).map(({ device, dtype, name, shape, type }) =>
-    [`${name}: ${type}`, dtype, shape && `(${shape.join(", ")})`, device && `on ${device}`].filter(Boolean).join(" ")
+    [`${name}: ${type}`, dtype, shape && tuple(shape), device && `on ${device}`].filter(Boolean).join(" ")
   )
   return [
     styles.boundary(`    -- Python: ${target} [${callType}], most recent call last --`),
@@ -130,16 +157,48 @@ const boundary = (error: Error, place: Place | undefined, styles: Styles): Reado
   ]
 }
 
-const python = (error: Details, styles: Styles): ReadonlyArray<string> => [
+const python = (error: PythonExceptionValue, styles: Styles): ReadonlyArray<string> => [
   ...error.frames.flatMap((frame) => traceback(frame, styles)),
   ...(error.syntax === undefined ? [] : traceback({ ...error.syntax, function: "<text>" }, styles)),
   ...error.notes.map((note) => `    note: ${note}`),
+  ...facts(error).map((fact) => `    ${fact}`),
   ...("suggestion" in error ? [styles.advice(`    suggestion: ${String(error.suggestion)}`)] : []),
   ...(error.truncated ?? []).map(({ field, kept, pythonType, total }) =>
     styles.quiet(`    left out: ${total - kept} of ${total} of ${field}${pythonType ? ` (${pythonType})` : ""}`)
   ),
   ...(error.repro === undefined ? [] : [`    reproduce it: ${error.repro}`])
 ]
+
+/** What the fields of a machine-learning error say, where a message often does not. */
+const facts = (error: PythonExceptionValue): ReadonlyArray<string> => {
+  const known = error as PythonError // a class of `LibraryError` has a tag that is none of these
+  switch (known._tag) {
+    case "ShapeMismatch":
+      return [`shapes: ${known.operands.map(({ name, shape }) => `${name} ${tuple(shape)}`).join(", ")}`]
+    case "DtypeMismatch":
+      return [`dtypes: expected ${known.expected ?? "another"}, got ${known.actual ?? "one that does not fit"}`]
+    case "DeviceMismatch":
+      return [`devices: ${known.operands.map(({ device, name }) => `${name} on ${device}`).join(", ")}`]
+    case "OutOfMemory":
+      return [
+        `memory of ${known.device}: ${bytes(known.requestedBytes)} requested, ${bytes(known.freeBytes)} free of ${bytes(known.totalBytes)}`
+      ]
+    default:
+      return []
+  }
+}
+
+/** A shape as Python writes it. */
+const tuple = (shape: ReadonlyArray<number | null>): string =>
+  `(${shape.map((size) => size ?? "?").join(", ")}${shape.length === 1 ? "," : ""})`
+
+const units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] as const
+
+const bytes = (count: number | null): string => {
+  if (count === null) return "an unknown amount"
+  const power = Math.min(units.length - 1, Math.floor(Math.log2(Math.max(1, count)) / 10))
+  return `${Number((count / 2 ** (10 * power)).toPrecision(3))} ${units[power]}`
+}
 
 /** The form of a JavaScript frame, so that terminals and editors make links of it. */
 const traceback = (frame: Frame, styles: Styles): ReadonlyArray<string> => {

@@ -1,5 +1,6 @@
 /** The classes of exceptions of libraries that ship with this package: workers read their attributes without being asked to. */
 import type { LibraryErrorClass } from "../LibraryError.ts"
+import * as Dspy from "./Dspy.ts"
 import * as Json from "./Json.ts"
 import * as Numpy from "./Numpy.ts"
 import * as Pandas from "./Pandas.ts"
@@ -8,6 +9,6 @@ import * as Requests from "./Requests.ts"
 import * as Torch from "./Torch.ts"
 
 /** All of them. */
-export const shipped: ReadonlyArray<LibraryErrorClass> = [Json, Numpy, Pandas, Pydantic, Requests, Torch].flatMap(
+export const shipped: ReadonlyArray<LibraryErrorClass> = [Dspy, Json, Numpy, Pandas, Pydantic, Requests, Torch].flatMap(
   ({ all }): ReadonlyArray<LibraryErrorClass> => all
 )

@@ -80,27 +80,28 @@ const pythonError = (error: unknown, depth: number, originals: Originals): Pytho
       ? undefined
       : pythonError(value, depth + 1, originals)
   }
-  const details: PythonError.Details = {
+  const details: Draft<PythonError.Details> = {
     pythonType: text(error, "pythonType"),
     mro: list(error, "mro").map(String),
     message: text(error, "message"),
     args: list(error, "args"),
-    frames: list(error, "frames").map((frame) => ({
-      ...location(frame),
-      function: text(frame, "function")
-    })),
+    frames: list(error, "frames").map((frame) => ({ ...location(frame), function: text(frame, "function") })),
     notes: list(error, "notes").map(String),
     cause: chained("cause"),
     context: chained("context"),
     exceptions:
       depth >= maxChain ? [] : list(error, "exceptions").map((member) => pythonError(member, depth + 1, originals)),
     call: callContext(field(error, "call")),
-    mayHaveExecuted: true,
-    ...optional("truncated", decodeTruncated(field(error, "truncated"))),
-    ...optional("syntax", decodeSyntax(field(error, "syntax"))),
-    ...optional("library", decodeLibrary(field(error, "library"))),
-    ...optional("repro", textOrNothing(error, "repro"))
+    mayHaveExecuted: true
   }
+  const truncated = decodeTruncated(field(error, "truncated"))
+  if (truncated !== undefined) details.truncated = truncated
+  const syntax = decodeSyntax(field(error, "syntax"))
+  if (syntax !== undefined) details.syntax = syntax
+  const library = decodeLibrary(field(error, "library"))
+  if (library !== undefined) details.library = library
+  const repro = textOrNothing(error, "repro")
+  if (repro !== undefined) details.repro = repro
   if (details.mro.includes(PythonError.callbackErrorType)) {
     const callback = field(error, "callback")
     const original = typeof callback === "number" ? originals.get(callback) : undefined
@@ -128,20 +129,20 @@ const decodeTruncated = decoderOf(Schema.Array(PythonError.Truncation))
 const decodeSyntax = decoderOf(PythonError.SyntaxLocation)
 const decodeLibrary = decoderOf(PythonError.LibraryReport)
 
-/** A part of an error that is left away when it is not what the contract says. */
-const optional = <const K extends string, A>(name: K, value: A | undefined): { readonly [P in K]?: A } =>
-  value === undefined ? {} : ({ [name]: value } as { readonly [P in K]: A }) // one key, `name`
+/** Something that is being made. Every call that fails makes one, so parts are set, not spread. */
+type Draft<A> = { -readonly [K in keyof A]: A[K] }
 
-const location = (frame: unknown): PythonError.SyntaxLocation => {
-  const column = field(frame, "column")
-  const caret = field(frame, "caret")
-  return {
+const location = (frame: unknown): Draft<PythonError.SyntaxLocation> => {
+  const place: Draft<PythonError.SyntaxLocation> = {
     file: text(frame, "file"),
     line: Number(field(frame, "line")),
-    source: text(frame, "source"),
-    ...optional("column", typeof column === "number" ? column : undefined),
-    ...(Array.isArray(caret) && caret.length === 2 ? { caret: [Number(caret[0]), Number(caret[1])] as const } : {})
+    source: text(frame, "source")
   }
+  const column = field(frame, "column")
+  if (typeof column === "number") place.column = column
+  const caret = field(frame, "caret")
+  if (Array.isArray(caret) && caret.length === 2) place.caret = [Number(caret[0]), Number(caret[1])]
+  return place
 }
 
 const callContext = (call: unknown): PythonError.CallContext | undefined =>
@@ -150,17 +151,22 @@ const callContext = (call: unknown): PythonError.CallContext | undefined =>
     : {
         target: text(call, "target"),
         callType: text(call, "callType"),
-        arguments: list(call, "arguments").map((argument) => {
-          const shape = field(argument, "shape")
-          return {
-            name: text(argument, "name"),
-            type: text(argument, "type"),
-            ...(Array.isArray(shape) ? { shape: shape.map(Number) } : {}),
-            ...optional("dtype", textOrNothing(argument, "dtype")),
-            ...optional("device", textOrNothing(argument, "device"))
-          }
-        })
+        arguments: list(call, "arguments").map(argumentOf)
       }
+
+const argumentOf = (given: unknown): PythonError.CallContext["arguments"][number] => {
+  const argument: Draft<PythonError.CallContext["arguments"][number]> = {
+    name: text(given, "name"),
+    type: text(given, "type")
+  }
+  const shape = field(given, "shape")
+  if (Array.isArray(shape)) argument.shape = shape.map(Number)
+  const dtype = textOrNothing(given, "dtype")
+  if (dtype !== undefined) argument.dtype = dtype
+  const device = textOrNothing(given, "device")
+  if (device !== undefined) argument.device = device
+  return argument
+}
 
 const malformed = (what: unknown): SnakepitError.ProtocolError =>
   new SnakepitError.ProtocolError({
