@@ -329,7 +329,7 @@ const killedHost = Effect.promise(async () => {
 /** What looks like a worker that has lost its program: real ones do not outlive theirs. */
 const strayWorker = Effect.acquireRelease(
   Effect.sync(() => {
-    const program = "import time; time.sleep(600) # or: import snakepit_worker.__main__"
+    const program = "import time; time.sleep(600) # or: from snakepit_worker.worker import main"
     return Number(execFileSync("sh", ["-c", `"$@" >/dev/null 2>&1 & echo $!`, "sh", python, "-c", program]))
   }),
   (pid) => Effect.sync(() => spawnSync("kill", ["-KILL", String(pid)]))

@@ -1,9 +1,23 @@
 import { Snakepit } from "@snakepit/core"
 import { SnakepitNode } from "@snakepit/python-worker"
 import { assert, describe, it } from "@effect/vitest"
+import * as path from "node:path"
 import * as Effect from "effect/Effect"
+import { python } from "../../python-worker/test/wheel.ts"
 import { PythonProxy } from "../src/PythonProxy.ts"
 import { snakepitIn } from "./run.ts"
+
+const terminal = path.join(import.meta.dirname, "fixtures/terminal.py")
+
+/** What a terminal shows of a session in which somebody types, each time after something has been shown. */
+const typed = (steps: ReadonlyArray<readonly [shown: string, typed: string]>) =>
+  Effect.gen(function* () {
+    const shell = `exec '${python}' '${terminal}' "$STEPS" "$@"`
+    const env = { STEPS: JSON.stringify(steps), TERM: "xterm", NO_COLOR: "1", NODE_REPL_HISTORY: "" }
+    const run = yield* snakepitIn({ shell, env }, "repl")
+    assert.strictEqual(run.exitCode, 0, run.stderr)
+    return run.stdout
+  })
 
 describe("snakepit repl", () => {
   it.live("runs what is typed, line after line, and goes on after an error", () =>
@@ -36,6 +50,38 @@ describe("snakepit repl", () => {
       assert.include(run.stdout, "limit_denominator(max_denominator=1000000)\n\nClosest Fraction")
       assert.strictEqual(lines.at(-2), "2")
       assert.strictEqual(run.exitCode, 0)
+    })
+  )
+
+  it.live("completes on a terminal what is typed, and shows it once", () =>
+    Effect.gen(function* () {
+      const shown = yield* typed([
+        ["> ", "py.math.sq\t"],
+        ["sqrt", "(16)\r"],
+        ["4\r\n", "const third = await py.fractions.Fraction(1, 3)\r"],
+        ["undefined\r\n", "third.limit_d\t"],
+        ["limit_denominator", "(2)\r"],
+        ["Fraction(1, 2)", "\x04"]
+      ])
+      assert.notInclude(shown, "sqrtrt")
+      assert.include(shown, "third.limit_denominator(2)")
+    })
+  )
+
+  it.live("Ctrl-C stops what runs in Python, and the session goes on; Ctrl-D does not wait for it", () =>
+    Effect.gen(function* () {
+      const begin = performance.now()
+      const shown = yield* typed([
+        ["> ", "const started = await py.builtins.list()\r"],
+        ["undefined\r\n", 'py.builtins.exec(\'print("be" + "gun", flush=True); import time; time.sleep(600)\')\r'],
+        ["begun", "\x03"],
+        ["Uncaught Interrupted", "py.math.sqrt(16)\r"],
+        ["4\r\n", 'py.builtins.exec(\'print("a" + "gain", flush=True); import time; time.sleep(600)\')\r'],
+        ["again", "\x04"]
+      ])
+      assert.notInclude(shown, "PoolClosed")
+      // a pool that ends gives running calls five seconds
+      assert.isBelow(performance.now() - begin, 5_000)
     })
   )
 
