@@ -520,7 +520,7 @@ it.live("uses the environment of a Poetry project as it is", () =>
     assert.isFalse(fs.existsSync(options.directory))
     assert.isFalse(fs.existsSync(path.join(project, "snakepit.lock.json")))
     const error = yield* Effect.flip(Environment.add(["snakelone"], { ...options, pyproject: project }))
-    assert.include(error.message, "poetry")
+    assert.include(error.message, "it is poetry's, and changed with `poetry add`")
   }).pipe(Effect.scoped)
 )
 
