@@ -489,6 +489,18 @@ const withPip = (made: string) => {
   return path.join(made, "with pip", "bin", "python")
 }
 
+it.live("refuses an interpreter that the project does not allow, with uv's words", () =>
+  Effect.gen(function* () {
+    const { options, project } = yield* workplace
+    const file = path.join(project, "pyproject.toml")
+    fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace(">=3.10", ">=3.99"))
+    const error = yield* Effect.flip(Environment.sync(options))
+    assert.strictEqual(error._tag, "PythonNotFound")
+    assert.match(error.message, /incompatible with the project's Python requirement: `>=3.99`/)
+    assert.isFalse(fs.existsSync(path.join(project, "snakepit.lock.json")))
+  }).pipe(Effect.scoped)
+)
+
 it.live("names the folder that cannot be written", () =>
   Effect.gen(function* () {
     const { made, options } = yield* workplace
