@@ -5,14 +5,14 @@ import * as Effect from "effect/Effect"
 import * as EnvironmentLock from "../src/EnvironmentLock.ts"
 import { folder } from "./sandbox.ts"
 
-const locked: EnvironmentLock.Identity = {
+const locked = {
   version: "3.13.1",
   implementation: "cpython",
   platform: "x86_64-linux-gnu",
   interpreter: "a".repeat(64),
   lock: "b".repeat(64),
   hardware: "cpu"
-}
+} satisfies EnvironmentLock.Identity
 
 it("compares every field of an identity, and no other", () => {
   assert.deepStrictEqual(EnvironmentLock.compare(locked, { ...locked }), [])
