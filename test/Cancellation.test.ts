@@ -48,6 +48,14 @@ for (const profile of ["process", "thread"] as const) {
       )
     }
 
+    it.live("code in a worker that was spawned is stopped, and the worker goes on", () =>
+      Effect.gen(function* () {
+        const { after, before, folder } = yield* interruptIn("stopping.spins")
+        assert.strictEqual(yield* waitForFile(path.join(folder, "ended")), "finally")
+        assert.strictEqual(after, before)
+      }).pipe(withPool({ profile, start: "spawn", threads: 1, ...quick, killGrace: "10 seconds" }))
+    )
+
     it.live("code that imports is stopped after the import, which is whole", () =>
       Effect.gen(function* () {
         const { after, before, folder } = yield* interruptIn("stopping.imports")

@@ -63,6 +63,25 @@ it.live("gives a pool the environment of a project, or the one that all pools ha
   }).pipe(Effect.scoped)
 )
 
+it.live("a pool with requirements of its own does not obey the lock of the environment that all pools have", () =>
+  Effect.gen(function* () {
+    const made = yield* workplace
+    const lock = path.join(made, "common.lock.json")
+    const own = { size: 1, environmentDirectory: path.join(made, "made"), progress: "silent" } as const
+    const SnakepitLive = SnakepitNode.layer({
+      environment: { requirements: ["snakedemo<2"], lock, python },
+      pools: { default: own, newer: { ...own, requirements: ["snakedemo"] } }
+    })
+    for (const _ of ["lock", "obey"]) {
+      yield* Effect.gen(function* () {
+        assert.strictEqual(yield* version(), "1.0")
+        assert.strictEqual(yield* version("newer"), "2.0")
+      }).pipe(Effect.provide(SnakepitLive))
+    }
+    assert.include(fs.readFileSync(lock, "utf8"), "snakedemo==1.0")
+  }).pipe(Effect.scoped)
+)
+
 it.live("keeps the variables and the packages of the user's own Python away from workers, unless asked", () =>
   Effect.gen(function* () {
     const made = yield* folder

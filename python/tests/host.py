@@ -204,7 +204,7 @@ class Process:
         self._connections: list[socket.socket] = []
         number = pipe.fileno()
         move = f"os.dup2({number}, 3); os.close({number})" if number != 3 else "pass"
-        program = f"import os; {move}; import snakepit_worker.__main__"
+        program = f"import os; {move}; from snakepit_worker.worker import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-c", program],
             pass_fds=[number],

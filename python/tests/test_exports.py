@@ -14,7 +14,7 @@ import pytest
 import snakepit_worker
 
 SOURCE = Path(__file__).parent.parent / "src"
-MODULES = sorted(module.name for module in pkgutil.iter_modules(snakepit_worker.__path__) if module.name != "__main__")
+MODULES = sorted(module.name for module in pkgutil.iter_modules(snakepit_worker.__path__))
 
 # What a user's code may or may not have imported is its own business; the worker imports none of it by itself.
 HEAVY = {

@@ -102,7 +102,7 @@ def test_gives_up_when_the_host_is_gone_before_it_sent_a_configuration(tmp_path:
     from host import SOURCE
 
     ours, theirs = socket.socketpair()
-    program = f"import os; os.dup2({theirs.fileno()}, 3); import snakepit_worker.__main__"
+    program = f"import os; os.dup2({theirs.fileno()}, 3); from snakepit_worker.worker import main; main()"
     with theirs:
         ours.close()
         done = subprocess.run(

@@ -6,6 +6,7 @@ import { Hardware, type HardwareInfo } from "@snakepit/hardware"
 import {
   Environment,
   EnvironmentError,
+  EnvironmentProgress,
   Instances,
   type PythonWorkerConfig,
   SnakepitNode
@@ -18,8 +19,11 @@ import * as path from "node:path"
 import { promisify } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { identity } from "effect/Function"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
+import { environmentRemedy, uvRemedy } from "./environmentRemedy.ts"
+import { fitOf, type TorchBuild } from "./torchBuild.ts"
 
 /** What a check has found. A warning lets programs run, with something missing. */
 export interface Finding {
@@ -49,8 +53,8 @@ export const machine: Machine = { sharedMemory: "/dev/shm", limits: "/proc/self/
 export type Pool = PythonWorkerConfig.PythonPool
 
 /**
- * All checks, in the order in which one thing rests on another. The worker is started as a program would start it, so an
- * environment that is missing is made.
+ * All checks, in the order in which one thing rests on another. Environment and worker are made as a program's start would make
+ * them.
  */
 export const examine = (
   pool: Pool,
@@ -59,30 +63,32 @@ export const examine = (
   Effect.gen(function* () {
     // before there is an instance here, which would remove what others have left
     const left = yield* leftovers
-    const [python, forSockets, others, info] = yield* Effect.all(
+    const [prepared, others, info] = yield* Effect.all(
       [
-        interpreter(pool),
-        sockets,
+        prepare(pool),
         Effect.all({
+          sockets,
           uv: uv(pool),
-          lock: lock(pool),
           "shared memory": sharedMemoryOf(sharedMemory),
           cache,
-          "open files": openFiles(limits)
+          "open files": limit(limits, "open files", enoughFiles, `ulimit -n ${enoughFiles * 4}`),
+          processes: limit(limits, "processes", enoughProcesses, `ulimit -u ${enoughProcesses * 16}`)
         }),
         Effect.provide(Hardware.info, Hardware.layer)
       ],
       { concurrency: "unbounded" }
     )
-    const isBlocked = [python, forSockets].some(({ status }) => status === "failed")
+    const { environment, interpreter, problem } = prepared
+    const isBlocked = problem !== undefined || others.sockets.status === "failed"
     const { outcome, torch } = isBlocked ? notStarted : yield* worker(pool)
     const findings = {
       node,
-      interpreter: python,
-      sockets: forSockets,
+      interpreter,
+      environment,
+      lock: yield* lock(pool, problem),
       ...others,
       worker: outcome,
-      accelerator: accelerator(info, torch),
+      accelerator: accelerator(info, torch, torchRemedy(pool, prepared.python)),
       leftovers: left
     }
     return Object.entries(findings).map(([check, finding]): Finding => ({ check, ...finding }))
@@ -101,29 +107,17 @@ const node: Outcome = (() => {
   return isOld ? failed(found, `Install Node ${oldestNode.join(".")} or newer.`) : ok(found)
 })()
 
-/** The interpreter that environments are made for, or that workers run on as it is. */
-const interpreter = ({ managedPython, python, uv }: Pool): Effect.Effect<Outcome> =>
-  Effect.match(Environment.interpreterOf({ managedPython, python, uv }), {
-    onFailure: (error) => failed(error.message, "Install Python 3.10 or newer, or name another with --python."),
-    onSuccess: ({ path: file, version }) => ok(`Python ${version}, ${file}`)
-  })
-
 interface Started {
   readonly outcome: Outcome
-  readonly torch: InstalledTorch
+  readonly torch: TorchBuild
 }
 
-/** The build of torch that a worker finds. */
-export interface InstalledTorch {
-  readonly version: string | undefined
-  /** That of the package with CUDA's runtime, which builds from PyPI bring along. */
-  readonly cudaRuntime: string | undefined
-}
+const noTorch: TorchBuild = { version: undefined, cudaRuntime: undefined }
 
-const noTorch: InstalledTorch = { version: undefined, cudaRuntime: undefined }
+const mendFirst = "Mend that first."
 
 const notStarted: Started = {
-  outcome: failed("not started, because of what is said above", "Mend that first."),
+  outcome: failed("not started, because of what is said above", mendFirst),
   torch: noTorch
 }
 
@@ -131,8 +125,10 @@ const notStarted: Started = {
 const worker = (pool: Pool): Effect.Effect<Started> =>
   Effect.gen(function* () {
     yield* Snakepit.call("math.sqrt", { args: [4], success: Schema.Number })
-    const torch = { version: yield* installed("torch"), cudaRuntime: yield* installed("nvidia-cuda-runtime-cu12") }
-    return { outcome: ok("starts and answers"), torch }
+    const version = yield* installed("torch")
+    // the first is that of CUDA 12, the second that of later ones
+    const cudaRuntime = (yield* installed("nvidia-cuda-runtime-cu12")) ?? (yield* installed("nvidia-cuda-runtime"))
+    return { outcome: ok("starts and answers"), torch: { version, cudaRuntime } }
   }).pipe(
     Effect.provide(SnakepitNode.layer({ pools: { default: pool } })),
     // a worker's log is part of what its check finds
@@ -161,6 +157,54 @@ const remedyOf = (message: string): string => {
 // Environments
 // ---------------------------------------------------------------------------------------------------------------------
 
+interface Prepared {
+  readonly interpreter: Outcome
+  readonly environment: Outcome
+  /** Path of the interpreter, where there is one that workers can run on. */
+  readonly python: string | undefined
+  /** Why no worker can be started. */
+  readonly problem: EnvironmentError.EnvironmentError | undefined
+}
+
+/** Whether a pool says what is to be installed, and does not run on an interpreter as it is. */
+const hasEnvironment = ({ pyproject, requirements }: Pool): boolean =>
+  pyproject !== undefined || requirements !== undefined
+
+const noEnvironment = ok("none: no project, no requirements")
+
+/** The environment, made or found as a program's start does it, and the interpreter that workers run on. */
+const prepare = (pool: Pool): Effect.Effect<Prepared> =>
+  Effect.gen(function* () {
+    const found = yield* Effect.result(Environment.interpreterOf({ ...pool, directory: pool.environmentDirectory }))
+    if (found._tag === "Success") {
+      const { path: python, version } = found.success
+      const environment = hasEnvironment(pool) ? ok(path.dirname(path.dirname(python))) : noEnvironment
+      return { interpreter: ok(`Python ${version}, ${python}`), environment, python, problem: undefined }
+    }
+    const problem = found.failure
+    const said = failed(problem.message, environmentRemedy(problem, pool.uv?.offline === true))
+    if (problem._tag !== "PythonNotFound") {
+      return { interpreter: yield* baseInterpreter(pool), environment: said, python: undefined, problem }
+    }
+    const environment = hasEnvironment(pool)
+      ? failed("not made, because of what is said above", mendFirst)
+      : noEnvironment
+    return { interpreter: said, environment, python: undefined, problem }
+  }).pipe(
+    // how the machine differs from the lock is told by the check of the lock
+    Effect.provide(Logger.layer([])),
+    pool.progress === "silent"
+      ? identity
+      : Effect.provideService(EnvironmentProgress.EnvironmentProgress, EnvironmentProgress.terminal())
+  )
+
+/** The interpreter alone, where the environment cannot be made. */
+const baseInterpreter = ({ managedPython, python, uv }: Pool): Effect.Effect<Outcome> =>
+  Effect.match(Environment.interpreterOf({ managedPython, python, uv }), {
+    onFailure: (error) => failed(error.message, environmentRemedy(error, uv?.offline === true)),
+    onSuccess: ({ path: file, version }) => ok(`Python ${version}, ${file}`)
+  })
+
 const uv = ({ uv: options }: Pool): Effect.Effect<Outcome> =>
   Effect.gen(function* () {
     const found = yield* Environment.uvPath(options)
@@ -173,12 +217,6 @@ const uv = ({ uv: options }: Pool): Effect.Effect<Outcome> =>
     })
   }).pipe(Effect.catch((error) => Effect.succeed(failed(error.message, uvRemedy()))))
 
-/** One that is named is never passed over, so another one is of no use before the name is gone. */
-const uvRemedy = () =>
-  (process.env["UV"] ?? "") === ""
-    ? "pip install --force-reinstall uv"
-    : "unset UV, or set it to the path of a uv that runs"
-
 const execute = promisify(execFile)
 
 const versionOf = (file: string): Effect.Effect<string, Error> =>
@@ -187,14 +225,16 @@ const versionOf = (file: string): Effect.Effect<string, Error> =>
     catch: (cause) => (cause instanceof Error ? cause : new Error(String(cause)))
   })
 
-const lock = (pool: Pool): Effect.Effect<Outcome> => {
-  if (pool.pyproject === undefined && pool.requirements === undefined)
-    return Effect.succeed(ok("there is no project here"))
+const lock = (pool: Pool, problem: EnvironmentError.EnvironmentError | undefined): Effect.Effect<Outcome> => {
+  if (!hasEnvironment(pool)) return Effect.succeed(ok("there is no project here"))
+  if (problem !== undefined && problem._tag !== "LockDrift") {
+    return Effect.succeed(warning("not checked, because of what is said above", mendFirst))
+  }
   return Effect.match(Environment.drift(pool), {
     onFailure: (error) =>
       cannotCheck.has(error._tag)
         ? warning(`it could not be checked here: ${error.message}`, "Check it where the environment is made.")
-        : failed(error.message, 'See "snakepit env --help".'),
+        : failed(error.message, environmentRemedy(error, pool.uv?.offline === true)),
     onSuccess: (fields) =>
       fields.length === 0
         ? ok("fits, or there is none")
@@ -208,33 +248,22 @@ const cannotCheck: ReadonlySet<string> = new Set(["EnvironmentNotWritable", "Net
 /** Whether the build of torch that is installed can use the GPUs that there are. */
 const accelerator = (
   { accelerator: kind, cuda, problems }: HardwareInfo.HardwareInfo,
-  torch: InstalledTorch
+  torch: TorchBuild,
+  remedy: string
 ): Outcome => {
   const [problem] = problems
-  return problem === undefined
-    ? torchFits(kind, cuda?.driverCudaVersion ?? undefined, torch)
-    : failed(`${problem.detector}: ${problem.detail}`, problem.remedy)
+  if (problem !== undefined) return failed(`${problem.detector}: ${problem.detail}`, problem.remedy)
+  const { detail, status } = fitOf(kind, cuda?.driverCudaVersion ?? undefined, torch)
+  return { status, detail, remedy: status === "ok" ? null : remedy }
 }
 
-/**
- * Judges a build of torch. `2.9.0+cu128` is for CUDA 12.8, `2.9.0+cpu` for none; a build without such a mark, as PyPI has
- * them, brings the CUDA runtime as a package.
- */
-export const torchFits = (
-  kind: string,
-  driverCuda: string | undefined,
-  { cudaRuntime, version: torch }: InstalledTorch
-): Outcome => {
-  if (torch === undefined) return ok(`${kind}; torch is not installed`)
-  const [, digits] = /\+cu(\d+)$/.exec(torch) ?? []
-  const built = digits === undefined ? cudaRuntime : `${digits.slice(0, -1)}.${digits.slice(-1)}`
-  const remedy = "snakepit setup --torch-backend auto"
-  if (kind === "cuda" && built === undefined) return warning(`torch ${torch} cannot use the GPUs that are here`, remedy)
-  if (kind !== "cuda" || built === undefined || driverCuda === undefined) return ok(`${kind}; torch ${torch}`)
-  // builds of one major version run on every driver of that version, and on newer ones
-  return Number.parseInt(built) > Number.parseInt(driverCuda)
-    ? failed(`torch ${torch} is built for CUDA ${built}, and the driver serves CUDA ${driverCuda} at most`, remedy)
-    : ok(`cuda ${driverCuda}; torch ${torch}`)
+/** Who decides about the build of torch depends on where it is asked for. */
+const torchRemedy = ({ lock: lockFile, pyproject, requirements }: Pool, python = "python3"): string => {
+  if (pyproject !== undefined) {
+    return "Name the index of the right build in [tool.uv.sources] of pyproject.toml, then: snakepit env lock"
+  }
+  if (requirements === undefined) return `uv pip install --python "${python}" --reinstall --torch-backend auto torch`
+  return lockFile === undefined ? "snakepit setup --torch-backend auto" : "snakepit env lock --torch-backend auto"
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -244,16 +273,22 @@ export const torchFits = (
 /** Below this, large tensors soon need another place. */
 const enoughSharedMemory = 256 * 1024 ** 2
 
-const sharedMemoryOf = (folder: string): Effect.Effect<Outcome> =>
-  Effect.tryPromise(() => fs.statfs(folder)).pipe(
+const sharedMemoryOf = (folder: string): Effect.Effect<Outcome> => {
+  const remedy = "docker run --shm-size=1g"
+  return Effect.tryPromise(async () => {
+    const { blocks, bsize } = await fs.statfs(folder)
+    return { bytes: blocks * bsize, problem: await whyNotWritable(folder) }
+  }).pipe(
     Effect.match({
-      onFailure: () => warning(`${folder} is not there: tensors are shared through files`, "docker run --shm-size=1g"),
-      onSuccess: ({ blocks, bsize }) => {
-        const size = `${folder} has ${Math.round((blocks * bsize) / 1024 ** 2)} MiB`
-        return blocks * bsize < enoughSharedMemory ? warning(size, "docker run --shm-size=1g") : ok(size)
+      onFailure: () => warning(`${folder} is not there: tensors are shared through files`, remedy),
+      onSuccess: ({ bytes, problem }) => {
+        if (problem !== undefined) return warning(`${problem}: tensors are shared through files`, remedy)
+        const size = `${folder} has ${Math.round(bytes / 1024 ** 2)} MiB`
+        return bytes < enoughSharedMemory ? warning(size, remedy) : ok(size)
       }
     })
   )
+}
 
 /** Where sockets would stand, as `SnakepitNode` looks for it. */
 const sockets: Effect.Effect<Outcome> = Effect.gen(function* () {
@@ -293,15 +328,17 @@ const whyNotWritable = async (folder: string): Promise<string | undefined> => {
 /** Each worker takes about six descriptors of the host. */
 const enoughFiles = 1024
 
-const openFiles = (file: string): Effect.Effect<Outcome> =>
+/** Threads count as processes, and a worker with numeric libraries starts one for each core. */
+const enoughProcesses = 256
+
+/** A limit of this process, which its workers inherit. */
+const limit = (file: string, name: string, enough: number, remedy: string): Effect.Effect<Outcome> =>
   Effect.tryPromise(() => fs.readFile(file, "utf8")).pipe(
     Effect.match({
       onFailure: () => ok("this system does not tell its limit"),
       onSuccess: (text) => {
-        const [, limit = "unlimited"] = /^Max open files\s+(\S+)/m.exec(text) ?? []
-        return Number(limit) < enoughFiles
-          ? warning(`at most ${limit} open files`, `ulimit -n ${enoughFiles * 4}`)
-          : ok(`at most ${limit}`)
+        const [, found = "unlimited"] = new RegExp(`^Max ${name}\\s+(\\S+)`, "m").exec(text) ?? []
+        return Number(found) < enough ? warning(`at most ${found} ${name}`, remedy) : ok(`at most ${found}`)
       }
     })
   )

@@ -5,16 +5,22 @@ import * as path from "node:path"
 import * as Option from "effect/Option"
 import * as Flag from "effect/cli/Flag"
 
-const text = (name: string, description: string) =>
-  Flag.String(name).pipe(Flag.withDescription(description), Flag.optional)
+const optional = <A>(flag: Flag.Flag<A>, description: string) =>
+  flag.pipe(Flag.withDescription(description), Flag.optional)
 
-/** Those of commands that are about a project. */
+/** Those of commands that are about a project. Paths are flags of their own kind, so that shells complete them. */
 export const projectFlags = {
-  python: text("python", "The interpreter: a version like 3.13, which uv finds or installs, or a path or command"),
-  pyproject: text("pyproject", "A Python project, as its pyproject.toml or its folder; the nearest unless it is given"),
-  lock: text("lock", "The lock file"),
+  python: optional(
+    Flag.String("python"),
+    "The interpreter: a version like 3.13, which uv finds or installs, or a path or command"
+  ),
+  pyproject: optional(
+    Flag.Path("pyproject"),
+    "A Python project, as its pyproject.toml or its folder; the nearest unless it is given"
+  ),
+  lock: optional(Flag.File("lock"), "The lock file"),
   offline: Flag.Boolean("offline").pipe(Flag.withDescription("Do with what is in the cache"), Flag.withDefault(false)),
-  torchBackend: text("torch-backend", "Builds of torch to install: auto, cpu, cu128, rocm6.4")
+  torchBackend: optional(Flag.String("torch-backend"), "Builds of torch to install: auto, cpu, cu128, rocm6.4")
 }
 
 /** Those of commands that need packages, of a project or not. */
@@ -30,7 +36,7 @@ export const environmentFlags = {
 /** Those of commands that start a worker. */
 export const workerFlags = {
   ...environmentFlags,
-  path: Flag.String("path").pipe(
+  path: Flag.Directory("path").pipe(
     Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
     Flag.atLeast(0)
   )

@@ -9,7 +9,7 @@ import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { environmentFlags, environmentOptions, projectFlags, workerFlags } from "./environmentFlags.ts"
-import { Json } from "./Json.ts"
+import { json as jsonFlag, Json } from "./Json.ts"
 import type * as PythonJson from "./PythonJson.ts"
 
 /** A flag with JSON in it, whose parser is loaded when the command is called. */
@@ -121,7 +121,7 @@ const env = Command.make("env").pipe(
     Command.make(
       "init",
       {
-        folder: Argument.String("folder").pipe(
+        folder: Argument.Directory("folder").pipe(
           Argument.withDescription("Its folder, which is made when it is missing"),
           Argument.withDefault(".")
         ),
@@ -155,6 +155,7 @@ const env = Command.make("env").pipe(
 /** The whole command line. */
 export const snakepit = Command.make("snakepit").pipe(
   Command.withDescription("Python for TypeScript programs"),
+  Command.withSharedFlags({ json: jsonFlag }),
   Command.withSubcommands([setup, doctor, call, repl, status, env, hardware]),
-  Command.withGlobalFlags([Json])
+  Command.provideSync(Json, ({ json: isJson }) => isJson)
 )

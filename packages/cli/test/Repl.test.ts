@@ -1,9 +1,23 @@
 import { Snakepit } from "@snakepit/core"
 import { SnakepitNode } from "@snakepit/python-worker"
 import { assert, describe, it } from "@effect/vitest"
+import * as path from "node:path"
 import * as Effect from "effect/Effect"
+import { python } from "../../python-worker/test/wheel.ts"
 import { PythonProxy } from "../src/PythonProxy.ts"
 import { snakepitIn } from "./run.ts"
+
+const terminal = path.join(import.meta.dirname, "fixtures/terminal.py")
+
+/** What a terminal shows of a session in which somebody types, each time after something has been shown. */
+const terminalSession = (steps: ReadonlyArray<readonly [shown: string, typed: string]>) =>
+  Effect.gen(function* () {
+    const shell = `exec '${python}' '${terminal}' "$STEPS" "$@"`
+    const env = { STEPS: JSON.stringify(steps), TERM: "xterm", NO_COLOR: "1", NODE_REPL_HISTORY: "" }
+    const run = yield* snakepitIn({ shell, env }, "repl")
+    assert.strictEqual(run.exitCode, 0, run.stderr)
+    return run.stdout
+  })
 
 describe("snakepit repl", () => {
   it.live("runs what is typed, line after line, and goes on after an error", () =>
@@ -39,16 +53,49 @@ describe("snakepit repl", () => {
     })
   )
 
+  it.live("completes on a terminal what is typed, and shows it once", () =>
+    Effect.gen(function* () {
+      const shown = yield* terminalSession([
+        ["> ", "py.math.sq\t"],
+        ["sqrt", "(16)\r"],
+        ["4\r\n", "const third = await py.fractions.Fraction(1, 3)\r"],
+        ["undefined\r\n", "third.limit_d\t"],
+        ["limit_denominator", "(2)\r"],
+        ["Fraction(1, 2)", "\x04"]
+      ])
+      assert.notInclude(shown, "sqrtrt")
+      assert.include(shown, "third.limit_denominator(2)")
+    })
+  )
+
+  it.live("Ctrl-C stops what runs in Python, and the session goes on; Ctrl-D does not wait for it", () =>
+    Effect.gen(function* () {
+      const begin = performance.now()
+      const shown = yield* terminalSession([
+        ["> ", "const started = await py.builtins.list()\r"],
+        ["undefined\r\n", 'py.builtins.exec(\'print("be" + "gun", flush=True); import time; time.sleep(600)\')\r'],
+        ["begun", "\x03"],
+        ["Uncaught Interrupted", "py.math.sqrt(16)\r"],
+        ["4\r\n", 'py.builtins.exec(\'print("a" + "gain", flush=True); import time; time.sleep(600)\')\r'],
+        ["again", "\x04"]
+      ])
+      assert.notInclude(shown, "PoolClosed")
+      // a pool that ends gives running calls five seconds
+      assert.isBelow(performance.now() - begin, 5_000)
+    })
+  )
+
   it.live("completes modules, and attributes of modules, classes and objects", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session()
-      const python = new PythonProxy(session, Effect.runPromise)
-      const names = (...path: ReadonlyArray<string>) => Effect.promise(() => python.names({ root: undefined, path }))
+      const proxy = new PythonProxy(session, Effect.runPromise)
+      const names = (...place: ReadonlyArray<string>) =>
+        Effect.promise(() => proxy.names({ root: undefined, path: place }))
       assert.includeMembers([...(yield* names())], ["math", "os", "numpy"])
       assert.includeMembers([...(yield* names("os", "path"))], ["join"])
       assert.includeMembers([...(yield* names("xml", "dom", "minidom", "Document"))], ["createElement"])
       const root = yield* session.ref("collections.Counter", { args: ["snake"] })
-      assert.includeMembers([...(yield* Effect.promise(() => python.names({ root, path: [] })))], ["most_common"])
+      assert.includeMembers([...(yield* Effect.promise(() => proxy.names({ root, path: [] })))], ["most_common"])
     }).pipe(Effect.scoped, Effect.provide(SnakepitNode.layer({ pools: { default: { size: 1, allowPrivate: true } } })))
   )
 })

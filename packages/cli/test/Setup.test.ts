@@ -1,7 +1,9 @@
 /** The environment of the flags, or of the nearest project, made by the real uv. */
 import { assert, describe, it } from "@effect/vitest"
+import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import { pathToFileURL } from "node:url"
 import * as Effect from "effect/Effect"
 import { folder } from "../../python-worker/test/sandbox.ts"
 import { python } from "../../python-worker/test/wheel.ts"
@@ -58,16 +60,44 @@ describe("snakepit setup", () => {
       const cwd = yield* workplace
       const content = `[project]\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["snakedemo"]\n`
       fs.writeFileSync(path.join(cwd, "pyproject.toml"), content)
-      assert.strictEqual((yield* snakepitIn({ cwd }, "setup", "--python", python)).exitCode, 0)
+      // a version, for which uv finds an interpreter
+      const version = execFileSync(python, ["-c", "import sys; print('%d.%d' % sys.version_info[:2])"], {
+        encoding: "utf8"
+      }).trim()
+      assert.strictEqual((yield* snakepitIn({ cwd }, "setup", "--python", version)).exitCode, 0)
       const shell = mounting('mount --bind "$PLACE" "$PLACE"; mount -o remount,ro,bind "$PLACE"; cd "$PLACE"')
-      const readOnly = (...args: ReadonlyArray<string>) =>
-        snakepitIn({ cwd, shell, env: { PLACE: cwd } }, ...args, "--python", python)
+      // uv cannot make its cache here, and the PATH is not that of the shell that made the environment
+      const env = { PLACE: cwd, UV_CACHE_DIR: path.join(cwd, "no cache"), PATH: `/opt/bin:${process.env["PATH"]}` }
+      const readOnly = (...args: ReadonlyArray<string>) => snakepitIn({ cwd, shell, env }, ...args, "--python", version)
       const call = yield* readOnly("call", "importlib.metadata.version", "--args", '["snakedemo"]')
       assert.deepStrictEqual(call, { exitCode: 0, stdout: "2.0\n", stderr: "" })
       const findings: ReadonlyArray<Finding> = JSON.parse((yield* readOnly("doctor", "--json")).stdout)
       const statuses = Object.fromEntries(findings.map(({ check, status }) => [check, status]))
       assert.deepInclude(statuses, { cache: "warning", lock: "warning", worker: "ok" })
     }).pipe(Effect.scoped)
+  )
+
+  it.live(
+    "does with venv and pip when uv cannot be had, and says so once",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* workplace
+        const env = {
+          UV: undefined,
+          PATH: "/usr/bin:/bin",
+          PIP_NO_INDEX: "1",
+          PIP_FIND_LINKS: pathToFileURL(cwd).href
+        }
+        const flags = ["-r", "snakedemo<2", "--python", python]
+        const { exitCode, stderr } = yield* snakepitIn({ cwd, env }, "setup", ...flags)
+        assert.strictEqual(exitCode, 0, stderr)
+        assert.lengthOf(stderr.match(/^uv cannot be had; venv and pip do the work/gm) ?? [], 1)
+        assert.match(stderr, /^Environment for Python .* made with venv and pip/m)
+        assert.match(stderr, /^Packages of the worker for Python .* made with venv and pip/m)
+        const version = ["call", "importlib.metadata.version", "--args", '["snakedemo"]']
+        assert.deepInclude(yield* snakepitIn({ cwd, env }, ...version, ...flags), { stdout: "1.0\n", stderr: "" })
+      }).pipe(Effect.scoped),
+    120_000
   )
 
   it.live("says so when there is no project; settings of tools are none", () =>

@@ -1,9 +1,28 @@
 /** What holds for the command line as a whole. */
 import { assert, describe, it } from "@effect/vitest"
 import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as Effect from "effect/Effect"
+import { folder } from "../../python-worker/test/sandbox.ts"
 import { python } from "../../python-worker/test/wheel.ts"
 import { snakepit, snakepitIn } from "./run.ts"
+
+/** How shells are asked for the completions of a line, without a person at the tabulator key. */
+const shells = [
+  {
+    shell: "bash",
+    complete: `
+      source ./script
+      COMP_LINE=$1 COMP_POINT=\${#1}
+      read -ra COMP_WORDS <<<"$1"
+      [[ $1 == *" " ]] && COMP_WORDS+=("")
+      COMP_CWORD=$((\${#COMP_WORDS[@]} - 1))
+      _snakepit snakepit "\${COMP_WORDS[COMP_CWORD]}"
+      printf '%s\\n' "\${COMPREPLY[@]}"`
+  },
+  { shell: "fish", complete: 'source ./script; complete -C "$argv[2]"' }
+]
 
 describe("snakepit", () => {
   it.live("says what is wrong with a command line, where its help is, and ends with 2", () =>
@@ -44,14 +63,39 @@ describe("snakepit", () => {
     })
   )
 
-  for (const name of ["bash", "zsh", "fish"]) {
-    const hasShell = spawnSync(name, ["-c", ":"]).status === 0
-    it.live(`completes in ${name}`, () =>
+  for (const shell of ["bash", "zsh", "fish"]) {
+    const hasShell = spawnSync(shell, ["-c", ":"]).status === 0
+    it.live(`prints completions for ${shell}, with commands, flags and what all commands have`, () =>
       Effect.gen(function* () {
-        const { stdout } = yield* snakepit("--completions", name)
-        for (const word of ["status", "hardware", "kwargs"]) assert.include(stdout, word)
-        if (hasShell) assert.strictEqual(spawnSync(name, ["-n"], { input: stdout, encoding: "utf8" }).stderr, "")
-      })
+        const { stdout } = yield* snakepit("--completions", shell)
+        for (const word of ["status", "hardware", "kwargs", "json"]) assert.include(stdout, word)
+        if (!hasShell) return
+        const script = path.join(yield* folder, "script")
+        fs.writeFileSync(script, stdout)
+        assert.strictEqual(spawnSync(shell, ["-n", script], { encoding: "utf8" }).stderr, "")
+      }).pipe(Effect.scoped)
+    )
+  }
+
+  for (const { shell, complete } of shells) {
+    it.live.skipIf(spawnSync(shell, ["-c", ":"]).status !== 0)(`${shell} completes commands, flags and paths`, () =>
+      Effect.gen(function* () {
+        const cwd = yield* folder
+        fs.writeFileSync(path.join(cwd, "script"), (yield* snakepit("--completions", shell)).stdout)
+        fs.mkdirSync(path.join(cwd, "modules"))
+        const completed = (line: string) => {
+          const { stderr, stdout } = spawnSync(shell, ["-c", complete, shell, line], { cwd, encoding: "utf8" })
+          assert.strictEqual(stderr, "")
+          return stdout.split("\n").map((found) => found.split("\t")[0]?.replace(/\/$/, ""))
+        }
+        assert.includeMembers(completed("snakepit "), ["setup", "doctor", "call", "repl", "status", "env", "hardware"])
+        assert.deepStrictEqual(completed("snakepit env l").filter(Boolean), ["lock"])
+        assert.deepStrictEqual(completed("snakepit call --kw").filter(Boolean), ["--kwargs"])
+        for (const command of ["call", "status", "env add"]) {
+          assert.include(completed(`snakepit ${command} --js`), "--json")
+        }
+        assert.include(completed("snakepit call --path mod"), "modules")
+      }).pipe(Effect.scoped)
     )
   }
 })

@@ -252,11 +252,9 @@ const change = (
   Effect.gen(function* () {
     const source = yield* sourceOf({ ...options, requirements: undefined })
     if (source.kind !== "pyproject") {
-      const place = source.kind === "requirements" ? "" : source.folder
-      return yield* new ProjectNotFound({
-        path: place,
-        reason: `it is a project of ${source.kind}, which changes it itself`
-      })
+      const place = isForeign(source) ? source.folder : process.cwd()
+      const own = source.kind === "poetry" ? "poetry add` and `poetry remove" : "conda env update"
+      return yield* new ProjectNotFound({ path: place, reason: `it is ${source.kind}'s, and changed with \`${own}\`` })
     }
     const uv = yield* Uv.find(options.uv ?? {}, step)
     const base = yield* basePython(options, source.python)

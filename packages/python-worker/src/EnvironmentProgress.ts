@@ -50,9 +50,15 @@ const LIVE_MILLIS = 100
 const PLAIN_MILLIS = 10_000
 const CLEAR_LINE = "\r\u001b[2K"
 
-/** Shows the events on a terminal, or as plain lines with a sign of life every ten seconds where it is none. */
+/**
+ * Shows the events on a terminal, or as plain lines with a sign of life every ten seconds where there is none, or one that nobody
+ * sits at: in CI, and where `TERM` is `dumb`.
+ */
 export const terminal = (output: Terminal = process.stderr): Emit =>
-  output.isTTY === true ? live(output) : plain(output)
+  output.isTTY === true && !isLog() ? live(output) : plain(output)
+
+/** Whether what is written is kept as it comes, whatever it is written to. */
+const isLog = (): boolean => process.env["TERM"] === "dumb" || !["", "0", "false"].includes(process.env["CI"] ?? "")
 
 /** What an event says of the moment: shown behind the step until the next one. */
 const detailOf = (event: ProgressEvent): string => {

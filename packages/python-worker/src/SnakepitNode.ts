@@ -21,7 +21,7 @@ import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
 
 /** The configuration: pools by name, and what they have in common. */
 export interface Config extends Snakepit.Config<PythonWorkerConfig.PythonPool> {
-  /** Python and packages of all pools that say nothing else. A pool's `pyproject` or `requirements` replaces either of these. */
+  /** Python and packages of all pools that say nothing else. A pool's `pyproject` or `requirements` replaces both, and `lock`. */
   readonly environment?: EnvironmentOptions | undefined
 }
 
@@ -46,10 +46,12 @@ export const layer = (
 /** Each pool with the options of all; a value that is no object is left for the validation to refuse. */
 const withEnvironment = ({ environment, ...config }: Config): Snakepit.Config => {
   if (environment === undefined || typeof environment !== "object") return config
-  const { pyproject, requirements, ...others } = environment
+  const { lock, pyproject, requirements, ...others } = environment
   const complete = (pool: PythonWorkerConfig.PythonPool) => {
     if (typeof pool !== "object" || pool === null) return pool
-    const source = pool.pyproject === undefined && pool.requirements === undefined ? { pyproject, requirements } : {}
+    const isOwn = pool.pyproject !== undefined || pool.requirements !== undefined
+    // a lock is that of certain packages
+    const source = isOwn ? {} : { pyproject, requirements, lock }
     return { ...others, ...source, ...pool }
   }
   const pools = Object.entries(config.pools ?? { default: {} })

@@ -2,9 +2,12 @@ import { afterEach, assert, beforeEach, it, vi } from "@effect/vitest"
 import * as EnvironmentProgress from "../src/EnvironmentProgress.ts"
 
 beforeEach(() => {
+  vi.stubEnv("CI", undefined)
+  vi.stubEnv("TERM", "xterm")
   vi.useFakeTimers({ toFake: ["setInterval", "clearInterval", "Date"] })
 })
 afterEach(() => {
+  vi.unstubAllEnvs()
   vi.useRealTimers()
 })
 
@@ -48,6 +51,20 @@ it("writes plain lines with packages and sizes, and a sign of life, when it is n
     "  still at it: Install, downloading scipy (33.5MiB) 5/20 (10 s)\n",
     "ready (12 s)\n"
   ])
+})
+
+it("writes plain lines on a terminal that nobody sits at", () => {
+  const plain = show({ isTTY: false }, install)
+  for (const [name, value] of [
+    ["CI", "true"],
+    ["TERM", "dumb"]
+  ] as const) {
+    vi.stubEnv(name, value)
+    assert.deepStrictEqual(show({ isTTY: true, columns: 80 }, install), plain)
+    vi.stubEnv("TERM", "xterm")
+    vi.stubEnv("CI", "false")
+  }
+  assert.notDeepEqual(show({ isTTY: true, columns: 80 }, install), plain)
 })
 
 it("says whom it waits for, and what a person should know", () => {

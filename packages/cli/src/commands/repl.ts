@@ -29,10 +29,15 @@ export const run = (input: WorkerFlags) => {
   return Effect.gen(function* () {
     const session = yield* Snakepit.session()
     const promise = Effect.runPromiseWith(yield* Effect.context<never>())
-    const proxy = new PythonProxy(session, promise)
+    const running = new Running()
+    const proxy = new PythonProxy(session, (task) => running.track((signal) => promise(task, { signal })))
     yield* Effect.callback<void>((resume) => {
-      const server = start(proxy)
-      server.once("exit", () => resume(Effect.void))
+      const server = start(proxy, running)
+      server.once("exit", () => {
+        // the session ends now, and not when what runs has ended
+        running.stop()
+        resume(Effect.void)
+      })
       return Effect.sync(() => server.close())
     })
   }).pipe(
@@ -43,7 +48,35 @@ export const run = (input: WorkerFlags) => {
   )
 }
 
-const start = (proxy: PythonProxy): repl.REPLServer => {
+/** What runs in Python at the moment, so that it can be stopped. */
+class Running {
+  private readonly calls = new Set<AbortController>()
+
+  async track<A>(begin: (signal: AbortSignal) => Promise<A>): Promise<A> {
+    const call = new AbortController()
+    this.calls.add(call)
+    try {
+      return await begin(call.signal)
+    } catch (error) {
+      throw call.signal.aborted ? new Interrupted("stopped by Ctrl-C") : error
+    } finally {
+      this.calls.delete(call)
+    }
+  }
+
+  /** Stops everything, and answers whether there was anything. */
+  stop(): boolean {
+    const found = [...this.calls]
+    for (const call of found) call.abort()
+    return found.length > 0
+  }
+}
+
+class Interrupted extends Error {
+  override readonly name = "Interrupted"
+}
+
+const start = (proxy: PythonProxy, running: Running): repl.REPLServer => {
   const isTerminal = process.stdin.isTTY === true
   if (isTerminal)
     process.stdout.write("Python is in `py`: py.math.sqrt(2). `.doc py.math.sqrt` explains, Ctrl-D ends.\n")
@@ -56,6 +89,8 @@ const start = (proxy: PythonProxy): repl.REPLServer => {
     output: process.stdout,
     terminal: isTerminal,
     useColors: hasColors(),
+    // it would stand there doubled while Python is asked for a completion
+    preview: false,
     writer: (value) => (typeof value === "function" ? (written.get(value) ?? pretty(value)) : pretty(value)),
     completer: (line: string, done: (error: Error | null, found: readline.CompleterResult) => void) => {
       settle(complete(proxy, server.context, line), done, () => done(null, [[], line])) // what cannot be looked up has none
@@ -81,6 +116,11 @@ const start = (proxy: PythonProxy): repl.REPLServer => {
       const text = proxy.documentation(placeNamed(proxy, server.context, expression.trim()))
       settle(text, show, (failure) => show(undefined, readable(failure).message))
     }
+  })
+  const onInterrupt = server.listeners("SIGINT")
+  server.removeAllListeners("SIGINT")
+  server.on("SIGINT", () => {
+    if (!running.stop()) for (const listener of onInterrupt) listener.call(server)
   })
   if (input instanceof PassThrough) feed(input, server)
   return server

@@ -59,7 +59,7 @@ export const make = (
     const { boot, process } = yield* spawnPython(
       // threads that a library starts while it is imported do not survive a fork, so it is imported with one
       withoutThreads(interpreter),
-      "snakepit_worker.fork_server as server; server.main()",
+      "snakepit_worker.fork_server",
       onLine
     )
     const ready = Deferred.makeUnsafe<void, string | ForkServerDied>()

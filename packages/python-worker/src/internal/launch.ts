@@ -92,7 +92,7 @@ const workerSource = (): string => {
           ...[import.meta.url, path.join(process.cwd(), "package.json")].flatMap(installedSource)
         ]
   for (const candidate of candidates) {
-    if (fs.existsSync(path.join(candidate, "snakepit_worker", "__main__.py"))) return candidate
+    if (fs.existsSync(path.join(candidate, "snakepit_worker", "worker.py"))) return candidate
   }
   throw new Error(
     `the Python package snakepit_worker is not at ${[...new Set(candidates)].join(" or ")}; set ${sourceVariable} to the ` +

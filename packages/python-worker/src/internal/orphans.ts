@@ -17,7 +17,8 @@ export const orphans = (instances: ReadonlySet<number>): ReadonlyArray<number> =
 const adopts = (pid: number): boolean => pid === 1 || read(`/proc/${pid}/comm`).trim() === "systemd"
 
 const isWorker = (pid: number): boolean =>
-  ownerOf(pid) === process.getuid?.() && /\0-c\0.*import snakepit_worker\./s.test(read(`/proc/${pid}/cmdline`))
+  ownerOf(pid) === process.getuid?.() &&
+  /\0-c\0.*from snakepit_worker\.\w+ import main/s.test(read(`/proc/${pid}/cmdline`))
 
 const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0)
 

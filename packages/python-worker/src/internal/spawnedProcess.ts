@@ -1,4 +1,4 @@
-/** Workers that are spawned: each a new interpreter that imports what it needs. Partner of `snakepit_worker/__main__.py`. */
+/** Workers that are spawned: each a new interpreter that imports what it needs. Partner of `snakepit_worker/worker.py`. */
 import { type ChildProcess, spawn } from "node:child_process"
 import * as fs from "node:fs"
 import type { Duplex } from "node:stream"
@@ -14,7 +14,7 @@ interface Spawned {
   readonly ended: Promise<Worker.WorkerEnd>
 }
 
-/** Starts an interpreter on a module of the worker package; the scope's end kills it and what it started. */
+/** Starts an interpreter on `main` of a module of the worker package; the scope's end kills it and what it started. */
 export const spawnPython = (
   { cwd, env, paths, python }: Interpreter,
   module: string,
@@ -70,7 +70,7 @@ export const spawnPython = (
   })
 
 /** What an interpreter runs that is to be a worker. */
-export const workerModule = "snakepit_worker.__main__"
+export const workerModule = "snakepit_worker.worker"
 
 /** Tells an interpreter which worker it is, and answers it once it listens. */
 export const bootWorker = (
@@ -89,8 +89,9 @@ export const describeEnd = (end: Worker.WorkerEnd): string =>
 
 // `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
 // stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
+// `main` is called when the import is over: no call that runs inside an import can be stopped (`gate.py`).
 const bootstrap = (module: string): string =>
-  `import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; import ${module}`
+  `import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; from ${module} import main; main()`
 
 /** The end of the process, once its pipes have been read to their ends. */
 const watch = (child: ChildProcess): Promise<Worker.WorkerEnd> =>

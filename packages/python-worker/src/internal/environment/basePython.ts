@@ -70,6 +70,9 @@ const onPath = (request: string): Effect.Effect<Interpreter.Interpreter, PythonN
     })
   })
 
-/** What uv would answer depends on these as well. */
+/**
+ * What uv would answer depends on these as well. On the PATH too, but an answer that still fits is kept: a program finds what was
+ * made in the shell of npx, an image or another user, where the PATH differs and nothing else does.
+ */
 const surroundings = () =>
-  ["PATH", "UV_PYTHON_INSTALL_DIR", "UV_PYTHON_DOWNLOADS_JSON_URL", "XDG_DATA_HOME"].map((name) => process.env[name])
+  ["UV_PYTHON_INSTALL_DIR", "UV_PYTHON_DOWNLOADS_JSON_URL", "XDG_DATA_HOME"].map((name) => process.env[name])

@@ -5,11 +5,18 @@ const REQUEST = /^(?:(?:cpython|pypy|graalpy)@?)?(?:[<>=!~]=?=?\s*)?\d+(?:\.\d+)
 /** Whether the text asks for a version, and is no path or command. */
 export const isRequest = (text: string): boolean => REQUEST.test(text.trim())
 
-/** The request, limited to the versions that Snakepit supports. */
+/** The request, limited to the versions that Snakepit supports where it would allow others. */
 export const supported = (request: string | undefined, minimum: string): string => {
   if (request === undefined) return `>=${minimum}`
-  return /^[<>=!~]/.test(request.trim()) ? `${request.trim()},>=${minimum}` : request.trim()
+  const wanted = request.trim()
+  return /^[<>=!~]/.test(wanted) && olderThan(minimum).some((version) => satisfies(wanted, version))
+    ? `${wanted},>=${minimum}`
+    : wanted
 }
+
+/** The first and the last version of each release of Python 3 before one like `3.10`. */
+const olderThan = (minimum: string): ReadonlyArray<string> =>
+  Array.from({ length: Number(minimum.split(".")[1]) }, (_, minor) => [`3.${minor}.0`, `3.${minor}.99`]).flat()
 
 /** Whether a version like `3.13.1` is one of those asked for. Only the numbers are looked at. */
 export const satisfies = (request: string, version: string): boolean =>

@@ -48,6 +48,10 @@ it("holds versions against requests as Python does", () => {
 
 it("never asks for a Python that Snakepit does not support", () => {
   assert.strictEqual(supported(">=3.8", "3.10"), ">=3.8,>=3.10")
+  assert.strictEqual(supported("<3.14", "3.10"), "<3.14,>=3.10")
+  assert.strictEqual(supported("~=3.9.5", "3.10"), "~=3.9.5,>=3.10")
+  assert.strictEqual(supported(">=3.11,<3.14", "3.10"), ">=3.11,<3.14")
+  assert.strictEqual(supported("==3.12.*", "3.10"), "==3.12.*")
   assert.strictEqual(supported(undefined, "3.10"), ">=3.10")
   assert.strictEqual(supported("3.13", "3.10"), "3.13")
 })
