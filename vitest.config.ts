@@ -17,8 +17,8 @@ export default defineConfig({
       { extends: true, test: { name: "integration", include: ["test/**/*.test.ts", "bench/test/**/*.test.ts"] } }
     ],
     // Nothing may hang: every test and hook has a deadline, and none gets a second try.
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     teardownTimeout: 10_000,
     retry: 0,
     // Two processes at a time: the tests start Python processes of their own.
