@@ -62,7 +62,7 @@ def tensor(array: Array) -> list[object]:
     """[dtype, shape, data] of an ndarray. Raises Refused for a dtype that numpy cannot rebuild from its description."""
     dtype = array.dtype
     shape = list(array.shape)
-    if dtype.name == _BFLOAT16:  # of ml_dtypes: numpy knows no name for it
+    if dtype.kind == "V" and dtype.name == _BFLOAT16:  # of ml_dtypes; the name takes long to find out
         return [_BFLOAT16, *tensor(array.view("u2"))[1:]]
     spec = _dtypes.get(dtype) or _describe(dtype)
     if spec == "|O":

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import threading
 
-from ormsgpack import Ext, packb
+from ormsgpack import Ext, packb, unpackb
 
 from .adapters import Refused
 from .errors import bounded_repr
@@ -111,8 +111,6 @@ def shared(owner: object, offset: int, size: int) -> Ext | None:
 
 def load(data: bytes) -> Shared:
     """Reads the extension. Raises Refused for a place that is none, and in a worker that shares no memory."""
-    from ormsgpack import unpackb
-
     place: Any = unpackb(data)
     if memory is None:
         raise Refused("bytes in shared memory, and this worker shares none")

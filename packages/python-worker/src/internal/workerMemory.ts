@@ -186,7 +186,9 @@ export class WorkerMemory implements Storage.Outgoing {
       if (own) this.free([Number(segment), Number(start)], bytes)
     }
     if (!isLeased) {
-      const copy = region.segment.bytes.slice(from, from + bytes)
+      // filling it with zeros first would cost as much as the copy
+      const copy = new Uint8Array(Buffer.allocUnsafeSlow(bytes).buffer)
+      copy.set(region.segment.bytes.subarray(from, from + bytes))
       free()
       return copy
     }
