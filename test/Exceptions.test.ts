@@ -1,8 +1,11 @@
 /** Every exception in a real worker, caught by its tag in TypeScript: the built-in ones here, libraries' in `LibraryErrors.test.ts`. */
 import { PythonError, Snakepit, type SnakepitError } from "@snakepit/core"
 import { assert, describe, it, layer } from "@effect/vitest"
+import { Table, vectorFromArray } from "apache-arrow"
 import { spawnSync } from "node:child_process"
+import * as fs from "node:fs"
 import * as path from "node:path"
+import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -324,18 +327,29 @@ it.live("limits and redaction are options of the pool", () =>
   }).pipe(withPool({ errors: { maxFrames: 1, maxMessageLength: 100, redactPaths: false } }))
 )
 
-it.live("a failed call leaves a script that raises the same exception, where the pool asks for it", () =>
+it.live("a failed call leaves a script that raises the same exception, with arrays and tables beside it", () =>
   Effect.scoped(
     Effect.gen(function* () {
       const generateRepro = yield* tempDirectory
-      const error = yield* raised(Snakepit.call("math.sqrt", { args: [-1] })).pipe(
-        withPool({ errors: { generateRepro } })
-      )
-      if (error.repro === undefined) return assert.fail("there is no script")
-      assert.isTrue(error.repro.startsWith(generateRepro))
-      const python = path.join(process.env["VIRTUAL_ENV"] ?? "", "bin", "python")
-      const { stderr, stdout } = spawnSync(python, [error.repro], { encoding: "utf8" })
-      assert.include(stdout + stderr, `ValueError: ${error.message}`)
+      const table = new Table({ price: vectorFromArray([1, 2]) })
+      const calls: ReadonlyArray<readonly [call: ReturnType<typeof Snakepit.call>, files: ReadonlyArray<string>]> = [
+        [Snakepit.call("math.sqrt", { args: [-1] }), []],
+        [Snakepit.call("numpy.add", { args: [new Float32Array(3), new Float32Array(2)] }), ["arrays.npz"]],
+        [Snakepit.call("pyarrow.Table.column", { args: [table, "cost"] }), ["table0.parquet"]]
+      ]
+      yield* Effect.gen(function* () {
+        for (const [call, files] of calls) {
+          const error = yield* raised(call)
+          if (error.repro === undefined) return assert.fail(`there is no script: ${inspect(error)}`)
+          assert.isTrue(error.repro.startsWith(generateRepro))
+          const folder = path.dirname(error.repro)
+          assert.sameMembers(fs.readdirSync(folder), ["arguments.json", "reproduce.py", ...files])
+          const python = path.join(process.env["VIRTUAL_ENV"] ?? "", "bin", "python")
+          const { status, stderr } = spawnSync(python, [error.repro], { encoding: "utf8" })
+          assert.strictEqual(status, 1)
+          assert.include(stderr, `${error.pythonType}: ${error.message}`, stderr)
+        }
+      }).pipe(withPool({ errors: { generateRepro } }))
     })
   )
 )

@@ -41,14 +41,14 @@ def reproduce(tmp_path: Path, function: str, *args: Any, **kwargs: Any) -> tuple
     return described.get("repro"), described  # type: ignore[return-value]
 
 
-def run(script: str) -> str:
-    """The last line that the script prints, which is its exception."""
+def run(script: str, lines: int = 1) -> str:
+    """The last lines that the script prints, which are its exception."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SOURCE), str(Path(__file__).parent)])}
     done = subprocess.run(
         [sys.executable, script], capture_output=True, text=True, timeout=60, env=environment, check=False
     )
     assert done.returncode != 0, done.stdout
-    return done.stderr.strip().splitlines()[-1]
+    return "\n".join(done.stderr.strip().splitlines()[-lines:])
 
 
 def test_the_script_raises_the_same_exception(tmp_path: Path) -> None:
@@ -136,6 +136,27 @@ def test_secret_columns_are_redacted_and_nothing_half_written_stays(tmp_path: Pa
     script, _ = reproduce(tmp_path / "other", "column", pandas.DataFrame({"a": [1 + 2j, object()]}), "b")
     assert script is None
     assert os.listdir(tmp_path / "other" / "repro") == []
+
+
+def test_tables_of_every_library_come_back_as_they_were(tmp_path: Path) -> None:
+    pyarrow, polars = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    table = pyarrow.table({"a": [1, None], "Password": ["swordfish", "x"]})
+    plain = pyarrow.table({"a": [1, None]})
+    hidden = pyarrow.table({"a": [1, None], "Password": ["<redacted>"] * 2})
+    frame = polars.DataFrame({"a": [1, None], "secret": ["swordfish", "x"]})
+    cases = [
+        (table, hidden),
+        (plain.to_batches()[0], plain.to_batches()[0]),
+        (frame, frame.with_columns(secret=polars.lit("<redacted>"))),
+        (frame["a"], frame["a"].alias("values")),
+    ]
+    for number, (given, expected) in enumerate(cases):
+        script, _ = reproduce(tmp_path / str(number), "all_kinds", given)
+        assert script is not None
+        files = b"".join(path.read_bytes() for path in Path(script).parent.iterdir())
+        assert b"swordfish" not in files
+        shown = f"ValueError: {((expected,), {})!r}"
+        assert run(script, len(shown.splitlines())) == shown
 
 
 def test_one_kind_of_failure_is_written_once(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
+import { spawnSync } from "node:child_process"
+import * as path from "node:path"
 import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
@@ -257,6 +259,28 @@ describe("stack and render", () => {
     } finally {
       process.env = before
     }
+  })
+
+  it("has colours on a terminal, and none in a file", () => {
+    const script = [
+      'import { PythonError } from "@snakepit/core"',
+      'process.stderr.write(PythonError.render(PythonError.of("ValueError", "bad")))'
+    ].join("\n")
+    const node = [process.execPath, "--conditions=snakepit-source", "--input-type=module", "-e", script]
+    const { FORCE_COLOR: _, NO_COLOR: __, ...rest } = process.env
+    const env: NodeJS.ProcessEnv = { ...rest, TERM: "xterm" }
+    const run = (command: ReadonlyArray<string>) => {
+      const { stderr, stdout } = spawnSync(command[0] ?? "", command.slice(1), {
+        cwd: import.meta.dirname,
+        encoding: "utf8",
+        env
+      })
+      return stdout + stderr
+    }
+    assert.notInclude(run(node), "\u001b[31m")
+    const python = path.join(env["VIRTUAL_ENV"] ?? "", "bin", "python")
+    const inTerminal = [python, "-c", "import pty, sys; pty.spawn(sys.argv[1:])", ...node]
+    assert.include(run(inTerminal), "\u001b[31mValueError\u001b[0m: bad")
   })
 
   it("is what console.error prints, in its colours, instead of the fields; inside of objects too", () => {

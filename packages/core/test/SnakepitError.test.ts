@@ -1,6 +1,9 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import { inspect } from "node:util"
 import * as Schema from "effect/Schema"
+import * as PythonError from "../src/PythonError.ts"
 import * as SnakepitError from "../src/SnakepitError.ts"
 
 const crash = {
@@ -83,6 +86,8 @@ const samples: ReadonlyArray<readonly [SnakepitError.RuntimeFailure, ReadonlyArr
   [new SnakepitError.SessionLimit({ pool: "p", limit: 5 }), ['"p"', "5", "maxSessions"]]
 ]
 
+const isFirst = (tag: string, index: number, tags: ReadonlyArray<string>) => tags.indexOf(tag) === index
+
 describe("SnakepitError", () => {
   for (const [error, words] of samples) {
     it(`${error._tag} says ${words.join(", ")}`, () => {
@@ -94,6 +99,18 @@ describe("SnakepitError", () => {
   it("has a sample of each failure here", () => {
     const tags = new Set<string>(samples.map(([error]) => error._tag))
     assert.strictEqual(tags.size, SnakepitError.RuntimeFailure.members.length)
+  })
+
+  it("has every tag in the guide's table of tags, once", () => {
+    const guide = fs.readFileSync(path.join(import.meta.dirname, "../../../guides/error-handling.md"), "utf8")
+    const table = /\n## The tags\n([^]*?)\n## /.exec(guide)?.[1] ?? ""
+    const listed = [...table.matchAll(/^\| ([^|]+) \|/gm)].flatMap(([, cell]) =>
+      [...(cell ?? "").matchAll(/`(\w+)`/g)].map(([, tag]) => tag)
+    )
+    assert.deepStrictEqual(
+      listed.sort(),
+      [...PythonError.tags, ...samples.map(([{ _tag }]) => _tag)].filter(isFirst).sort()
+    )
   })
 
   it("crosses as JSON and comes back as the same class", () => {

@@ -65,6 +65,44 @@ describe("types", () => {
     Match.exhaustive(partial)
   })
 
+  it("matching on every tag of Snakepit's own, and on Python's by their class, leaves nothing", () => {
+    // whoever adds a tag has to add it here, and in the guide
+    const own = {
+      CallTimeout: "",
+      CircuitOpen: "",
+      DecodeError: "",
+      DeviceNotInPool: "",
+      EncodeError: "",
+      PoisonCall: "",
+      PoolClosed: "",
+      PoolNotFound: "",
+      PoolSaturated: "",
+      PoolUnhealthy: "",
+      ProtocolError: "",
+      QueueTimeout: "",
+      SessionBusy: "",
+      SessionLimit: "",
+      SessionLost: "",
+      UnserializableResult: "",
+      WorkerCrash: "",
+      WorkerStartError: ""
+    }
+    type Own = Exclude<SnakepitError, PythonError.PythonError>
+    expectTypeOf<Own["_tag"]>().toEqualTypeOf<keyof typeof own>()
+    expectTypeOf<Extract<SnakepitError, PythonError.PythonError>["_tag"]>().toEqualTypeOf<PythonError.Tag>()
+    const text = (error: { readonly message: string }) => error.message
+    const match = Match.type<SnakepitError>().pipe(
+      Match.when(PythonError.isPythonError, text),
+      Match.tag("CallTimeout", "CircuitOpen", "DecodeError", "DeviceNotInPool", "EncodeError", "PoisonCall", text),
+      Match.tag("PoolClosed", "PoolNotFound", "PoolSaturated", "PoolUnhealthy", "ProtocolError", "QueueTimeout", text),
+      Match.tag("SessionBusy", "SessionLimit", "SessionLost", "UnserializableResult", "WorkerCrash", text)
+    )
+    // @ts-expect-error WorkerStartError is left
+    Match.exhaustive(match)
+    const whole = match.pipe(Match.tag("WorkerStartError", text), Match.exhaustive)
+    expectTypeOf(whole).returns.toEqualTypeOf<string>()
+  })
+
   it("a program's own classes join the union where it asks for them", () => {
     class HTTPError extends LibraryError.make<HTTPError>()("app.HTTPError", {
       pythonType: "app.HTTPError",

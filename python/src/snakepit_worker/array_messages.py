@@ -220,7 +220,9 @@ def _into(source: Shape, target: Shape, ops: list[Operation]) -> Details:
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
     suggestion = f"axis {m[3]} of operand {m[2]} has to have size {m[6]}, as in the operand before it"
     if m[1] == "matmul":
-        suggestion = f"the last size of the first operand, {m[6]}, and the second last of the second, {m[5]}, have to be equal"
+        suggestion = (
+            f"the last size of the first operand, {m[6]}, and the second last of the second, {m[5]}, have to be equal"
+        )
     # `solve1` and the like are what `solve` calls
     return {**_sizes("operand 0", int(m[6]), f"operand {m[2]}", int(m[5]), suggestion), "operation": m[1].rstrip("1")}
 

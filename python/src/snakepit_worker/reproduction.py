@@ -17,6 +17,7 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .errors import Error
@@ -114,7 +115,7 @@ class _Saved:
     def __init__(self) -> None:
         self.redacted: list[str] = []
         self._arrays: dict[str, Any] = {}
-        self._tables: list[Any] = []
+        self._tables: list[Callable[[str], object]] = []
         self._bytes = 0
 
     def named(self, name: object, value: Any, path: str = "") -> Any:
@@ -170,12 +171,39 @@ class _Saved:
         if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
             is_series = isinstance(value, pandas.Series)
             table = value.to_frame("values") if is_series else value
-            secrets = [name for name in table.columns if isinstance(name, str) and _SECRET_NAME.search(name)]
-            self.redacted += secrets
-            self._tables.append(table.assign(**dict.fromkeys(secrets, REDACTED)) if secrets else table)
-            self._count(int(self._tables[-1].memory_usage().sum()))
-            return {"$series" if is_series else "$table": f"table{len(self._tables) - 1}.parquet"}
+            secrets = self._secrets(table.columns)
+            table = table.assign(**dict.fromkeys(secrets, REDACTED)) if secrets else table
+            return self._table("$series" if is_series else "$table", table.to_parquet, table.memory_usage().sum())
+        pyarrow = sys.modules.get("pyarrow")
+        if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
+            is_table = isinstance(value, pyarrow.Table)
+            table = value if is_table else pyarrow.Table.from_batches([value])
+            for name in self._secrets(table.column_names):
+                hidden = pyarrow.array([REDACTED] * table.num_rows, pyarrow.string())
+                table = table.set_column(table.column_names.index(name), name, hidden)
+            from pyarrow import parquet
+
+            return self._table(
+                "$arrow" if is_table else "$batch", lambda file: parquet.write_table(table, file), table.nbytes
+            )
+        polars = sys.modules.get("polars")
+        if polars is not None and isinstance(value, (polars.DataFrame, polars.Series)):
+            is_series = isinstance(value, polars.Series)
+            table = polars.DataFrame({"values": value}) if is_series else value
+            hidden = [polars.lit(REDACTED).alias(name) for name in self._secrets(table.columns)]
+            table = table.with_columns(hidden) if hidden else table
+            return self._table("$column" if is_series else "$polars", table.write_parquet, table.estimated_size())
         raise _Unwritable(name)
+
+    def _secrets(self, columns: Any) -> list[str]:
+        secrets = [name for name in columns if isinstance(name, str) and _SECRET_NAME.search(name)]
+        self.redacted += secrets
+        return secrets
+
+    def _table(self, kind: str, write: Callable[[str], object], size: int) -> Any:
+        self._count(int(size))
+        self._tables.append(write)
+        return {kind: f"table{len(self._tables) - 1}.parquet"}
 
     def _count(self, size: int) -> None:
         self._bytes += size
@@ -188,8 +216,8 @@ class _Saved:
             import numpy
 
             numpy.savez(os.path.join(folder, "arrays.npz"), **self._arrays)
-        for index, table in enumerate(self._tables):
-            table.to_parquet(os.path.join(folder, f"table{index}.parquet"))
+        for index, write in enumerate(self._tables):
+            write(os.path.join(folder, f"table{index}.parquet"))
 
 
 _STANDARD = {
@@ -210,12 +238,10 @@ def _script(described: Error, module: str, name: str, redacted: list[str]) -> st
     return _SCRIPT.format(
         # a docstring ends at the first quotes, whatever a message holds
         raised=shown[:200].replace("\\", "\\\\").replace('"', "'"),
-        target=f"{module}.{name}".replace('"', "'"),
+        target=f"{module}.{name}",
         secrets=secrets.replace("\\", "\\\\").replace('"', "'"),
         paths=repr([os.path.abspath(path) for path in sys.path]),
         directory=repr(os.getcwd()),
-        module=repr(module),
-        name=repr(name),
     )
 
 
@@ -231,6 +257,7 @@ import importlib
 import inspect
 import json
 import os
+import pkgutil
 import sys
 from pathlib import Path
 
@@ -269,6 +296,18 @@ def table(file):
     return pandas.read_parquet(FOLDER / file)
 
 
+def arrow(file):
+    from pyarrow import parquet
+
+    return parquet.read_table(FOLDER / file)
+
+
+def polars(file):
+    import polars
+
+    return polars.read_parquet(FOLDER / file)
+
+
 LOADERS = {{
     "$float": float,
     "$bytes": bytes.fromhex,
@@ -287,6 +326,10 @@ LOADERS = {{
     "$array": array,
     "$table": table,
     "$series": lambda file: table(file)["values"],
+    "$arrow": arrow,
+    "$batch": lambda file: arrow(file).combine_chunks().to_batches()[0],
+    "$polars": polars,
+    "$column": lambda file: polars(file)["values"],
 }}
 
 
@@ -295,9 +338,7 @@ def main():
     if os.path.isdir({directory}):
         os.chdir({directory})
     arguments = json.loads((FOLDER / "arguments.json").read_text("utf-8"))
-    target = importlib.import_module({module})
-    for name in {name}.split("."):
-        target = getattr(target, name)
+    target = pkgutil.resolve_name({target!r})
     result = target(*load(arguments["args"]), **load(arguments["kwargs"]))
     if inspect.isawaitable(result):
 

@@ -1,5 +1,5 @@
-"""The nearest names: what was meant, where a name, an attribute, a module or a keyword does not exist; and what to do where
-a module is not installed.
+"""The nearest names: what was meant, where a name, an attribute, a module or a keyword does not exist; and what to do
+where a module is not installed.
 
 Python suggests some of these itself, when it prints a traceback; a message that crosses has to hold them.
 """
