@@ -23,7 +23,9 @@ export const run: Run = async (flags) => {
       path.join(folder, "pyproject.toml"),
       `[project]\nname = "bench"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = []\n`
     )
-    const python = ["--python", interpreter()]
+    // the executable itself: a script of that name, as version managers put on the PATH, is asked who it is at every start
+    const executable = execFileSync(interpreter(), ["-c", "import sys; print(sys.executable)"], { encoding: "utf8" })
+    const python = ["--python", executable.trim()]
     const commands: ReadonlyArray<Timed> = [
       { name: "node", title: "node -e 0", args: ["-e", "0"], times: new Times() },
       { name: "help", title: "snakepit --help", args: [program, "--help"], times: new Times() },

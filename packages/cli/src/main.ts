@@ -1,20 +1,15 @@
 #!/usr/bin/env node
-/** The program `snakepit`. */
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
-import * as NodeServices from "@effect/platform-node/NodeServices"
-import * as Effect from "effect/Effect"
-import * as CliOutput from "effect/cli/CliOutput"
-import * as Command from "effect/cli/Command"
-import manifest from "../package.json" with { type: "json" }
-import * as CommandLogger from "./logger.ts"
-import { Misused, presenter } from "./misuse.ts"
-import { snakepit } from "./snakepit.ts"
+/**
+ * Starts the program with what V8 has compiled of it before, which saves a quarter of the time that a command takes. It is kept in
+ * the user's own cache: in a folder that others can write to, it would be others' code that runs.
+ */
+import * as modules from "node:module"
+import * as os from "node:os"
+import * as path from "node:path"
 
-// flags are not known yet when they are what is wrong
-const isJson = process.argv.includes("--json")
-
-Command.run(snakepit, { version: manifest.version }).pipe(
-  Effect.catchTag("ShowHelp", (error) => Effect.fail(error.errors.length > 0 ? new Misused() : error)),
-  Effect.provide([NodeServices.layer, CommandLogger.layer, CliOutput.layerPresenter(presenter(isJson))]),
-  NodeRuntime.runMain
-)
+const caches = process.env["XDG_CACHE_HOME"] ?? ""
+const folder = path.join(path.isAbsolute(caches) ? caches : path.join(os.homedir(), ".cache"), "snakepit", "compiled")
+// a Node that is too old for it gets as far as `doctor`, which says so
+const { enableCompileCache }: Partial<typeof modules> = modules
+enableCompileCache?.(folder)
+await import("./program.ts")

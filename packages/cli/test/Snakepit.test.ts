@@ -50,6 +50,16 @@ describe("snakepit", () => {
     })
   )
 
+  it.live("keeps what was compiled of it in the user's cache, and does without where it cannot", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      const { stdout } = yield* snakepitIn({ env: { XDG_CACHE_HOME: place } }, "--version")
+      assert.isNotEmpty(fs.readdirSync(path.join(place, "snakepit", "compiled")))
+      const without = yield* snakepitIn({ env: { XDG_CACHE_HOME: import.meta.filename } }, "--version")
+      assert.deepStrictEqual(without, { exitCode: 0, stdout, stderr: "" })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("uses colours on a terminal alone, and none when NO_COLOR is set", () =>
     Effect.gen(function* () {
       const program = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
