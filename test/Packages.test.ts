@@ -26,7 +26,7 @@ const environment = (): NodeJS.ProcessEnv => {
   const kept = Object.entries(process.env).filter(([name]) => !/^(npm_|NODE_OPTIONS|VITEST)/.test(name))
   const folders = (process.env["PATH"] ?? "").split(path.delimiter)
   const own = path.join("node_modules", ".bin")
-  return { ...Object.fromEntries(kept), PATH: folders.filter((folder) => !folder.endsWith(own)).join(path.delimiter) }
+  return { ...Object.fromEntries(kept), PATH: folders.filter((one) => !one.endsWith(own)).join(path.delimiter) }
 }
 
 const npm = (...args: ReadonlyArray<string>) =>
