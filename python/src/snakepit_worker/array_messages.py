@@ -218,13 +218,23 @@ def _into(source: Shape, target: Shape, ops: list[Operation]) -> Details:
     r"\(size (\d+) is different from (\d+)\)"
 )
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    suggestion = f"axis {m[3]} of operand {m[2]} has to have size {m[6]}, as in the operand before it"
+    # in `(m,m),(m,n)->(m,n)`, which sizes have to be the same
+    groups = [group.replace("?", "").split(",") for group in re.findall(r"\(([^)]*)\)", m[4].partition("->")[0])]
+    wrong, axis = int(m[2]), int(m[3])
+    symbol = groups[wrong][axis]
+    other = next(index for index, group in enumerate(groups) if symbol in group)
+    first: Shape = [None] * len(groups[other])
+    second: Shape = [None] * len(groups[wrong])
+    before = groups[other].index(symbol)
+    first[before], second[axis] = int(m[6]), int(m[5])
+    suggestion = f"axis {axis} of operand {wrong} has to have size {m[6]}, as axis {before} of operand {other}"
     if m[1] == "matmul":
         suggestion = (
             f"the last size of the first operand, {m[6]}, and the second last of the second, {m[5]}, have to be equal"
         )
+    operands = ({"name": f"operand {other}", "shape": first}, {"name": f"operand {wrong}", "shape": second})
     # `solve1` and the like are what `solve` calls
-    return {**_sizes("operand 0", int(m[6]), f"operand {m[2]}", int(m[5]), suggestion), "operation": m[1].rstrip("1")}
+    return {**pair(*operands, [before, axis], suggestion), "operation": m[1].rstrip("1")}
 
 
 @_message(rf"shapes ({_S}) and ({_S}) not aligned: (\d+) \(dim (\d+)\) != (\d+) \(dim (\d+)\)")
@@ -271,7 +281,7 @@ def _reshape(count: int, sizes: Shape, ops: list[Operation]) -> Details:
 )
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
     suggestion = f"make size {m[1]} of all arrays equal, or join them along that axis"
-    return _sizes(f"array {m[2]}", int(m[3]), f"array {m[4]}", int(m[5]), suggestion)
+    return _at(int(m[1]), (f"array {m[2]}", int(m[3])), (f"array {m[4]}", int(m[5])), suggestion)
 
 
 @_message(
@@ -320,7 +330,7 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
     r"(?:size of corresponding boolean axis|corresponding boolean dimension) is (\d+)"
 )
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    found = _sizes("array", int(m[2]), "mask", int(m[3]), f"the mask needs size {m[2]} along axis {m[1]}")
+    found = _at(int(m[1]), ("array", int(m[2])), ("mask", int(m[3])), f"the mask needs size {m[2]} along axis {m[1]}")
     return {**found, "operation": "index"}
 
 
