@@ -68,7 +68,6 @@ export const examine = (
         prepare(pool),
         Effect.all({
           sockets,
-          uv: uv(pool),
           "shared memory": sharedMemoryOf(sharedMemory),
           cache,
           "open files": limit(limits, "open files", enoughFiles, `ulimit -n ${enoughFiles * 4}`),
@@ -85,6 +84,8 @@ export const examine = (
       node,
       interpreter,
       environment,
+      // once the environment is there, since it may have needed a uv, and fetched it
+      uv: yield* uv(pool),
       lock: yield* lock(pool, problem),
       ...others,
       worker: outcome,

@@ -30,6 +30,9 @@ const isWell = (findings: Findings, ...checks: ReadonlyArray<string>) => {
   for (const check of checks) assert.deepInclude(finding(findings, check), { status: "ok", remedy: null })
 }
 
+/** Milliseconds for a test that starts the program several times, and uv with it. */
+const SEVERAL = 120_000
+
 describe("snakepit doctor", () => {
   it.live("finds an interpreter that is missing or too old; naming another helps", () =>
     Effect.gen(function* () {
@@ -99,89 +102,107 @@ describe("snakepit doctor", () => {
     }).pipe(Effect.scoped)
   )
 
-  it.live("finds a lock that does not fit its project any more; the command that it names helps", () =>
-    Effect.gen(function* () {
-      const place = yield* folder
-      yield* offline(place)
-      const project = path.join(place, "project")
-      fs.mkdirSync(project)
-      const write = (...dependencies: ReadonlyArray<string>) =>
-        fs.writeFileSync(
-          path.join(project, "pyproject.toml"),
-          `[project]\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ${JSON.stringify(dependencies)}\n`
+  it.live(
+    "finds a lock that does not fit its project any more; the command that it names helps",
+    () =>
+      Effect.gen(function* () {
+        const place = yield* folder
+        yield* offline(place)
+        const project = path.join(place, "project")
+        fs.mkdirSync(project)
+        const write = (...dependencies: ReadonlyArray<string>) =>
+          fs.writeFileSync(
+            path.join(project, "pyproject.toml"),
+            `[project]\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ${JSON.stringify(dependencies)}\n`
+          )
+        write()
+        const doctor = Effect.map(
+          snakepitIn({ cwd: project }, "doctor", "--json", "--python", python),
+          ({ stdout }) => {
+            const findings: Findings = JSON.parse(stdout)
+            return findings
+          }
         )
-      write()
-      const doctor = Effect.map(snakepitIn({ cwd: project }, "doctor", "--json", "--python", python), ({ stdout }) => {
-        const findings: Findings = JSON.parse(stdout)
-        return findings
-      })
-      isWell(yield* doctor, "environment", "lock", "worker")
-      write("snakedemo")
-      const findings = yield* doctor
-      assert.include(finding(findings, "lock").detail, "uv.lock")
-      assert.strictEqual(remedy(findings, "environment"), remedy(findings, "lock"))
-      assert.include(finding(findings, "worker").detail, "not started")
-      const [program, ...args] = remedy(findings, "lock").split(" ")
-      assert.strictEqual(program, "snakepit")
-      assert.strictEqual((yield* snakepitIn({ cwd: project }, ...args, "--python", python)).exitCode, 0)
-      isWell(yield* doctor, "environment", "lock", "worker")
-    }).pipe(Effect.scoped)
+        isWell(yield* doctor, "environment", "lock", "worker")
+        write("snakedemo")
+        const findings = yield* doctor
+        assert.include(finding(findings, "lock").detail, "uv.lock")
+        assert.strictEqual(remedy(findings, "environment"), remedy(findings, "lock"))
+        assert.include(finding(findings, "worker").detail, "not started")
+        const [program, ...args] = remedy(findings, "lock").split(" ")
+        assert.strictEqual(program, "snakepit")
+        assert.strictEqual((yield* snakepitIn({ cwd: project }, ...args, "--python", python)).exitCode, 0)
+        isWell(yield* doctor, "environment", "lock", "worker")
+      }).pipe(Effect.scoped),
+    SEVERAL
   )
 
-  it.live("finds a project that asks for a Python that is not here; naming another helps", () =>
-    Effect.gen(function* () {
-      const cwd = yield* projectOf("snakelone")
-      fs.writeFileSync(path.join(cwd, ".python-version"), "3.99\n")
-      const findings = yield* doctorIn(cwd)
-      assert.include(finding(findings, "interpreter").detail, "3.99")
-      assert.include(remedy(findings, "interpreter"), "--python")
-      assert.include(finding(findings, "environment").detail, "not made")
-      isWell(yield* doctorIn(cwd, "--python", python), "interpreter", "environment", "worker")
-    }).pipe(Effect.scoped)
+  it.live(
+    "finds a project that asks for a Python that is not here; naming another helps",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* projectOf("snakelone")
+        fs.writeFileSync(path.join(cwd, ".python-version"), "3.99\n")
+        const findings = yield* doctorIn(cwd)
+        assert.include(finding(findings, "interpreter").detail, "3.99")
+        assert.include(remedy(findings, "interpreter"), "--python")
+        assert.include(finding(findings, "environment").detail, "not made")
+        isWell(yield* doctorIn(cwd, "--python", python), "interpreter", "environment", "worker")
+      }).pipe(Effect.scoped),
+    SEVERAL
   )
 
-  it.live("finds requirements that cannot be had; other ones help, as it says", () =>
-    Effect.gen(function* () {
-      const cwd = yield* projectOf()
-      const findings = yield* doctorIn(cwd, "-r", "snakedemo>3", "--python", python)
-      isWell(findings, "interpreter")
-      assert.include(finding(findings, "environment").detail, "you require snakedemo>3")
-      assert.match(remedy(findings, "environment"), /requirements .* with -r/)
-      isWell(yield* doctorIn(cwd, "-r", "snakedemo<3", "--python", python), "environment", "lock", "worker")
-    }).pipe(Effect.scoped)
+  it.live(
+    "finds requirements that cannot be had; other ones help, as it says",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* projectOf()
+        const findings = yield* doctorIn(cwd, "-r", "snakedemo>3", "--python", python)
+        isWell(findings, "interpreter")
+        assert.include(finding(findings, "environment").detail, "you require snakedemo>3")
+        assert.match(remedy(findings, "environment"), /requirements .* with -r/)
+        isWell(yield* doctorIn(cwd, "-r", "snakedemo<3", "--python", python), "environment", "lock", "worker")
+      }).pipe(Effect.scoped),
+    SEVERAL
   )
 
-  it.live("finds that the network is missing; doing without --offline helps, as it says", () =>
-    Effect.gen(function* () {
-      const cwd = yield* projectOf()
-      const wheels = path.join(cwd, "wheels")
-      writeWheel(wheels, "snakeaway", "1.0")
-      const index = yield* serveIndex(wheels)
-      yield* setEnvironment({ UV_DEFAULT_INDEX: index.url, UV_OFFLINE: undefined })
-      const flags = ["-r", "snakeaway", "--python", python]
-      const findings = yield* doctorIn(cwd, ...flags, "--offline")
-      assert.include(finding(findings, "environment").detail, "snakeaway was not found in the cache")
-      assert.match(remedy(findings, "environment"), /^Leave out --offline/)
-      isWell(yield* doctorIn(cwd, ...flags), "environment", "worker")
-      isWell(yield* doctorIn(cwd, ...flags, "--offline"), "environment", "worker")
-    }).pipe(Effect.scoped)
+  it.live(
+    "finds that the network is missing; doing without --offline helps, as it says",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* projectOf()
+        const wheels = path.join(cwd, "wheels")
+        writeWheel(wheels, "snakeaway", "1.0")
+        const index = yield* serveIndex(wheels)
+        yield* setEnvironment({ UV_DEFAULT_INDEX: index.url, UV_OFFLINE: undefined })
+        const flags = ["-r", "snakeaway", "--python", python]
+        const findings = yield* doctorIn(cwd, ...flags, "--offline")
+        assert.include(finding(findings, "environment").detail, "snakeaway was not found in the cache")
+        assert.match(remedy(findings, "environment"), /^Leave out --offline/)
+        isWell(yield* doctorIn(cwd, ...flags), "environment", "worker")
+        isWell(yield* doctorIn(cwd, ...flags, "--offline"), "environment", "worker")
+      }).pipe(Effect.scoped),
+    SEVERAL
   )
 
-  it.live.skipIf(!canMount)("finds a folder in which no environment can be made; making it beforehand helps", () =>
-    Effect.gen(function* () {
-      const cwd = yield* projectOf("snakedemo")
-      const shell = mounting('mount --bind "$PLACE" "$PLACE"; mount -o remount,ro,bind "$PLACE"; cd "$PLACE"')
-      const doctor = Effect.map(
-        snakepitIn({ cwd, shell, env: { PLACE: cwd } }, "doctor", "--json", "--python", python),
-        ({ stdout }): Findings => JSON.parse(stdout)
-      )
-      const findings = yield* doctor
-      assert.match(finding(findings, "environment").detail, /^Cannot use .*read-only file system/i)
-      const [, command = ""] = /^Run (snakepit setup) where/.exec(remedy(findings, "environment")) ?? []
-      const [, ...args] = command.split(" ")
-      assert.strictEqual((yield* snakepitIn({ cwd }, ...args, "--python", python)).exitCode, 0)
-      isWell(yield* doctor, "environment", "worker")
-    }).pipe(Effect.scoped)
+  it.live.skipIf(!canMount)(
+    "finds a folder in which no environment can be made; making it beforehand helps",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* projectOf("snakedemo")
+        const shell = mounting('mount --bind "$PLACE" "$PLACE"; mount -o remount,ro,bind "$PLACE"; cd "$PLACE"')
+        const doctor = Effect.map(
+          snakepitIn({ cwd, shell, env: { PLACE: cwd } }, "doctor", "--json", "--python", python),
+          ({ stdout }): Findings => JSON.parse(stdout)
+        )
+        const findings = yield* doctor
+        assert.match(finding(findings, "environment").detail, /^Cannot use .*read-only file system/i)
+        const [, command = ""] = /^Run (snakepit setup) where/.exec(remedy(findings, "environment")) ?? []
+        const [, ...args] = command.split(" ")
+        assert.strictEqual((yield* snakepitIn({ cwd }, ...args, "--python", python)).exitCode, 0)
+        isWell(yield* doctor, "environment", "worker")
+      }).pipe(Effect.scoped),
+    SEVERAL
   )
 
   it.live("finds a build of torch that is too new for the driver, and says how to have another", () =>
