@@ -184,14 +184,12 @@ const measureArrays = async (rounds: number): Promise<ReadonlyArray<ArrayRow>> =
     const fromPython: Array<number> = []
     await send()
     await receive()
-    await interleave(rounds, [
-      async () => {
-        toPython.push(await send())
-      },
-      async () => {
-        fromPython.push(await receive())
-      }
-    ])
+    const turn = (times: Array<number>, once: () => Promise<number>) => async () => {
+      const end = performance.now() + TURN_MICROS / 1000
+      do times.push(await once())
+      while (performance.now() < end)
+    }
+    await interleave(rounds, [turn(toPython, send), turn(fromPython, receive)])
     const row = { peer: peer.name, bytes: values.byteLength }
     rows.push({ ...row, direction: "to_python", p50_us: rounded(median(toPython)) })
     rows.push({ ...row, direction: "from_python", p50_us: rounded(median(fromPython)) })
