@@ -43,6 +43,16 @@ def filled_in_place(_which: str) -> numpy.ndarray:
     return array
 
 
+def total(array: numpy.ndarray) -> float:
+    """Sum of an array."""
+    return float(array.sum())
+
+
+def thirds(count: int) -> numpy.ndarray:
+    """0, 1/3, 2/3, ..."""
+    return numpy.arange(count) / 3
+
+
 def ones(count: int) -> numpy.ndarray:
     """A result of a size."""
     return numpy.ones(count)

@@ -2,7 +2,7 @@
 import { type Run, wholeNumber } from "./bench.ts"
 import { separate } from "./cores.ts"
 import { openFloor } from "./floor.ts"
-import { openPythonShellArrays, openPythoniaArrays } from "./peers/arrays.ts"
+import { openPythonShellArrays, openPythoniaArrays, openSnakepitArrays } from "./peers/arrays.ts"
 import { openGrpc } from "./peers/grpc.ts"
 import { install } from "./peers/install.ts"
 import { openNodeCallsPython, openNodeCallsPythonSync } from "./peers/nodeCallsPython.ts"
@@ -163,7 +163,7 @@ const measureArrays = async (rounds: number): Promise<ReadonlyArray<ArrayRow>> =
   const values = Float64Array.from({ length: ARRAY_LENGTH }, (_, i) => i / 3)
   const total = values.reduce((sum, value) => sum + value, 0)
   const rows: Array<ArrayRow> = []
-  for (const open of [openPythonShellArrays, openPythoniaArrays]) {
+  for (const open of [openSnakepitArrays, openPythonShellArrays, openPythoniaArrays]) {
     await using peer = await open()
     const send = async (): Promise<number> => {
       const start = performance.now()
@@ -184,22 +184,20 @@ const measureArrays = async (rounds: number): Promise<ReadonlyArray<ArrayRow>> =
     const fromPython: Array<number> = []
     await send()
     await receive()
-    await interleave(rounds, [
-      async () => {
-        toPython.push(await send())
-      },
-      async () => {
-        fromPython.push(await receive())
-      }
-    ])
+    const turn = (times: Array<number>, once: () => Promise<number>) => async () => {
+      const end = performance.now() + TURN_MICROS / 1000
+      do times.push(await once())
+      while (performance.now() < end)
+    }
+    await interleave(rounds, [turn(toPython, send), turn(fromPython, receive)])
     const row = { peer: peer.name, bytes: values.byteLength }
     rows.push({ ...row, direction: "to_python", p50_us: rounded(median(toPython)) })
     rows.push({ ...row, direction: "from_python", p50_us: rounded(median(fromPython)) })
   }
   console.log("")
   printTable(
-    ["1 MiB of floats as JSON", "direction", "p50 ms"],
-    rows.map(({ direction, p50_us, peer }) => [peer, direction, (p50_us / 1000).toFixed(1)])
+    ["1 MiB of floats", "direction", "p50 ms"],
+    rows.map(({ direction, p50_us, peer }) => [peer, direction, (p50_us / 1000).toFixed(2)])
   )
   return rows
 }

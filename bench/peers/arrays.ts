@@ -1,8 +1,14 @@
 /**
- * An array of floats through the peers that speak JSON, in either direction: what `payload` is to be seen beside.
+ * An array of floats through the peers that speak JSON, in either direction, beside Snakepit with an ordinary argument and result.
  * Neither peer carries a `Float64Array`, so the time includes making an array of numbers of it and back.
  */
 import { fileURLToPath } from "node:url"
+import { Snakepit } from "@snakepit/core"
+import { SnakepitNode } from "@snakepit/python-worker"
+import { Tensor } from "@snakepit/zero-copy"
+import * as ManagedRuntime from "effect/ManagedRuntime"
+import * as Schema from "effect/Schema"
+import { interpreter } from "../interpreter.ts"
 import { endShell, startShell } from "./pythonShell.ts"
 import { startPythonia } from "./pythonia.ts"
 
@@ -12,6 +18,22 @@ export interface ArrayPeer extends AsyncDisposable {
   readonly send: (values: Float64Array) => Promise<number>
   /** Receives 0, 1/3, 2/3, ... as a result. */
   readonly receive: (length: number) => Promise<Float64Array>
+}
+
+export const openSnakepitArrays = async (): Promise<ArrayPeer> => {
+  const pythonPath = [fileURLToPath(new URL("..", import.meta.url))]
+  const runtime = ManagedRuntime.make(
+    SnakepitNode.layer({ pools: { default: { size: 1, python: interpreter(), pythonPath } } })
+  )
+  const total = (values: Float64Array) => Snakepit.call("arrays.total", { args: [values], success: Schema.Number })
+  const thirds = (length: number) =>
+    Snakepit.call("arrays.thirds", { args: [length], success: Tensor.schema(Float64Array) })
+  return {
+    name: "snakepit",
+    send: (values) => runtime.runPromise(total(values)),
+    receive: async (length) => (await runtime.runPromise(thirds(length))).data,
+    [Symbol.asyncDispose]: () => runtime.dispose()
+  }
 }
 
 export const openPythonShellArrays = async (): Promise<ArrayPeer> => {

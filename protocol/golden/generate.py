@@ -286,7 +286,7 @@ def _messages() -> Iterator[tuple[object, ...]]:
     yield "request-grant", _request(4, "snakepit.grant", {"bytes": 100_032, "most": 16_777_216})
     yield "request-released", _request(0, "snakepit.released", {"regions": [7, 12]})
     yield "request-free", _request(11, "snakepit.free", {"places": [[3, 4096], [3, 167_936]]})
-    yield "request-trim", _request(12, "snakepit.trim", {})
+    yield "request-trim", _request(12, "snakepit.trim", {"places": [[1, 64]]})
     yield "request-forget", _request(13, "snakepit.forget", {"segments": [2, 3]})
     yield "exit-success-kept", {**_exit(9, {"_tag": "Success", "value": 3}), "kept": [7]}
     yield "ack", {"_tag": "Ack", "requestId": 3}

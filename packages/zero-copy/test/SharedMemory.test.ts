@@ -87,6 +87,21 @@ describe("SharedMemory", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("takes memory once for each caller that waited, however quickly they give it back", () =>
+    Effect.gen(function* () {
+      const { memory } = yield* memoryOf(waiting, "hasty")
+      const held = yield* Scope.make()
+      yield* Scope.provide(memory.lease(20 * MIB, false), held)
+      const hasty = Effect.forkChild(Effect.scoped(memory.lease(20 * MIB, false)), { startImmediately: true })
+      const fibers = [yield* hasty, yield* hasty, yield* hasty]
+      const { arena } = memory
+      yield* Effect.promise(() => (typeof arena === "string" ? assert.fail(arena) : arena.relieve()))
+      yield* Scope.close(held, Exit.void)
+      for (const fiber of fibers) yield* Fiber.join(fiber).pipe(Effect.timeout(5_000))
+      assert.strictEqual(heldBytes(memory), 0)
+    }).pipe(Effect.scoped)
+  )
+
   it.live("asks workers again and again for what they do not use, while somebody waits", () =>
     Effect.gen(function* () {
       const { fiber, held, memory } = yield* waiter

@@ -114,7 +114,10 @@ class Control:
             value = {"rss_bytes": resident_bytes()}
         elif tag == "snakepit.trim":
             self._execution.flush_released()
-            value = [] if storage.memory is None else storage.memory.trim()
+            value = []
+            if storage.memory is not None:
+                storage.memory.free(payload["places"])
+                value = storage.memory.trim()
         elif tag == "snakepit.forget":
             value = None
             if storage.memory is not None:

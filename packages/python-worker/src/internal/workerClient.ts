@@ -147,7 +147,7 @@ export class WorkerClient implements Worker.Worker {
     })
     this.memory = new WorkerMemory(options.memory, {
       free: (places) => this.sendData("snakepit.free", { places }),
-      trim: () => this.trim(),
+      trim: (places) => this.trim(places),
       forget: (segments) => this.isOpen && this.requestControl("snakepit.forget", { segments })
     })
     this.encodeHooks = {
@@ -520,11 +520,11 @@ export class WorkerClient implements Worker.Worker {
   // -------------------------------------------------------------------------------------------------------------------
 
   /** Asks the worker for the room for results that it does not use; a busy one may answer later than is waited for. */
-  private trim(): Promise<void> {
+  private trim(places: ReadonlyArray<readonly [number, number]>): Promise<void> {
     if (!this.isOpen) return Promise.resolve()
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, trimMillis)
-      this.requestControl("snakepit.trim", {}, (exit) => {
+      this.requestControl("snakepit.trim", { places }, (exit) => {
         clearTimeout(timer)
         this.memory.returned(field(exit, "value"))
         resolve()

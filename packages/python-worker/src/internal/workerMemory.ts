@@ -13,8 +13,11 @@ import * as Context from "effect/Context"
 export interface Line {
   /** Places of results that are free again: sent before the next request. */
   readonly free: (places: ReadonlyArray<readonly [number, number]>) => void
-  /** Asks for grants that are not used: {@link WorkerMemory.returned} gets them. Resolves then, or when it takes too long. */
-  readonly trim: () => Promise<void>
+  /**
+   * Asks for grants that are not used, once these places are free: {@link WorkerMemory.returned} gets them. Resolves then, or when it
+   * takes too long.
+   */
+  readonly trim: (places: ReadonlyArray<readonly [number, number]>) => Promise<void>
   /** Segments are gone. */
   readonly forget: (segments: ReadonlyArray<number>) => void
 }
@@ -232,10 +235,15 @@ export class WorkerMemory implements Storage.Outgoing {
 
   /** Tells the worker which places are free. */
   readonly flush = (): void => {
+    const places = this.takeFreed()
+    if (places.length > 0 && this.isOpen) this.line.free(places)
+  }
+
+  private takeFreed(): ReadonlyArray<readonly [number, number]> {
     clearTimeout(this.timer)
     this.timer = undefined
     this.freedBytes = 0
-    if (this.freed.length > 0 && this.isOpen) this.line.free(this.freed.splice(0))
+    return this.freed.splice(0)
   }
 
   // -------------------------------------------------------------------------------------------------------------------
@@ -246,8 +254,8 @@ export class WorkerMemory implements Storage.Outgoing {
 
   private readonly onPressure = async (): Promise<void> => {
     if (this.grants.length === 0 && this.kept.size === 0) return
-    this.flush()
-    await this.line.trim()
+    // with the question, since what goes by the other channel may come later
+    await this.line.trim(this.takeFreed())
   }
 
   /** The worker has given back grants, named by [segment, offset]. */

@@ -92,7 +92,7 @@ export class Arena {
 
   /** Asks the workers for what they were granted and do not use, unless they are being asked. */
   relieve(): Promise<void> {
-    this.relieving ??= Promise.all([...this.onPressure].map((ask) => ask())).then(() => {
+    this.relieving ??= Promise.allSettled([...this.onPressure].map((ask) => ask())).then(() => {
       this.relieving = undefined
     })
     return this.relieving
@@ -119,9 +119,11 @@ export class Arena {
 
   /** First come, first served: who wants little does not overtake who has waited for much. */
   private wake(): void {
-    for (const attempt of [...this.waiting]) {
-      if (!attempt()) break
-      this.waiting.splice(this.waiting.indexOf(attempt), 1)
+    for (let attempt = this.waiting.shift(); attempt !== undefined; attempt = this.waiting.shift()) {
+      // out of the list by now: what it takes may be given back, and wake others, before it answers
+      if (attempt()) continue
+      this.waiting.unshift(attempt)
+      return
     }
   }
 
