@@ -1,8 +1,9 @@
 /** TypeScript functions as arguments: Python calls them while its call runs, and afterwards no more. */
-import { Snakepit, type SnakepitError } from "@snakepit/core"
+import { PythonError, RetryPolicy, Snakepit, SnakepitError } from "@snakepit/core"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -30,6 +31,21 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
         yield* Snakepit.call("calling_back.apply", { args: [async (value: number) => value - 1, 1] }),
         0
       )
+    })
+  )
+
+  shared.effect("whatever has a `then` is awaited, and one that throws fails the callback", () =>
+    Effect.gen(function* () {
+      // eslint-disable-next-line unicorn/no-thenable -- that is the point
+      const thenable = () => ({ then: (resolve: (value: number) => void) => setTimeout(() => resolve(42), 1) })
+      assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [thenable] }), 42)
+      const hostile = () => ({
+        get then() {
+          throw new Error("broken inside")
+        }
+      })
+      const caught = yield* Snakepit.call("calling_back.caught", { args: [hostile], success: Schema.Array(Schema.Any) })
+      assert.include(String(caught[2]), "broken inside")
     })
   )
 
@@ -165,6 +181,40 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
       const inner = () => session.call("math.sqrt", { args: [16] })
       assert.strictEqual(yield* session.call("calling_back.apply", { args: [inner] }), 4)
     }).pipe(withPool({ profile: "thread", threads: 2 }))
+  )
+
+  shared.effect("a callback that needs the very worker that waits for it is told so at once", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const other = yield* Snakepit.session()
+      const inner = () => session.call("math.sqrt", { args: [16] })
+      const refused = (outer: () => unknown) =>
+        Effect.gen(function* () {
+          let error: unknown = yield* Effect.flip(session.call("calling_back.apply", { args: [outer] }))
+          while (error instanceof PythonError.CallbackError) error = error.original
+          assert.instanceOf(error, SnakepitError.SessionBusy)
+          assert.isTrue(error.waitsForItself)
+          assert.include(error.message, "each waits for the other")
+        })
+      yield* refused(inner)
+      yield* refused(() => Effect.retry(inner(), RetryPolicy.make({ initial: "1 minute" })))
+      // by way of another session's worker, and another callback
+      yield* refused(() => other.call("calling_back.apply", { args: [inner] }))
+      assert.strictEqual(yield* inner(), 4)
+    }).pipe(withPool({ size: 2, queueTimeout: "1 minute" }))
+  )
+
+  shared.effect("a callback may use its own session where nothing waits for it: from async def, and for later", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const inner = () => session.call("math.sqrt", { args: [16] })
+      assert.strictEqual(yield* session.call("calling_back.apply_async", { args: [inner] }), 4)
+      const later = yield* Deferred.make<unknown, SnakepitError.SnakepitError>()
+      const forked = () => Effect.asVoid(Effect.forkDetach(Deferred.into(inner(), later)))
+      // long enough that the call looks as if it waited for itself
+      yield* session.call("calling_back.apply_and_sleep", { args: [forked, 0.3] })
+      assert.strictEqual(yield* Deferred.await(later), 4)
+    }).pipe(withPool({ size: 1 }))
   )
 
   shared.effect("a call on a thread that user code started works", () =>

@@ -127,6 +127,26 @@ for (const [options, key, expected] of [
   )
 }
 
+for (const [config, key, expected] of [
+  [null, "config", "pools, environment"],
+  [{ pool: {} }, "pool", "pools, environment"],
+  [{ environment: "numpy" }, "environment", "an object"],
+  [{ pools: [] }, "pools", "an object"],
+  [{ environment: { python: "3.12" }, pools: [] }, "pools", "an object"],
+  [{ environment: { pythn: "3.12" } }, "pools.default.pythn", "a known key"]
+] as const) {
+  it.live(`refuses the configuration ${JSON.stringify(config)} with what is allowed`, () =>
+    Effect.gen(function* () {
+      // as a program without types would pass it
+      const layer = SnakepitNode.layer(config as unknown as SnakepitNode.Config)
+      const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+      assert.instanceOf(error, SnakepitError.ConfigError)
+      assert.include(error.message, `\`${key}\``)
+      assert.include(error.message, expected)
+    })
+  )
+}
+
 it.live("fails the start with the installer's explanation when the packages cannot be had", () =>
   Effect.gen(function* () {
     const made = yield* workplace

@@ -49,7 +49,7 @@ describe("Startup", () => {
     ["allowPrivate", "yes", "boolean"],
     ["maxFrameBytes", 10, "integer from 1024"],
     ["pythonPath", "lib", "array"],
-    ["env", { A: 1 }, "object of strings"],
+    ["env", ["A=1"], "object of strings"],
     ["startTimeout", -1, "duration"],
     ["progress", "loud", "silent"]
   ] as const) {
@@ -64,6 +64,9 @@ describe("Startup", () => {
 
   it.live.each(["fork", "spawn"])("a working directory that does not exist is named (%s)", (start) =>
     Effect.gen(function* () {
+      const file = yield* startError({ cwd: import.meta.filename, start })
+      assert.instanceOf(file, SnakepitError.WorkerStartError)
+      assert.include(file.reason, `could not be started in ${import.meta.filename}, which is no folder`)
       const error = yield* startError({ cwd: "/nowhere/at/all", start })
       assert.instanceOf(error, SnakepitError.WorkerStartError)
       assert.include(error.reason, "could not be started in /nowhere/at/all, which does not exist")

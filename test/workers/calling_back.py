@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 
 import snakepit_worker
 from snakepit_worker import CallbackError, tools
@@ -11,6 +12,12 @@ kept = []
 
 def apply(function, *args, **kwargs):
     return function(*args, **kwargs)
+
+
+def apply_and_sleep(function, seconds):
+    """Goes on for a while after the callback has answered."""
+    function()
+    time.sleep(seconds)
 
 
 def apply_many(function, values):

@@ -13,6 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Effects from "effect/persistence/CircuitBreaker"
 import type * as Scope from "effect/Scope"
+import { millisUnsafe } from "./internal/duration.ts"
 import type { OptionReader } from "./internal/optionReader.ts"
 import { ProbingStore } from "./internal/probingStore.ts"
 import { CircuitOpen } from "./SnakepitError.ts"
@@ -101,7 +102,7 @@ export const make = (
 ): Effect.Effect<CircuitBreaker, never, Scope.Scope> =>
   makeResolved(name, {
     failures: input.failures ?? 5,
-    openDuration: Duration.toMillis(Duration.fromInputUnsafe(input.openDuration ?? 30_000)),
+    openDuration: millisUnsafe("openDuration", input.openDuration ?? 30_000),
     probes: input.probes ?? 3,
     successes: input.successes ?? 3,
     failureTags: input.failureTags ?? failureTags

@@ -6,7 +6,6 @@
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -25,6 +24,7 @@ import { CrashHistory } from "./internal/crashHistory.ts"
 import type { Decode } from "./internal/decodeResult.ts"
 import type { Deadlines } from "./internal/deadlines.ts"
 import { Dispatcher, type Member } from "./internal/dispatcher.ts"
+import { millisUnsafe } from "./internal/duration.ts"
 import { Restarts } from "./internal/restarts.ts"
 import { type Placement, Sessions } from "./internal/sessions.ts"
 import { CallTicket, StreamTicket, type Timings } from "./internal/tickets.ts"
@@ -325,8 +325,8 @@ export const make = (
 
     const timeoutOf = (given: RunOptions): number | undefined => {
       if (given.timeout === undefined) return options.callTimeout
-      const millis = Duration.toMillis(Duration.fromInputUnsafe(given.timeout))
-      return millis === Infinity ? undefined : millis
+      const millis = millisUnsafe("timeout", given.timeout)
+      return millis === Infinity ? undefined : Math.max(0, millis)
     }
 
     const execute = <A, R>(

@@ -11,7 +11,7 @@ import type { ConfigError } from "./SnakepitError.ts"
 import type { AnyTool } from "./Tool.ts"
 
 /** For backends, which read their own options of a pool in the same way. */
-export { OptionReader } from "./internal/optionReader.ts"
+export { isObject, OptionReader } from "./internal/optionReader.ts"
 
 /** How strictly a session keeps to its worker. */
 export type Affinity = "strictQueue" | "strictFailFast" | "hint"
@@ -114,17 +114,10 @@ export const resolve = (
   backendKeys: ReadonlyArray<string> = []
 ): Effect.Effect<PoolOptions, ConfigError> =>
   Effect.suspend(() => {
-    const reader = new OptionReader(name)
+    const reader = new OptionReader(`pools.${name}`)
     const { boolean, integer, millis, oneOf, refuse } = reader
-    const isObject = typeof given === "object" && given !== null && !Array.isArray(given)
-    if (!isObject) refuse("", given, "an object of options")
-    const input = isObject ? given : {}
-    const backend: Record<string, unknown> = {}
-    for (const [key, value] of Object.entries(input)) {
-      if (keys.includes(key)) continue
-      if (backendKeys.includes(key)) backend[key] = value
-      else refuse(key, value, `a known key: ${[...keys, ...backendKeys].join(", ")}`)
-    }
+    const input: PoolInput = reader.object("", given, [...keys, ...backendKeys]) ? given : {}
+    const backend = Object.fromEntries(Object.entries(input).filter(([key]) => backendKeys.includes(key)))
     const isTool = (tool: unknown) => typeof tool === "object" && tool !== null && "registration" in tool
     if (input.tools !== undefined && !(Array.isArray(input.tools) && input.tools.every(isTool))) {
       refuse("tools", input.tools, "an array of tools, made with Tool.make")

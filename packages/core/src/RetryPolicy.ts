@@ -10,6 +10,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import * as Schedule from "effect/Schedule"
+import { millisUnsafe } from "./internal/duration.ts"
 
 /** How the delays grow: `initial * 2^n`, `initial * (n + 1)`, or always `initial`. */
 export type Strategy = "exponential" | "linear" | "constant"
@@ -65,6 +66,7 @@ const interruptions = new Set(["WorkerCrash", "CallTimeout", "ProtocolError"])
 export const isTransient = (error: unknown, idempotent: boolean): boolean => {
   const tag = tagOf(error)
   if (tag === undefined) return false
+  if (Reflect.get(Object(error), "waitsForItself") === true) return false
   if (refusals.has(tag)) return true
   if (!interruptions.has(tag)) return false
   return idempotent || Reflect.get(Object(error), "mayHaveExecuted") === false
@@ -100,8 +102,8 @@ export const make = (options: Options = {}): Schedule.Schedule<number, unknown> 
 /** The delays alone, without an end. */
 export const delays = (options: DelayOptions = {}): Schedule.Schedule<number, unknown> => {
   const strategy = options.strategy ?? "exponential"
-  const initial = Duration.toMillis(Duration.fromInputUnsafe(options.initial ?? 100))
-  const max = Duration.toMillis(Duration.fromInputUnsafe(options.max ?? 5_000))
+  const initial = millisUnsafe("initial", options.initial ?? 100)
+  const max = millisUnsafe("max", options.max ?? 5_000)
   const jitter = options.jitter ?? 0.2
   const nominal = (retry: number): number =>
     strategy === "constant" ? initial : strategy === "linear" ? initial * retry : initial * 2 ** (retry - 1)

@@ -14,10 +14,11 @@ import type { Arguments, CallOptions, Invocation, Success } from "./Call.ts"
 import * as Health from "./Health.ts"
 import { noteCallSite } from "./internal/callSite.ts"
 import { Deadlines } from "./internal/deadlines.ts"
+import { isObject, OptionReader } from "./internal/optionReader.ts"
 import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
 import { decodeItems, decoderOf, describe, Session } from "./Session.ts"
-import { ConfigError, PoolNotFound, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
+import { type ConfigError, PoolNotFound, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
 import * as TestWorker from "./TestWorker.ts"
 import type { AnyTool } from "./Tool.ts"
 import type { WorkerSpawner } from "./WorkerSpawner.ts"
@@ -220,11 +221,8 @@ export const layer = (
     Snakepit,
     Effect.gen(function* () {
       const deadlines = new Deadlines()
-      for (const key of Object.keys(config)) {
-        if (key === "pools") continue
-        return yield* new ConfigError({ key, actual: "a value", expected: "a known key: pools" })
-      }
-      const resolved = yield* Effect.forEach(Object.entries(config.pools ?? { default: {} }), ([name, input]) =>
+      const pools = yield* poolsOf(config)
+      const resolved = yield* Effect.forEach(Object.entries(pools), ([name, input]) =>
         PoolConfig.resolve(name, input, backend.keys)
       )
       // all of the configuration is checked before anything starts
@@ -232,18 +230,26 @@ export const layer = (
       const made = yield* Effect.forEach(resolved, (options) => Pool.make(options, deadlines), {
         concurrency: "unbounded"
       })
-      const pools = new Map(made.map((pool) => [pool.options.name, pool]))
+      const byName = new Map(made.map((pool) => [pool.options.name, pool]))
       return Snakepit.of({
-        pools,
+        pools: byName,
         pool: (name = "default") => {
-          const pool = pools.get(name)
+          const pool = byName.get(name)
           return pool === undefined
-            ? Effect.fail(new PoolNotFound({ pool: name, known: [...pools.keys()] }))
+            ? Effect.fail(new PoolNotFound({ pool: name, known: [...byName.keys()] }))
             : Effect.succeed(pool)
         }
       })
     })
   )
+
+/** The pools that the configuration names; their options are not looked at yet. */
+const poolsOf = (config: Config): Effect.Effect<NonNullable<Config["pools"]>, ConfigError> => {
+  const reader = new OptionReader()
+  const { pools = { default: {} } }: Config = reader.object("", config, ["pools"]) ? config : {}
+  if (!isObject(pools)) reader.refuse("pools", pools, "an object of pools by name")
+  return reader.result(pools)
+}
 
 /**
  * The whole service without Python, for tests: calls, streams, sessions and refs over plain functions and values.

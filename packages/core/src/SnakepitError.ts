@@ -209,9 +209,17 @@ export class PoolSaturated extends taggedError<PoolSaturated>()("PoolSaturated",
 export class QueueTimeout extends taggedError<QueueTimeout>()("QueueTimeout", {
   pool: Schema.String,
   target: Schema.String,
-  queueTimeoutMillis: Schema.Number
+  queueTimeoutMillis: Schema.Number,
+  /** The session whose worker it waited for; absent when any worker would have done. */
+  session: Schema.optional(Schema.String)
 }) {
   override get message() {
+    if (this.session !== undefined) {
+      return (
+        `${this.target} waited ${this.queueTimeoutMillis} ms for the one worker of session ${this.session}, which was busy. ` +
+        "Raise `queueTimeout`, make the calls before it shorter, or spread the work over several sessions"
+      )
+    }
     return (
       `${this.target} waited ${this.queueTimeoutMillis} ms for a worker of pool "${this.pool}" and got none. ` +
       "Raise `size` or `queueTimeout`, or make the calls before it shorter"
@@ -280,12 +288,23 @@ export class SessionLost extends taggedError<SessionLost>()("SessionLost", {
   }
 }
 
-/** The session's worker is busy, and the session was opened with the affinity `strictFailFast`. The call has not run. */
+/**
+ * The session's worker is busy, and waiting for it is of no use: the affinity is `strictFailFast`, or the worker waits for this
+ * very call. The call has not run.
+ */
 export class SessionBusy extends taggedError<SessionBusy>()("SessionBusy", {
   session: Schema.String,
-  worker: Schema.String
+  worker: Schema.String,
+  /** A callback made this call, and the call that waits for the callback holds the worker: it would wait for ever. */
+  waitsForItself: Schema.Boolean.pipe(Schema.withConstructorDefault(Effect.succeed(false)))
 }) {
   override get message() {
+    if (this.waitsForItself) {
+      return (
+        `worker ${this.worker} of session ${this.session} runs the call whose callback makes this one, so that each waits for the ` +
+        'other. Make it outside of the session or in another one, or use the profile "thread" or an `async def`'
+      )
+    }
     return `worker ${this.worker} of session ${this.session} is busy, and the session's affinity is strictFailFast`
   }
 }

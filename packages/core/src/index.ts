@@ -1,5 +1,6 @@
 /** Calls, sessions, pools and errors: Python as typed Effects. Each module is a namespace; values and errors are classes. */
 export * as Call from "./Call.ts"
+export * as Callback from "./Callback.ts"
 export * as CircuitBreaker from "./CircuitBreaker.ts"
 export { Complex } from "./Complex.ts"
 export * as CrashBarrier from "./CrashBarrier.ts"

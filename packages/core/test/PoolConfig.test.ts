@@ -57,6 +57,10 @@ describe("PoolConfig", () => {
       assert.strictEqual(size.key, "pools.main.size")
       assert.include(size.message, "at least 1")
       assert.include(size.message, "0 (number)")
+      assert.include((yield* wrong({ queueTimeout: Number.NaN })).message, "NaN (number)")
+      const unknown = yield* wrong({ crashBarrier: { retries: 1 } })
+      assert.strictEqual(unknown.key, "pools.main.crashBarrier.retries")
+      assert.strictEqual((yield* wrong(null)).key, "pools.main")
       assert.include((yield* wrong({ affinity: "loose" })).message, '"strictQueue", "strictFailFast", "hint"')
     })
   )
@@ -67,6 +71,10 @@ describe("PoolConfig", () => {
     { threads: 0 },
     { maxQueue: -1 },
     { queueTimeout: "soon" },
+    { queueTimeout: Number.NaN },
+    { queueTimeout: {} },
+    { sessionIdleTimeout: { second: 5 } },
+    { drainTimeout: Number.POSITIVE_INFINITY },
     { queueTimeout: -1 },
     { callTimeout: "never" },
     { profile: "fork" },

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -10,9 +11,10 @@ import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import * as PythonError from "../src/PythonError.ts"
+import * as RetryPolicy from "../src/RetryPolicy.ts"
 import * as Snakepit from "../src/Snakepit.ts"
 import { WorkerCrash } from "../src/SnakepitError.ts"
-import type { TestCallback } from "../src/TestWorker.ts"
+import * as TestWorker from "../src/TestWorker.ts"
 import * as Tool from "../src/Tool.ts"
 import { Tuple } from "../src/Tuple.ts"
 import { ValueAdapter } from "../src/ValueAdapter.ts"
@@ -285,7 +287,7 @@ describe("Snakepit.layerTest", () => {
       Effect.provide(
         Snakepit.layerTest(
           {
-            "a.report": ([ask]: [TestCallback], _kwargs, { tool }) =>
+            "a.report": ([ask]: [TestWorker.TestCallback], _kwargs, { tool }) =>
               Effect.flatMap(ask(), (city) => tool("weather", { city }))
           },
           { pools: { default: { tools: [weather] } } }
@@ -419,6 +421,44 @@ describe("Snakepit", () => {
       )
     })
   )
+
+  for (const timeout of ["soon", {}, Number.NaN, null]) {
+    it.effect(`a timeout that is no duration, like ${JSON.stringify(timeout)}, is a defect that names the option`, () =>
+      Effect.gen(function* () {
+        // what a program without types could pass
+        const options = { timeout: timeout as unknown as number }
+        for (const effect of [
+          Snakepit.call("a.f", options),
+          Snakepit.call("a.f", { ...options, retry: RetryPolicy.make() }),
+          Stream.runDrain(Snakepit.stream("a.f", options))
+        ]) {
+          const defect = Cause.squash(yield* Effect.flip(Effect.sandbox(effect)))
+          assert.instanceOf(defect, TypeError)
+          assert.include(defect.message, "option `timeout`: expected a duration")
+        }
+      }).pipe(Effect.provide(Snakepit.layerTest({ "a.f": () => 1 })))
+    )
+  }
+
+  for (const [config, key] of [
+    [null, "config"],
+    [[], "config"],
+    [{ pools: null }, "pools"],
+    [{ pools: [] }, "pools"],
+    [{ pool: { size: 1 } }, "pool"],
+    [{ pools: { main: null } }, "pools.main"]
+  ] as const) {
+    it.effect(`a configuration like ${JSON.stringify(config)} stops the start and names \`${key}\``, () =>
+      Effect.gen(function* () {
+        // what a program without types could pass
+        const layer = Snakepit.layer(config as unknown as Snakepit.Config).pipe(Layer.provide(TestWorker.layer({})))
+        const error = yield* Effect.flip(Effect.scoped(Layer.build(layer)))
+        assert.strictEqual(error._tag, "ConfigError")
+        assert.include(error.message, `\`${key}\``)
+        assert.notInclude(error.message, "a value")
+      })
+    )
+  }
 
   it.live("a call past its deadline fails with CallTimeout", () =>
     Effect.gen(function* () {

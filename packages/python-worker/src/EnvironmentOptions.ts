@@ -27,6 +27,14 @@ export interface EnvironmentOptions {
   readonly uv?: UvOptions | undefined
 }
 
+/** What one of the `requirements` has to be. */
+export const requirementForm =
+  "an array of requirements in pip's notation, one in each string; options of pip, which begin with a dash, are none"
+
+/** Whether a value is one requirement: whatever is written to pip's file holds one line for it, and that is no option of pip. */
+export const isRequirement = (value: unknown): value is string =>
+  typeof value === "string" && /^[^\S\r\n]*[^\s\0#-][^\r\n\0]*$/.test(value)
+
 /** What should be in an environment, and where it should stand. */
 export interface SyncOptions extends EnvironmentOptions {
   /**

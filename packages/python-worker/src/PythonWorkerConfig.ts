@@ -7,7 +7,7 @@ import { Selection } from "@snakepit/hardware"
 import { SharedMemory } from "@snakepit/zero-copy"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type { EnvironmentOptions, UvOptions } from "./EnvironmentOptions.ts"
+import { type EnvironmentOptions, isRequirement, requirementForm, type UvOptions } from "./EnvironmentOptions.ts"
 
 /** How much workers tell of an exception. What is left out is said in `truncated` of the error. */
 export interface ErrorInput {
@@ -206,10 +206,10 @@ const largestFrame = 4_294_967_295
 export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOptions, SnakepitError.ConfigError> =>
   Effect.suspend(() => {
     const given = options.backend
-    const reader = new PoolConfig.OptionReader(options.name)
-    const { boolean, integer, list, millis, oneOf, refuse, text } = reader
+    const reader = new PoolConfig.OptionReader(`pools.${options.name}`)
+    const { boolean, integer, list, millis, oneOf, refuse, text, timerMillis } = reader
     const texts = <A>(key: string, fallback: A): ReadonlyArray<string> | A =>
-      list(key, given[key], fallback, (item) => typeof item === "string", "an array of strings")
+      list(key, given[key], fallback, isText, "an array of strings that are not empty and have no null character")
     const preferences = <A>(key: string, fallback: A, least: number): ReadonlyArray<Selection.Preference> | A => {
       const value = given[key]
       const wanted = value === undefined || Array.isArray(value) ? value : [value]
@@ -218,8 +218,6 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       if (Array.isArray(wanted) && wanted.length < least) refuse(key, value, expected)
       return found
     }
-    const heartbeatInterval = millis("heartbeatInterval", given["heartbeatInterval"], 2_000)
-    if (heartbeatInterval < 1) refuse("heartbeatInterval", given["heartbeatInterval"], "a duration of at least 1 ms")
     const native = process.platform === "linux" ? "fork" : "spawn"
     const start = oneOf("start", given["start"], native, ["fork", "spawn"])
     if (start === "fork" && native !== "fork") refuse("start", start, '"spawn", since this is not Linux')
@@ -227,7 +225,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       refuse("spares", given["spares"], '0, since `start` is "fork": a fork server needs no spares')
     }
     const pyproject = text("pyproject", given["pyproject"])
-    const requirements = texts("requirements", undefined)
+    const requirements = list("requirements", given["requirements"], undefined, isRequirement, requirementForm)
     if (pyproject !== undefined && requirements !== undefined) {
       refuse("requirements", requirements, "none beside `pyproject`")
     }
@@ -250,11 +248,11 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       preload: texts("preload", []),
       spares: integer("spares", given["spares"], 0, 0),
       startTimeout: millis("startTimeout", given["startTimeout"], 30_000),
-      stopTimeout: millis("stopTimeout", given["stopTimeout"], 2_000),
+      stopTimeout: timerMillis("stopTimeout", given["stopTimeout"], 2_000),
       maxFrameBytes: integer("maxFrameBytes", given["maxFrameBytes"], 1_073_741_824, 1024, largestFrame),
-      cancelGrace: millis("cancelGrace", given["cancelGrace"], 50),
-      killGrace: millis("killGrace", given["killGrace"], 2_000),
-      heartbeatInterval,
+      cancelGrace: timerMillis("cancelGrace", given["cancelGrace"], 50),
+      killGrace: timerMillis("killGrace", given["killGrace"], 2_000),
+      heartbeatInterval: timerMillis("heartbeatInterval", given["heartbeatInterval"], 2_000, 1),
       heartbeatTimeout: millis("heartbeatTimeout", given["heartbeatTimeout"], 10_000),
       heartbeatMisses: integer("heartbeatMisses", given["heartbeatMisses"], 3, 1),
       memoryLimit: integer("memoryLimit", given["memoryLimit"], undefined, 16 * 1024 * 1024),
@@ -270,6 +268,8 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     }
     return reader.result(resolved)
   })
+
+const isText = (value: unknown): value is string => typeof value === "string" && value !== "" && !value.includes("\0")
 
 const uvOptions = (reader: PoolConfig.OptionReader, value: unknown): UvOptions => {
   if (value === undefined || !reader.object("uv", value, uvKeys)) return {}
@@ -295,7 +295,9 @@ const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOpt
 }
 
 const zeroCopyOptions = (reader: PoolConfig.OptionReader, value: unknown = {}): SharedMemory.ResolvedOptions => {
-  const bad = SharedMemory.invalid(value)
+  const bad = Array.isArray(value)
+    ? { key: "", value, expected: "an object of options" }
+    : SharedMemory.invalid(value)
   if (bad === undefined) return SharedMemory.resolve(value as SharedMemory.ZeroCopyOptions) // checked just now
   reader.refuse(`zeroCopy${bad.key}`, bad.value, bad.expected)
   return SharedMemory.defaults
@@ -303,9 +305,15 @@ const zeroCopyOptions = (reader: PoolConfig.OptionReader, value: unknown = {}): 
 
 const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Record<string, string>> => {
   if (value === undefined) return {}
-  if (typeof value === "object" && value !== null && Object.values(value).every((v) => typeof v === "string")) {
-    return { ...value }
+  if (!PoolConfig.isObject(value)) {
+    reader.refuse("env", value, "an object of strings")
+    return {}
   }
-  reader.refuse("env", value, "an object of strings")
-  return {}
+  const variables: Record<string, string> = {}
+  for (const [name, text] of Object.entries(value)) {
+    if (!/^[^=\0]+$/.test(name)) reader.refuse("env", name, 'names that are not empty and hold neither "=" nor a null character')
+    if (typeof text === "string" && !text.includes("\0")) variables[name] = text
+    else reader.refuse(`env.${name}`, text, "a string without a null character")
+  }
+  return variables
 }

@@ -9,7 +9,7 @@
  * Effect.runPromise(program.pipe(Effect.provide(SnakepitNode.layer())))
  * ```
  */
-import { Snakepit, type SnakepitError } from "@snakepit/core"
+import { PoolConfig, Snakepit, type SnakepitError } from "@snakepit/core"
 import type { SharedMemory } from "@snakepit/zero-copy"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -34,26 +34,31 @@ export const layer = (
 > =>
   Layer.effectDiscard(Effect.flatMap(RuntimeDirectory.RuntimeDirectory, Instances.serve)).pipe(
     Layer.provideMerge(
-      Snakepit.layer(withEnvironment(config), {
-        keys: PythonWorkerConfig.keys,
-        validate: PythonWorkerConfig.resolve
-      })
+      Layer.unwrap(
+        Effect.map(withEnvironment(config), (complete) =>
+          Snakepit.layer(complete, { keys: PythonWorkerConfig.keys, validate: PythonWorkerConfig.resolve })
+        )
+      )
     ),
     Layer.provideMerge(PythonWorker.layerIn),
     Layer.provide(RuntimeDirectory.layer)
   )
 
-/** Each pool with the options of all; a value that is no object is left for the validation to refuse. */
-const withEnvironment = ({ environment, ...config }: Config): Snakepit.Config => {
-  if (environment === undefined || typeof environment !== "object") return config
-  const { lock, pyproject, requirements, ...others } = environment
+/** Each pool with the options of all; pools that are none are left for the validation to refuse. */
+const withEnvironment = (config: Config): Effect.Effect<Snakepit.Config, SnakepitError.ConfigError> => {
+  const reader = new PoolConfig.OptionReader()
+  const { environment, ...given }: Config = reader.object("", config, ["pools", "environment"]) ? config : {}
+  if (environment === undefined) return reader.result(given)
+  if (!PoolConfig.isObject(environment)) reader.refuse("environment", environment, "an object of options")
+  const { lock, pyproject, requirements, ...others }: EnvironmentOptions = environment
   const complete = (pool: PythonWorkerConfig.PythonPool) => {
-    if (typeof pool !== "object" || pool === null) return pool
+    if (!PoolConfig.isObject(pool)) return pool
     const isOwn = pool.pyproject !== undefined || pool.requirements !== undefined
     // a lock is that of certain packages
     const source = isOwn ? {} : { pyproject, requirements, lock }
     return { ...others, ...source, ...pool }
   }
-  const pools = Object.entries(config.pools ?? { default: {} })
-  return { ...config, pools: Object.fromEntries(pools.map(([name, pool]) => [name, complete(pool)])) }
+  const { pools = { default: {} } } = given
+  if (!PoolConfig.isObject(pools)) return reader.result(given)
+  return reader.result({ pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, complete(pool)])) })
 }

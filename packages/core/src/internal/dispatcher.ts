@@ -13,12 +13,14 @@
  * - A call that a crash cut off runs again only as the crash barrier allows; one that had not begun is moved, silently.
  */
 import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import type * as Pull from "effect/Pull"
 import * as Schedule from "effect/Schedule"
 import type { Call } from "../Call.ts"
+import * as Callback from "../Callback.ts"
 import * as CrashBarrier from "../CrashBarrier.ts"
 import type { PoolOptions } from "../PoolConfig.ts"
 import {
@@ -39,13 +41,17 @@ import type { CallObserver, Worker } from "../Worker.ts"
 import { Chain, type Link } from "./chain.ts"
 import type { Deadline, Deadlines } from "./deadlines.ts"
 import { type Admission, Devices, isWithin } from "./devices.ts"
+import { longestTimer } from "./duration.ts"
 import { Poison } from "./poison.ts"
 
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
 const horizonMillis = 2
 
-/** Node fires timers of a longer delay at once. */
-const longestTimer = 2 ** 31 - 1
+/**
+ * How long a call that seems to wait for itself is left the time to prove otherwise: the notice that its caller runs on an event
+ * loop may be under way, and a callback may answer without waiting for the call.
+ */
+const noticeMillis = 50
 
 /** Most calls sent ahead, however fast they are: bounds what a crash can touch. */
 const maxAhead = 256
@@ -435,11 +441,34 @@ export class Dispatcher {
     const room = this.room(ticket)
     room.add(ticket)
     if (room !== this.waiting) this.waitingApart++
+    if (this.waitsForItself(ticket)) this.deadlines.add(noticeMillis, () => this.refuseIfItWaitsForItself(ticket))
     if (this.queueTimer === undefined) {
       // a call that came back from a worker has used up some of its time
       const left = ticket.submittedAt + this.options.queueTimeout - now
       this.armQueueTimer(Math.min(Math.max(0, left), longestTimer))
     }
+  }
+
+  /** Whether all slots of the worker that a call waits for are held by calls that wait for it: callbacks of theirs make it. */
+  private waitsForItself({ call, pinned }: Ticket): boolean {
+    if (pinned === undefined) return false
+    let held = 0
+    let callback = Context.get(call.context, Callback.Current)
+    while (callback !== undefined && !callback.isOver) {
+      for (const other of pinned.inFlight) if (other.call === callback.call && other.state === "sent") held++
+      callback = Context.get(callback.call.context, Callback.Current)
+    }
+    return held >= pinned.worker.concurrency
+  }
+
+  private refuseIfItWaitsForItself(ticket: Ticket): void {
+    if (ticket.state !== "waiting" || !this.waitsForItself(ticket)) return
+    this.unqueue(ticket)
+    const { call, pinned } = ticket
+    this.refuse(
+      ticket,
+      new SessionBusy({ session: call.session ?? "", worker: pinned?.worker.id ?? "", waitsForItself: true })
+    )
   }
 
   private unqueue(ticket: Ticket): void {
@@ -753,7 +782,8 @@ export class Dispatcher {
             new QueueTimeout({
               pool: this.options.name,
               target: ticket.call.target,
-              queueTimeoutMillis: this.options.queueTimeout
+              queueTimeoutMillis: this.options.queueTimeout,
+              session: ticket.call.session
             })
           )
         }

@@ -13,6 +13,7 @@ import * as Fiber from "effect/Fiber"
 import * as Schema from "effect/Schema"
 import * as Tracer from "effect/Tracer"
 import type { Call } from "../Call.ts"
+import * as Callback from "../Callback.ts"
 import * as PythonError from "../PythonError.ts"
 import {
   type CrashClass,
@@ -449,7 +450,10 @@ export class InMemoryWorker implements Worker {
           }
           // an object of arguments crosses as an object
           const sent = this.toTypeScript(run.call, kwargs, "kwargs") as Readonly<Record<string, unknown>>
-          return this.fromCallback(tool.run([], sent), run.call)
+          return this.fromCallback(
+            Callback.run(run.call, () => tool.run([], sent)),
+            run.call
+          )
         })
     }
   }
@@ -465,13 +469,7 @@ export class InMemoryWorker implements Worker {
             callbackError(new Error("the call or session that this TypeScript function belongs to has ended"))
           )
         const sent = args.map((arg, index) => this.toTypeScript(call, arg, `args[${index}]`))
-        const result = Effect.suspend(() => {
-          const answer: unknown = Reflect.apply(fn, undefined, sent)
-          if (Effect.isEffect(answer)) return answer as Effect.Effect<unknown, unknown> // needs at most what the caller provides
-          return answer instanceof Promise
-            ? Effect.tryPromise({ try: () => answer, catch: (error) => error })
-            : Effect.succeed(answer)
-        })
+        const result = Callback.run(call, () => Reflect.apply(fn, undefined, sent))
         return this.fromCallback(Effect.provideContext(result, call.context), call)
       })
   }

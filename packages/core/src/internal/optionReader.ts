@@ -1,18 +1,20 @@
-/** Reads options of one pool and notes the first that does not hold. Keys are paths below the pool, like `crashBarrier.retry`. */
-import * as Duration from "effect/Duration"
+/** Reads options and notes the first that does not hold. Keys are paths, like `crashBarrier.retry`, below that of the reader. */
 import * as Effect from "effect/Effect"
 import { ConfigError } from "../SnakepitError.ts"
+import { durationForms, longestTimer, millisOf } from "./duration.ts"
+import { show } from "./show.ts"
 
 /**
- * What a pool was given, value by value: each method answers the value when it holds, the fallback when it is absent, and
- * otherwise notes why not.
+ * What a configuration was given, or one part of it, value by value: each method answers the value when it holds, the fallback
+ * when it is absent, and otherwise notes why not.
  */
 export class OptionReader {
-  private readonly pool: string
+  private readonly path: string
   private failure: ConfigError | undefined
 
-  constructor(pool: string) {
-    this.pool = pool
+  /** `path` is where the options stand, like `pools.default`; without it they are the whole configuration. */
+  constructor(path = "") {
+    this.path = path
   }
 
   /** The options that were read, when all of them hold; else the first that does not. */
@@ -20,8 +22,8 @@ export class OptionReader {
     this.failure === undefined ? Effect.succeed(options) : Effect.fail(this.failure)
 
   readonly refuse = (key: string, value: unknown, expected: string): void => {
-    const path = key === "" ? `pools.${this.pool}` : `pools.${this.pool}.${key}`
-    this.failure ??= new ConfigError({ key: path, actual: show(value), expected })
+    const path = join(this.path, key)
+    this.failure ??= new ConfigError({ key: path === "" ? "config" : path, actual: show(value), expected })
   }
 
   readonly integer = <A>(
@@ -41,12 +43,18 @@ export class OptionReader {
   /** A duration, in milliseconds. */
   readonly millis = <A>(key: string, value: unknown, fallback: A): A | number => {
     if (value === undefined) return fallback
-    // `fromInput` answers none for whatever is no duration, whatever its type
-    const duration = Duration.fromInput(value as Duration.Input)
-    if (duration._tag === "Some" && Duration.isFinite(duration.value) && !Duration.isNegative(duration.value)) {
-      return Duration.toMillis(duration.value)
-    }
-    this.refuse(key, value, 'a finite duration that is not negative, like "30 seconds" or 500 (milliseconds)')
+    const millis = millisOf(value)
+    if (millis !== undefined && Number.isFinite(millis) && millis >= 0) return millis
+    this.refuse(key, value, `a finite duration that is not negative, ${durationForms}`)
+    return fallback
+  }
+
+  /** A duration that one timer waits for, in milliseconds. */
+  readonly timerMillis = (key: string, value: unknown, fallback: number, minimum = 0): number => {
+    if (value === undefined) return fallback
+    const millis = millisOf(value)
+    if (millis !== undefined && millis >= minimum && millis <= longestTimer) return millis
+    this.refuse(key, value, `a duration from ${minimum} ms to 24.8 days, ${durationForms}`)
     return fallback
   }
 
@@ -63,10 +71,10 @@ export class OptionReader {
     return fallback
   }
 
-  /** A string that is not empty. */
+  /** A string that is not empty, and can be passed to the system. */
   readonly text = (key: string, value: unknown): string | undefined => {
-    if (value === undefined || (typeof value === "string" && value !== "")) return value
-    this.refuse(key, value, "a string that is not empty")
+    if (value === undefined || (typeof value === "string" && value !== "" && !value.includes("\0"))) return value
+    this.refuse(key, value, "a string that is not empty and has no null character")
     return undefined
   }
 
@@ -84,23 +92,21 @@ export class OptionReader {
     return fallback
   }
 
-  /** Whether the value is an object with known keys only. */
+  /** Whether the value is an object; its keys have to be known ones. */
   readonly object = (key: string, value: unknown, known: ReadonlyArray<string>): boolean => {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    if (!isObject(value)) {
       this.refuse(key, value, `an object with keys of: ${known.join(", ")}`)
       return false
     }
     for (const [name, inner] of Object.entries(value)) {
-      if (!known.includes(name)) this.refuse(`${key}.${name}`, inner, `a known key: ${known.join(", ")}`)
+      if (!known.includes(name)) this.refuse(join(key, name), inner, `a known key: ${known.join(", ")}`)
     }
     return true
   }
 }
 
-const show = (value: unknown): string => {
-  try {
-    return `${JSON.stringify(value) ?? String(value)} (${typeof value})`
-  } catch {
-    return `a ${typeof value}`
-  }
-}
+/** Whether the value is an object of options or of named things, which a list is not. */
+export const isObject = (value: unknown): value is object =>
+  typeof value === "object" && value !== null && !Array.isArray(value)
+
+const join = (path: string, key: string): string => (path === "" || key === "" ? path + key : `${path}.${key}`)

@@ -4,7 +4,7 @@
  *
  * A function lives as long as the call, or the session, that it was passed to. What it runs ends with the call that waits for it.
  */
-import type { Worker } from "@snakepit/core"
+import { type Call, Callback, type Worker } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -13,22 +13,22 @@ import type * as Fiber from "effect/Fiber"
 import type { CallbackFunction } from "../MessagePack.ts"
 import { field } from "./failures.ts"
 
-interface Callback {
+interface Registered {
   readonly run: (args: ReadonlyArray<unknown>, kwargs: Readonly<Record<string, unknown>>) => unknown
   readonly context: Context.Context<never>
 }
 
 /** What callbacks need of the worker that they are for. */
 export interface Host {
-  /** The context of a call that the worker has. */
-  readonly contextOf: (call: number) => Context.Context<never> | undefined
+  /** A call that the worker has. */
+  readonly callOf: (call: number) => Call.Call | undefined
   /** Sends the outcome of one request, which was made in a call, or in none. Throws when it cannot cross. */
   readonly send: (request: number, exit: unknown, call: number | undefined) => void
 }
 
 export class Callbacks {
   private readonly host: Host
-  private readonly functions = new Map<number, Callback>()
+  private readonly functions = new Map<number, Registered>()
   /** Functions by the call or session that they live as long as. */
   private readonly owners = new Map<number | string, Array<number>>()
   /** What runs now, by the call that waits for it. */
@@ -103,14 +103,12 @@ export class Callbacks {
         call
       )
     }
-    const effect = Effect.suspend(() => {
-      const result = callback.run(
+    const effect = Callback.run(call === undefined ? undefined : this.host.callOf(call), () =>
+      callback.run(
         Array.isArray(args) ? args : [],
         typeof kwargs === "object" && kwargs !== null ? { ...kwargs } : {}
       )
-      if (Effect.isEffect(result)) return result as Effect.Effect<unknown, unknown> // needs at most what the caller provides
-      return result instanceof Promise ? Effect.promise(() => result) : Effect.succeed(result)
-    })
+    )
     const fiber = Effect.runForkWith(callback.context)(effect)
     if (call !== undefined) {
       const running = this.running.get(call) ?? new Set()
@@ -140,14 +138,14 @@ export class Callbacks {
   }
 
   private note(request: number, error: unknown, call: number | undefined): void {
-    if (call === undefined || this.host.contextOf(call) === undefined) return
+    if (call === undefined || this.host.callOf(call) === undefined) return
     const failures = this.failures.get(call) ?? new Map<number, unknown>()
     this.failures.set(call, failures)
     failures.set(request, error)
     if (failures.size > keptFailures) for (const oldest of failures.keys()) return void failures.delete(oldest)
   }
 
-  private find(payload: unknown): Callback | undefined {
+  private find(payload: unknown): Registered | undefined {
     const number = field(payload, "callback")
     if (typeof number === "number") return this.functions.get(number)
     const name = field(payload, "tool")
@@ -159,7 +157,7 @@ export class Callbacks {
     if (tool === undefined) return undefined
     // a tool runs as part of the call that uses it; code on a thread that no call knows of has none
     const call = field(payload, "request_id")
-    const context = typeof call === "number" ? this.host.contextOf(call) : undefined
+    const context = typeof call === "number" ? this.host.callOf(call)?.context : undefined
     return { run: tool.run, context: context ?? Context.empty() }
   }
 

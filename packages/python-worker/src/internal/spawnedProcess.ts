@@ -23,20 +23,27 @@ export const spawnPython = (
   Effect.gen(function* () {
     const { child, ended } = yield* Effect.acquireRelease(
       Effect.callback<Spawned, string>((resume) => {
-        const started = spawn(python, ["-u", "-c", bootstrap(module), ...paths], {
-          cwd,
-          env,
-          // the last is the lifeline: nothing is ever sent on it, and its end ends the process (`lifeline.py`)
-          stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
-          // a process group of its own, so that what the worker starts ends with it
-          detached: true
-        })
-        started.once("error", (error) => {
+        const failed = (error: unknown) => {
           // the system says of a missing folder what it says of a missing program
-          const where = cwd === undefined || fs.existsSync(cwd) ? "" : ` in ${cwd}, which does not exist`
-          resume(Effect.fail(`${python} could not be started${where}: ${error.message}`))
-        })
-        started.once("spawn", () => resume(Effect.succeed({ child: started, ended: watch(started) })))
+          const fault = cwd === undefined ? undefined : faultOfFolder(cwd)
+          const where = fault === undefined ? "" : ` in ${cwd}, which ${fault}`
+          const reason = error instanceof Error ? error.message : String(error)
+          resume(Effect.fail(`${python} could not be started${where}: ${reason}`))
+        }
+        try {
+          const started = spawn(python, ["-u", "-c", bootstrap(module), ...paths], {
+            cwd,
+            env,
+            // the last is the lifeline: nothing is ever sent on it, and its end ends the process (`lifeline.py`)
+            stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"],
+            // a process group of its own, so that what the worker starts ends with it
+            detached: true
+          })
+          started.once("error", failed)
+          started.once("spawn", () => resume(Effect.succeed({ child: started, ended: watch(started) })))
+        } catch (error) {
+          failed(error) // Node emits the commonest failures, and throws the others
+        }
       }),
       // a process that was sent SIGKILL is not gone yet; a closed scope leaves none behind
       (spawned) =>
@@ -68,6 +75,11 @@ export const spawnPython = (
       boot
     }
   })
+
+const faultOfFolder = (folder: string): string | undefined => {
+  const found = fs.statSync(folder, { throwIfNoEntry: false })
+  return found === undefined ? "does not exist" : found.isDirectory() ? undefined : "is no folder"
+}
 
 /** What an interpreter runs that is to be a worker. */
 export const workerModule = "snakepit_worker.worker"

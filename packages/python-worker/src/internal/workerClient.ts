@@ -92,7 +92,7 @@ export class WorkerClient implements Worker.Worker {
   private readonly parkedCalls = new Set<number>()
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
   private readonly callbacks = new Callbacks({
-    contextOf: (call) => this.inFlight.get(call)?.call.context,
+    callOf: (call) => this.inFlight.get(call)?.call,
     send: (request, exit, call) => {
       // shared memory that the answer names belongs to the call that it was made in, if there is one
       const isRunning = call !== undefined && this.inFlight.get(call) !== undefined
