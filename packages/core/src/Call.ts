@@ -40,7 +40,7 @@ export interface Arguments {
 
 /** Options that every kind of call has. */
 export interface CallOptions {
-  /** Deadline, from submission to decoded result. Defaults to the pool's `callTimeout`. */
+  /** Deadline, from submission to decoded result; `Infinity` for none. Defaults to the pool's `callTimeout`. */
   readonly timeout?: Duration.Input | undefined
   /** Whether running the call twice does no harm. Defaults to false. */
   readonly idempotent?: boolean | undefined

@@ -103,7 +103,7 @@ const invoke = (
 /**
  * Calls a Python function that answers a generator, an async generator or any iterable, and streams its values.
  *
- * The worker runs at most 16 values ahead of the consumer. An exception arrives after the values before it. Leaving the
+ * The worker runs at most 16 chunks ahead of the consumer. An exception arrives after the values before it. Leaving the
  * stream closes the generator, so that its `finally` blocks run, and frees the worker.
  */
 export function stream<A, R = never>(

@@ -7,7 +7,7 @@ export interface EnvironmentOptions {
    * and conda projects (`environment.yml`) are used as they are. Not together with `requirements`.
    */
   readonly pyproject?: string | undefined
-  /** What to install, in pip's notation: `numpy==2.4.6`, `torch>=2.9`, `tomli; python_version < "3.11"`. */
+  /** What to install, in pip's notation: `numpy==2.4.6`, `torch>=2.9`, `tomli; python_version < "3.11"`; no options of pip. */
   readonly requirements?: ReadonlyArray<string> | undefined
   /**
    * The interpreter: a version (`3.13`, `>=3.11,<3.14`), which uv finds or installs, or a path or command. Defaults to what the

@@ -295,9 +295,7 @@ const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOpt
 }
 
 const zeroCopyOptions = (reader: PoolConfig.OptionReader, value: unknown = {}): SharedMemory.ResolvedOptions => {
-  const bad = Array.isArray(value)
-    ? { key: "", value, expected: "an object of options" }
-    : SharedMemory.invalid(value)
+  const bad = Array.isArray(value) ? { key: "", value, expected: "an object of options" } : SharedMemory.invalid(value)
   if (bad === undefined) return SharedMemory.resolve(value as SharedMemory.ZeroCopyOptions) // checked just now
   reader.refuse(`zeroCopy${bad.key}`, bad.value, bad.expected)
   return SharedMemory.defaults
@@ -311,7 +309,8 @@ const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Re
   }
   const variables: Record<string, string> = {}
   for (const [name, text] of Object.entries(value)) {
-    if (!/^[^=\0]+$/.test(name)) reader.refuse("env", name, 'names that are not empty and hold neither "=" nor a null character')
+    if (!/^[^=\0]+$/.test(name))
+      reader.refuse("env", name, 'names that are not empty and hold neither "=" nor a null character')
     if (typeof text === "string" && !text.includes("\0")) variables[name] = text
     else reader.refuse(`env.${name}`, text, "a string without a null character")
   }

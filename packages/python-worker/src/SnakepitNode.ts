@@ -60,5 +60,7 @@ const withEnvironment = (config: Config): Effect.Effect<Snakepit.Config, Snakepi
   }
   const { pools = { default: {} } } = given
   if (!PoolConfig.isObject(pools)) return reader.result(given)
-  return reader.result({ pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, complete(pool)])) })
+  return reader.result({
+    pools: Object.fromEntries(Object.entries(pools).map(([name, pool]) => [name, complete(pool)]))
+  })
 }

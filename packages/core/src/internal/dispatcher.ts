@@ -47,10 +47,7 @@ import { Poison } from "./poison.ts"
 /** How much work may be sent ahead to a busy worker, and how long a call may run before it counts as long. */
 const horizonMillis = 2
 
-/**
- * How long a call that seems to wait for itself is left the time to prove otherwise: the notice that its caller runs on an event
- * loop may be under way, and a callback may answer without waiting for the call.
- */
+/** How long a call that seems to wait for itself is left to wait: the callback that made it may answer without its result. */
 const noticeMillis = 50
 
 /** Most calls sent ahead, however fast they are: bounds what a crash can touch. */

@@ -104,10 +104,7 @@ export class Callbacks {
       )
     }
     const effect = Callback.run(call === undefined ? undefined : this.host.callOf(call), () =>
-      callback.run(
-        Array.isArray(args) ? args : [],
-        typeof kwargs === "object" && kwargs !== null ? { ...kwargs } : {}
-      )
+      callback.run(Array.isArray(args) ? args : [], typeof kwargs === "object" && kwargs !== null ? { ...kwargs } : {})
     )
     const fiber = Effect.runForkWith(callback.context)(effect)
     if (call !== undefined) {
