@@ -40,6 +40,7 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
       const thenable = () => ({ then: (resolve: (value: number) => void) => setTimeout(() => resolve(42), 1) })
       assert.strictEqual(yield* Snakepit.call("calling_back.apply", { args: [thenable] }), 42)
       const hostile = () => ({
+        // eslint-disable-next-line unicorn/no-thenable -- that is the point
         get then() {
           throw new Error("broken inside")
         }

@@ -71,7 +71,7 @@ const linesOf = (guide: string, word: string): Readonly<Record<string, unknown>>
   return Object.fromEntries(
     [...(lines ?? [])].map(([, name = "", value = ""]) => {
       const plain: unknown = JSON.parse(/^[\d_]+$/.test(value) ? value.replaceAll("_", "") : value)
-      const isDuration = typeof plain === "string" && / seconds$/.test(plain)
+      const isDuration = typeof plain === "string" && plain.endsWith(" seconds")
       return [name, isDuration ? valueOf(plain) : plain]
     })
   )

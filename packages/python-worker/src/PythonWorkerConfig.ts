@@ -307,12 +307,12 @@ const variables = (reader: PoolConfig.OptionReader, value: unknown): Readonly<Re
     reader.refuse("env", value, "an object of strings")
     return {}
   }
-  const variables: Record<string, string> = {}
+  const read: Record<string, string> = {}
   for (const [name, text] of Object.entries(value)) {
     if (!/^[^=\0]+$/.test(name))
       reader.refuse("env", name, 'names that are not empty and hold neither "=" nor a null character')
-    if (typeof text === "string" && !text.includes("\0")) variables[name] = text
+    if (typeof text === "string" && !text.includes("\0")) read[name] = text
     else reader.refuse(`env.${name}`, text, "a string without a null character")
   }
-  return variables
+  return read
 }
