@@ -5,6 +5,8 @@ import * as Stream from "effect/Stream"
 import * as PythonError from "../src/PythonError.ts"
 import { isPyRef } from "../src/PyRef.ts"
 import * as Snakepit from "../src/Snakepit.ts"
+import { SessionBusy } from "../src/SnakepitError.ts"
+import type { TestCallback } from "../src/TestWorker.ts"
 import * as Tool from "../src/Tool.ts"
 
 const layer = Snakepit.layerTest({
@@ -14,6 +16,7 @@ const layer = Snakepit.layerTest({
   "app.Model": (_args, kwargs) => ({ ...kwargs, size: ([rows]: [ReadonlyArray<unknown>]) => rows.length }),
   "app.pair": () => [{ first: () => 1 }, { second: () => 2 }],
   "app.session": (_args, _kwargs, { session }) => session,
+  "app.back": ([callback]: [TestCallback]) => callback(),
   "app.ask": (_args, _kwargs, { tool }) => tool("city", {}),
   "app.Table": () => {
     const rows = new Map<string, number>([["a", 1]])
@@ -42,6 +45,20 @@ const layer = Snakepit.layerTest({
 })
 
 describe("Session", () => {
+  it.live("a call that its own callback makes is refused, and a callback may answer whatever has a `then`", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const inner = session.call("math.pi")
+      let error: unknown = yield* Effect.flip(session.call("app.back", { args: [() => inner] }))
+      while (error instanceof PythonError.CallbackError) error = error.original
+      assert.instanceOf(error, SessionBusy)
+      assert.isTrue(error.waitsForItself)
+      // eslint-disable-next-line unicorn/no-thenable -- that is the point
+      const thenable = () => ({ then: (resolve: (value: number) => void) => setTimeout(() => resolve(42), 1) })
+      assert.strictEqual(yield* session.call("app.back", { args: [thenable] }), 42)
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
   it.effect("calls, reads and streams in one place", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session()
