@@ -34,6 +34,59 @@ def fork_and_raise() -> str:
     return f"child left with {os.waitstatus_to_exitcode(status)}"
 
 
+def fork_in_child() -> int:
+    """A child of a child, as a daemon starts; answers how the two ended."""
+    child = os.fork()
+    if child == 0:
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0)
+        os._exit(os.waitstatus_to_exitcode(os.waitpid(grandchild, 0)[1]))
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+class Destroyed:
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __del__(self) -> None:
+        with open(self.path, "w"):
+            pass
+        while True:
+            time.sleep(0.001)
+
+
+def hang_in_destructor(path: str) -> None:
+    """Is struck inside a destructor, where Python drops every exception, and goes on."""
+    Destroyed(path)
+    while True:
+        time.sleep(0.001)
+
+
+def break_the_worker() -> None:
+    """What no target can do to the worker without its own modules."""
+    from snakepit_worker.outbox import Outbox
+
+    def fail(*_args: object) -> bytes:
+        raise LookupError
+
+    Outbox.success = Outbox.failure = fail  # type: ignore[method-assign,assignment]
+
+
+_kept: list[object] = []
+
+
+def use_up_memory(text: str) -> None:
+    while True:
+        try:
+            _kept.append(object())
+            _kept.append([None])
+            _kept.append({})
+            _kept.append(str(len(_kept)))
+        except MemoryError:
+            raise ValueError(text) from None
+
+
 def in_child(function: Callable[[int], Any]) -> Any:
     """The result of `function` in a process that multiprocessing forks."""
     context = multiprocessing.get_context("fork")

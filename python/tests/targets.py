@@ -83,6 +83,74 @@ def unspeakable() -> None:
     raise Unspeakable
 
 
+class Unresolved(ValueError):
+    """Asks what it stands for, as proxies do, and nobody answers."""
+
+    @property  # type: ignore[misc]  # deliberately
+    def __class__(self) -> type:  # type: ignore[override]
+        raise RuntimeError("not resolved")
+
+
+class Unreadable(BaseException):
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError(name)
+
+
+def unresolved() -> None:
+    raise Unresolved("x")
+
+
+def unreadable() -> None:
+    raise Unreadable("x")
+
+
+async def unresolved_async() -> None:
+    raise Unresolved("x")
+
+
+class UnresolvedIterable:
+    def __aiter__(self) -> Any:
+        raise Unresolved("x")
+
+
+def unresolved_iterable() -> UnresolvedIterable:
+    return UnresolvedIterable()
+
+
+def slow_cleanup() -> Iterator[int]:
+    """A generator whose cleanup waits for the test."""
+    try:
+        while True:
+            yield 1
+    finally:
+        begun.set()
+        while not release.is_set():
+            time.sleep(0.001)
+        log.append("cleaned up")
+
+
+async def slow_cleanup_async() -> AsyncIterator[int]:
+    try:
+        while True:
+            yield 1
+    finally:
+        begun.set()
+        while not release.is_set():
+            await asyncio.sleep(0.001)
+        log.append("cleaned up")
+
+
+async def slow_cleanup_of_call() -> None:
+    try:
+        log.append("begun")
+        await asyncio.sleep(3600)
+    finally:
+        begun.set()
+        while not release.is_set():
+            await asyncio.sleep(0.001)
+        log.append("cleaned up")
+
+
 def nested(depth: int) -> list[Any]:
     value: list[Any] = []
     for _ in range(depth):

@@ -58,7 +58,7 @@ def test_a_function_passed_as_an_argument_can_be_called(threads: int, name: str)
 )
 def test_a_function_that_fails_raises(reason: object, said: str, tag: str | None) -> None:
     callbacks = Callbacks(
-        Gate(), lambda message, _session: answer(message), lambda frame, _session: frames[bytes(frame)]
+        Gate(), lambda message, _session: answer(message), lambda frame, _session, _number: frames[bytes(frame)]
     )
     frames: dict[bytes, dict[str, Any]] = {}
 
@@ -82,7 +82,7 @@ def test_arguments_that_cannot_cross_fail_before_anything_is_sent() -> None:
         host.data.error_of(2)
 
     serve(script)
-    callbacks = Callbacks(Gate(), raise_type_error, lambda _frame, _session: {})
+    callbacks = Callbacks(Gate(), raise_type_error, lambda _frame, _session, _number: {})
     with pytest.raises(TypeError):
         Callback(callbacks, 1)(object())
     assert callbacks._waiting == {}
@@ -107,13 +107,13 @@ def test_an_answer_that_cannot_be_read_fails_its_callback_alone() -> None:
 
 
 def test_answers_that_nobody_waits_for_are_dropped() -> None:
-    callbacks = Callbacks(Gate(), lambda _message, _session: None, lambda _frame, _session: {})
+    callbacks = Callbacks(Gate(), lambda _message, _session: None, lambda _frame, _session, _number: {})
     callbacks.deliver(1, b"")
 
 
 def test_no_answer_comes_once_the_host_is_gone() -> None:
     sent = threading.Event()
-    callbacks = Callbacks(Gate(), lambda _message, _session: sent.set(), lambda _frame, _session: {})
+    callbacks = Callbacks(Gate(), lambda _message, _session: sent.set(), lambda _frame, _session, _number: {})
     failures: list[BaseException] = []
 
     def wait() -> None:
@@ -133,7 +133,7 @@ def test_no_answer_comes_once_the_host_is_gone() -> None:
 
 
 def test_a_forked_child_cannot_call_and_does_not_wait_for_the_lock() -> None:
-    callbacks = Callbacks(Gate(), lambda _message, _session: None, lambda _frame, _session: {})
+    callbacks = Callbacks(Gate(), lambda _message, _session: None, lambda _frame, _session, _number: {})
     callbacks._lock.acquire()
     callbacks.after_fork()
     with pytest.raises(CallbackError, match="forked"):
@@ -190,7 +190,7 @@ def test_tools_are_seen_by_the_calls_of_their_session_or_of_all() -> None:
 def test_tools_tell_what_they_are() -> None:
     watch_main(lambda: None)
     tools = Tools()
-    tools.register(Callbacks(Gate(), lambda _m, _s: None, lambda _f, _s: {}), None, TOOLS)
+    tools.register(Callbacks(Gate(), lambda _m, _s: None, lambda _f, _s, _n: {}), None, TOOLS)
     assert "add" in tools
     assert "own" not in tools
     assert len(tools) == 1
@@ -199,7 +199,7 @@ def test_tools_tell_what_they_are() -> None:
     with pytest.raises(KeyError, match="no tool 'own'; registered: add"):
         tools["own"]
     assert [tool.name for tool in tools] == ["add"]
-    assert repr(Callback(Callbacks(Gate(), lambda _m, _s: None, lambda _f, _s: {}), 3)) == "<TypeScript function 3>"
+    assert repr(Callback(Callbacks(Gate(), lambda _m, _s: None, lambda _f, _s, _n: {}), 3)) == "<TypeScript function 3>"
 
 
 def test_a_callback_outside_any_call_belongs_to_none() -> None:
@@ -211,7 +211,7 @@ def test_a_callback_outside_any_call_belongs_to_none() -> None:
         assert session is None
         callbacks.deliver(message["id"], b"")
 
-    callbacks = Callbacks(Gate(), send, lambda _frame, _session: {"exit": {"_tag": "Success", "value": 5}})
+    callbacks = Callbacks(Gate(), send, lambda _frame, _session, _number: {"exit": {"_tag": "Success", "value": 5}})
     assert Callback(callbacks, 1)("a", b=2) == 5
     assert messages[0]["payload"] == {
         "request_id": None,

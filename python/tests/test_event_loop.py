@@ -21,7 +21,7 @@ def test_runs_coroutines_on_a_thread_of_its_own_in_order() -> None:
             done.set()
 
     for value in range(3):
-        loop.start(note(value))
+        loop.start(note(value), lambda _task: None)
     assert done.wait(10)
     assert seen == [(0, loop.thread), (1, loop.thread), (2, loop.thread)]
     assert loop.thread != threading.get_ident()
@@ -39,7 +39,7 @@ def test_has_many_in_flight() -> None:
         met.set()
 
     for _ in range(50):
-        loop.start(meet())
+        loop.start(meet(), lambda _task: None)
     assert met.wait(10)
 
 
@@ -53,7 +53,7 @@ def test_goes_on_after_stop_and_after_what_asyncio_lets_through(capsys: pytest.C
     def leave() -> None:
         raise SystemExit(5)
 
-    loop.start(stop())
+    loop.start(stop(), lambda _task: None)
     loop.call(leave)
     loop.call(done.set)
     assert done.wait(10)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import targets
-from host import Host, call, quick_call, serve, stream
+from host import DEADLINE, Host, call, quick_call, serve, stream
 
 INTERRUPTED = {"_tag": "Interrupt", "fiberId": None}
 
@@ -436,3 +436,65 @@ def test_a_stream_answers_its_items_and_null() -> None:
             assert host.data.value_of(number) is None
 
     serve(script)
+
+
+@pytest.mark.parametrize("threads", [0, 2])
+@pytest.mark.parametrize(
+    ("target", "kind", "tag"),
+    [
+        ("unresolved", "Unresolved", "ValueError"),
+        ("unreadable", "Unreadable", "PythonException"),
+        ("unresolved_async", "Unresolved", "ValueError"),
+        ("unresolved_iterable", "Unresolved", "ValueError"),
+    ],
+)
+def test_an_exception_whose_attributes_raise_fails_its_call_by_its_real_type(
+    threads: int, target: str, kind: str, tag: str
+) -> None:
+    def script(host: Host) -> None:
+        for number in (1, 2, 3):
+            host.data.send((stream if target == "unresolved_iterable" else call)(number, f"targets:{target}"))
+            error = host.data.error_of(number)
+            assert (error["_tag"], error["pythonType"]) == (tag, f"targets.{kind}")
+        host.data.send(call(4, "math:sqrt", 4))
+        assert host.data.value_of(4) == 2.0
+
+    assert serve(script, threads=threads) == 0
+
+
+def test_the_cleanup_of_a_task_that_was_cancelled_takes_its_time() -> None:
+    def script(host: Host) -> None:
+        host.data.send(call(1, "targets:slow_cleanup_of_call"))
+        host.data.request_of("snakepit.parked")
+        while not targets.log:
+            host.ask("snakepit.memory")
+        host.interrupt(1)
+        assert targets.begun.wait(DEADLINE)
+        for _ in range(3):
+            assert host.ask("snakepit.raise", request_id=1) is True
+        targets.release.set()
+        assert host.data.error_of(1) == {"_tag": "Interrupt", "fiberId": None}
+        assert targets.log == ["begun", "cleaned up"]
+
+    assert serve(script) == 0
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its coroutine was never awaited
+def test_a_task_that_other_code_cancels_before_its_first_step_is_answered() -> None:
+    from snakepit_worker.event_loop import EventLoop
+
+    def start(self: Any, coroutine: Any, on_done: Any) -> None:
+        def begin() -> None:
+            task = self._loop.create_task(coroutine)
+            task.add_done_callback(on_done)
+            task.cancel()
+
+        self._loop.call_soon_threadsafe(begin)
+
+    def script(host: Host) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(EventLoop, "start", start)
+            host.data.send(call(1, "targets:slow_cleanup_of_call"))
+            assert host.data.error_of(1)["pythonType"] == "asyncio.exceptions.CancelledError"
+
+    assert serve(script) == 0

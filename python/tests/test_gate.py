@@ -223,3 +223,21 @@ def test_finds_calls_on_every_thread() -> None:
     assert gate.find(1) is main
     gate.end(main)
     assert gate.find(1) is None
+
+
+def test_an_exception_that_python_has_dropped_is_raised_again() -> None:
+    gate = Gate()
+    call = running(1)
+    gate.begin_on_main(call)
+    with pytest.raises(CallCancelled):
+        stop_by_signal(gate, 1)
+    assert call.struck
+    gate.on_swallowed()
+    with pytest.raises(CallCancelled):
+        stop_by_signal(gate, 1)
+    beside = running(2, 1)
+    gate.begin(beside)
+    gate.stop(2)
+    beside.strike()
+    gate.on_swallowed()  # on a thread that is not the call's
+    assert beside.struck

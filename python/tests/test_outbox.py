@@ -69,3 +69,15 @@ def test_there_is_always_a_failure_to_send(outbox: Outbox, error: Exception) -> 
     body = outbox.failure(running(), error)
     assert len(body) <= 1000
     assert read(body)["exit"]["_tag"] == "Failure"
+
+
+def test_there_is_a_failure_to_send_when_there_is_no_memory_to_pack_it(
+    outbox: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object) -> bytes:
+        raise MemoryError
+
+    monkeypatch.setattr(outbox, "pack", fail)
+    message = read(outbox.failure(running(), ValueError("x")))
+    assert message["requestId"] == 3
+    assert message["exit"]["cause"][0]["error"]["_tag"] == "MemoryError"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from ormsgpack import Ext, packb, unpackb
 
 from snakepit_worker import storage
 from snakepit_worker.adapters import Refused
+from snakepit_worker.errors import CallCancelled
+from snakepit_worker.gate import Gate, Running
 from snakepit_worker.shared_memory import FreeList, SharedMemory
 from snakepit_worker.values import Packer, Unpacker
 
@@ -226,6 +230,48 @@ def test_segments_that_are_forgotten_live_as_long_as_what_looks_at_them(host: Ho
     assert bytes(shared.buffer) == b"still there"
     with pytest.raises(Refused, match="not there"):
         storage.load(bytes(_place(segment, 0, 11, 7, False)))
+
+
+def test_no_code_runs_when_an_array_dies_that_could_be_cut_short(host: Host, memory: SharedMemory) -> None:
+    pytest.importorskip("numpy")
+    from snakepit_worker import empty
+
+    made = empty(1000)
+    arrived = storage.load(bytes(_place(host.make(), 0, 1000, 7, False)))
+    views = memory.take_views()
+    assert views is not None
+    assert SharedMemory.keep(views) == [7]
+    called: list[str] = []
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        del made, arrived
+    finally:
+        sys.setprofile(None)
+    assert called == []
+    assert memory.released() == [7]
+    assert memory.trim() == [[1, 0]]
+
+
+def test_a_call_that_is_stopped_while_it_makes_an_array_leaves_nothing_behind(host: Host) -> None:
+    pytest.importorskip("numpy")
+    from snakepit_worker import empty
+
+    gate = Gate()
+    call = Running({"id": 1, "payload": {}})
+
+    def ask(size: int, most: int) -> list[int] | None:
+        granted = host.grant(size, most)
+        gate.stop(1)
+        gate.on_stop(signal.SIGUSR1, None)
+        return granted
+
+    memory = SharedMemory([host.prefix], ask, lambda: gate.shield(call))
+    storage.use(memory, 100)
+    gate.begin_on_main(call)
+    with pytest.raises(CallCancelled):
+        empty(1000)
+    storage.use(None)
+    assert memory.trim() == [[1, 0]]
 
 
 def _packed(value: object) -> bytes:

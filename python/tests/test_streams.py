@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 import targets
-from host import Host, Wire, call, serve, stream
+from host import DEADLINE, Host, Wire, call, serve, stream
 from snakepit_worker.streams import WINDOW
 
 INTERRUPTED = {"_tag": "Interrupt", "fiberId": None}
@@ -105,5 +105,23 @@ def test_stopping_a_stream_between_its_items_tears_no_frame(threads: int) -> Non
             host.control.send(*[{"_tag": "Ack", "requestId": number}] * 20)
             assert host.ask("snakepit.raise", request_id=number) is True
             assert host.data.error_of(number) == INTERRUPTED
+
+    assert serve(script, threads=threads) == 0
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("name", ["slow_cleanup", "slow_cleanup_async"])
+def test_the_cleanup_of_a_generator_that_was_left_takes_its_time(threads: int, name: str) -> None:
+    def script(host: Host) -> None:
+        host.data.send(stream(1, f"targets:{name}"))
+        for _ in range(WINDOW):
+            chunk(host.data)
+        host.interrupt(1)
+        assert targets.begun.wait(DEADLINE)
+        for _ in range(3):
+            assert host.ask("snakepit.raise", request_id=1) is True
+        targets.release.set()
+        assert host.data.error_of(1) == INTERRUPTED
+        assert targets.log == ["cleaned up"]
 
     assert serve(script, threads=threads) == 0

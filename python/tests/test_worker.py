@@ -349,3 +349,55 @@ def test_a_result_larger_than_a_frame_fails_with_both_numbers(tmp_path: Path) ->
         error = host.data.error_of(1)
         assert error["_tag"] == "UnserializableResult"
         assert "maxFrameBytes = 100000" in error["reason"]
+
+
+def test_a_child_of_a_child_says_nothing(tmp_path: Path) -> None:
+    with Process(tmp_path) as process:
+        host = process.open()
+        host.data.send(call(1, "process_targets:fork_in_child"))
+        assert host.data.value_of(1) == 0
+        host.ask("snakepit.shutdown")
+        assert process.end() == (0, "", "")
+
+
+@pytest.mark.parametrize("profile", ["process", "thread"])
+def test_a_call_that_is_struck_inside_a_destructor_is_struck_again(tmp_path: Path, profile: str) -> None:
+    with Process(tmp_path, profile=profile) as process:
+        host = process.open()
+        host.data.send(call(1, "process_targets:hang_in_destructor", str(tmp_path / "began")))
+        while not (tmp_path / "began").exists():
+            host.ask("snakepit.memory")
+        host.interrupt(1)
+        answered: list[Any] = []
+        thread = threading.Thread(target=lambda: answered.append(host.data.error_of(1)))
+        thread.start()
+        while thread.is_alive():  # as the host does it, which asks until the call has ended
+            host.ask("snakepit.raise", request_id=1)
+            thread.join(0.01)
+        assert answered == [{"_tag": "Interrupt", "fiberId": None}]
+        host.ask("snakepit.shutdown")
+        assert process.end() == (0, "", "")
+
+
+@pytest.mark.parametrize("profile", ["process", "thread"])
+def test_a_call_that_uses_up_all_memory_is_settled(tmp_path: Path, profile: str) -> None:
+    """By its failure or by the end of the process, never not at all."""
+    with Process(tmp_path, profile=profile, threads=2, memory_limit_bytes=48 << 20) as process:
+        host = process.open()
+        host.data.send(call(1, "process_targets:use_up_memory", "all gone"))
+        try:
+            error = host.data.error_of(1)
+        except (EOFError, ConnectionError):
+            assert process.end()[0] != 0
+        else:
+            assert error["pythonType"] in ("ValueError", "MemoryError")
+
+
+def test_a_thread_that_fails_ends_the_process(tmp_path: Path) -> None:
+    with Process(tmp_path, profile="thread", threads=2) as process:
+        host = process.open()
+        host.data.send(call(1, "process_targets:break_the_worker"))
+        assert host.data.ends()
+        code, _, err = process.end()
+        assert code == 1
+        assert "snakepit: the worker cannot go on: LookupError" in err

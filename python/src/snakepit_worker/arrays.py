@@ -179,9 +179,9 @@ def empty(shape: int | tuple[int, ...], dtype: object = float) -> Array:
         lengths = (shape,) if isinstance(shape, int) else tuple(shape)
         size = math.prod(lengths) * wanted.itemsize
         is_small = size == 0 or size < storage.threshold
-        region = None if wanted.hasobject or is_small else storage.memory.allocate(size)
-        if region is not None:
-            return numpy.ndarray(lengths, wanted, storage.memory.array(region, size))
+        exporter = None if wanted.hasobject or is_small else storage.memory.make(size)
+        if exporter is not None:
+            return numpy.ndarray(lengths, wanted, exporter)
     return numpy.empty(shape, dtype)
 
 

@@ -39,19 +39,22 @@ class CallbackError(Exception):
 class Callbacks:
     """Calls under way to TypeScript. The control thread delivers the answers.
 
-    ``send`` packs and sends a message of a session; ``unpack`` reads an answer for a session. An answer is read by the
-    thread that waits for it: decoding may run other code, which is not to hold up the control thread.
+    ``send`` packs and sends a message of a session; ``unpack`` reads the answer to a call for a session. An answer is
+    read by the thread that waits for it: decoding may run other code, which is not to hold up the control thread. One
+    that nobody will read is given up with ``abandon``, since it may name shared memory.
     """
 
     def __init__(
         self,
         gate: Gate,
         send: Callable[[dict[str, Any], str | None], None],
-        unpack: Callable[[bytes | memoryview, str | None], dict[str, Any]],
+        unpack: Callable[[bytes | memoryview, str | None, int], dict[str, Any]],
+        abandon: Callable[[int], object] = lambda _number: None,
     ) -> None:
         self._gate = gate
         self._send = send
         self._unpack = unpack
+        self._abandon = abandon
         # What takes the answer of a call: its frame, or None when there will be none.
         self._waiting: dict[int, Callable[[bytes | memoryview | None], object]] = {}
         self._last = 0
@@ -76,13 +79,18 @@ class Callbacks:
             return self._call_async(payload, session)
         answer: SimpleQueue[bytes | memoryview | None] = SimpleQueue()
         number = 0
+        is_read = False
         try:
             with self._gate.shield(running):
                 number = self._reserve(answer.put)
                 self._request(number, payload, session)
-            return self._value(answer.get(), session, number)
+            frame = answer.get()
+            with self._gate.shield(running):
+                is_read = True
+                return self._value(frame, session, number)
         finally:
-            self._waiting.pop(number, None)
+            with self._gate.shield(running):
+                self._end(number, is_read)
 
     async def _call_async(self, payload: dict[str, Any], session: str | None) -> Any:
         import asyncio
@@ -95,11 +103,18 @@ class Callbacks:
                 answer.set_result(frame)
 
         number = self._reserve(lambda frame: loop.call_soon_threadsafe(settle, frame))
+        is_read = False
         try:
             self._request(number, payload, session)
-            return self._value(await answer, session, number)
+            frame = await answer
+            is_read = True
+            return self._value(frame, session, number)
         finally:
-            self._waiting.pop(number, None)
+            self._end(number, is_read)
+
+    def _end(self, number: int, is_read: bool) -> None:
+        if self._waiting.pop(number, None) is not None and not is_read and self._closed is None:
+            self._abandon(number)
 
     def ask(self, tag: str, payload: dict[str, Any]) -> Any:
         """Asks the host itself for something, and answers it; the thread waits, since the host answers at once."""
@@ -127,7 +142,7 @@ class Callbacks:
         if frame is None:
             raise CallbackError(self._closed or _CLOSED)
         try:
-            exit = self._unpack(frame, session)["exit"]
+            exit = self._unpack(frame, session, number)["exit"]
         except WorkerFailure as failure:
             error = failure.to_error()
             raise CallbackError(f"the answer cannot be read: {failure}", str(error["_tag"]), error) from None

@@ -16,7 +16,7 @@ from .wire import FrameError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, NoReturn
 
     from .callbacks import Callbacks
     from .execution import Execution
@@ -163,6 +163,17 @@ def complain(reason: str) -> None:
         os.write(2, f"snakepit: {reason}\n".encode())
     except OSError:
         pass  # it is closed
+
+
+def give_up(error: BaseException) -> NoReturn:
+    """Ends this process after an exception that would lose a call: the host settles the calls of a process that ended."""
+    try:
+        complain(f"the worker cannot go on: {type(error).__name__}")
+        import traceback
+
+        traceback.print_tb(error.__traceback__)
+    finally:
+        os._exit(1)
 
 
 def end_with_host() -> None:

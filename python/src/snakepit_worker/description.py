@@ -326,8 +326,12 @@ def _cut(field: str, kept: int, total: int) -> Error:
 def undescribed(error: BaseException, failure: BaseException) -> Error:
     """What can be said of an exception without running any code of its own: that code has just failed."""
     kind = type(error)
+    try:
+        tag = tag_of(kind)
+    except Exception:  # a metaclass can be anybody's code as well
+        tag = "PythonException"
     return {
-        "_tag": "PythonException",
+        "_tag": tag,
         "pythonType": type_name(kind),
         "mro": [type_name(each) for each in type.mro(kind) if each is not object][:MAX_MRO],
         "message": f"<the details are lost: describing the exception raised {type_name(type(failure))}>",

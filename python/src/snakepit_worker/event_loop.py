@@ -6,6 +6,8 @@ import asyncio
 import threading
 import traceback
 
+from .control import give_up
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -37,9 +39,15 @@ class EventLoop:
             except BaseException:
                 traceback.print_exc()
 
-    def start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Runs a coroutine as a task."""
-        self._loop.call_soon_threadsafe(self._loop.create_task, coroutine)
+    def start(self, coroutine: Coroutine[Any, Any, None], on_done: Callable[[asyncio.Task[None]], object]) -> None:
+        """Runs a coroutine as a task, and calls a function on the loop's thread when the task is over."""
+        self._loop.call_soon_threadsafe(self._begin, coroutine, on_done)
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None], on_done: Callable[[asyncio.Task[None]], object]) -> None:
+        try:
+            self._loop.create_task(coroutine).add_done_callback(on_done)
+        except BaseException as error:
+            give_up(error)
 
     def call(self, function: Callable[[], object]) -> None:
         """Calls a function on the loop's thread."""

@@ -20,6 +20,7 @@ from ormsgpack import Ext, packb, unpackb
 from . import storage
 from .arrivals import settle, waiting
 from .context import current
+from .control import give_up
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
 from .invocation import PAYLOAD_VERSION, Invoker
@@ -28,6 +29,7 @@ from .streams import send_items, send_items_async
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable, Coroutine
     from typing import Any
 
@@ -132,8 +134,9 @@ class Execution:
             return
         try:
             self._reply(running, body)
-        finally:
-            self.gate.end(running)
+        except OSError:
+            pass  # the connection is gone, which its reader sees too
+        self.gate.end(running)
 
     def _reply(self, running: Running, body: bytes) -> None:
         """Sends the `Exit` of a call, which says which of the shared bytes that it was given are still looked at."""
@@ -329,7 +332,7 @@ class Execution:
         }
         self.gate.move(running)
         self._outbox.send(packb(notice))
-        loop.start(self._finish(running, work, value))
+        loop.start(self._finish(running, work, value), lambda task: self._ended(running, task))
         return None
 
     def start_loop(self) -> EventLoop:
@@ -372,8 +375,24 @@ class Execution:
         running.task = None
         try:
             self._reply(running, body)
-        finally:
+        except OSError:
+            pass  # the connection is gone, which its reader sees too
+        self.gate.end(running)
+
+    def _ended(self, running: Running, task: asyncio.Task[None]) -> None:
+        """Sees that a call whose task is over was answered."""
+        if self.gate.find(running.id) is not running:
+            return
+        try:
+            if not task.cancelled():
+                task.result()
+            # other code has cancelled it before its first step
+            import asyncio
+
+            self._reply(running, self._outbox.failure(running, asyncio.CancelledError()))
             self.gate.end(running)
+        except BaseException as error:
+            give_up(error)
 
     async def _settle(self, running: Running, value: Any) -> object:
         if hasattr(value, "__await__"):
@@ -444,7 +463,7 @@ class Execution:
         if running.thread != NO_THREAD:
             self._add_credit(running)
         elif self._loop is not None:
-            self._loop.call(lambda: running.task is not None and running.task.cancel())
+            self._loop.call(lambda: _cancel(running))
 
     def _add_credit(self, running: Running) -> None:
         credit = running.credit
@@ -452,6 +471,13 @@ class Execution:
             credit.release()
         elif credit is not None and self._loop is not None:
             self._loop.call(credit.release)
+
+
+def _cancel(running: Running) -> None:
+    """Cancels a task once, however often the host asks: its cleanup may wait for something too."""
+    if running.task is not None and not running.struck:
+        running.strike()
+        running.task.cancel()
 
 
 def _close(value: Any) -> None:

@@ -4,7 +4,7 @@ Three threads meet here: the one that reads requests, those that run calls, and 
 the host wants of calls that wait or run. Guarantees:
 
 - A call either begins or is taken back, never both.
-- At most one exception is raised inside a call from outside, and only while the target's own code runs: never while the
+- At most one exception is raised inside a call from outside, not counting those that Python drops, and only while the target's own code runs: never while the
   worker packs or sends, where it would tear a frame or get lost, never inside an import, and never in the call that
   comes next.
 """
@@ -75,6 +75,10 @@ class Running:
     def strike(self) -> None:
         """Notes that an exception is raised in the call from outside."""
         self._struck = self.id
+
+    def unstrike(self) -> None:
+        """Notes that the exception came to nothing: it may be raised again."""
+        self._struck = -1
 
 
 class Gate:
@@ -251,6 +255,17 @@ class Gate:
         if running is not None and not running.struck and not running.shielded:
             running.strike()
             raise KeyboardInterrupt
+
+    def on_swallowed(self) -> None:
+        """The exception was raised inside a destructor, or a callback of a weak reference, and Python has dropped it.
+
+        The host asks again until the call has ended.
+        """
+        thread = threading.get_ident()
+        calls = [self.on_main] if thread == MAIN_THREAD else [*self._beside.values()]
+        for running in calls:
+            if running is not None and running.thread == thread:
+                running.unstrike()
 
     def shield(self, running: Running | None) -> AbstractContextManager[object]:
         """Keeps exceptions from outside out of a block, and raises after it what came meanwhile.

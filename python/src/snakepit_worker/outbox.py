@@ -6,7 +6,7 @@ from . import storage
 from .description import Describer, ErrorOptions, undescribed
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
 from .library_errors import LibraryErrors
-from .memory import release_frames
+from .memory import release_frames, spare_memory
 from .values import Packer
 
 TYPE_CHECKING = False
@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from .gate import Running
     from .sessions import Sessions
     from .wire import Channel
+
+
+# How the number of a call stands in its `Exit`.
+_ID = b"\xa9requestId"
+_NO_ID = _ID + b"\0"
 
 
 class Outbox:
@@ -40,6 +45,8 @@ class Outbox:
             errors or ErrorOptions(), lambda value: plain(value, "args"), folders or [], libraries
         )
         self.redaction = self._describer.redaction
+        # made while there is memory for it
+        self._last_words = self._failed(0, {"_tag": "Fail", "error": undescribed(MemoryError(), MemoryError())})
 
     def pack(self, message: dict[str, Any], session: str | None, root: str, value: object) -> bytes:
         """The body of a message about `value`, which is called `root` in failures.
@@ -74,20 +81,26 @@ class Outbox:
         return self.pack(message, running.payload.get("session_id"), f"result[{index}]", value)
 
     def failure(self, running: Running, error: BaseException) -> bytes:
-        """The `Exit` of a call that failed. Whatever the exception is made of, there is one."""
-        if isinstance(error, CallCancelled):
-            return self._failed(running.id, {"_tag": "Interrupt", "fiberId": None})
-        try:
-            if isinstance(error, WorkerFailure):
-                described = error.to_error()
-            else:
-                if isinstance(error, MemoryError):
-                    # what used up the memory hangs on the frames that failed, and describing the error takes some too
-                    release_frames(error)
-                described = self._describer.describe(error, running.payload)
-            return self._failed(running.id, {"_tag": "Fail", "error": described}, running.micros)
-        except BaseException as failure:
-            return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)}, running.micros)
+        """The `Exit` of a call that failed. Whatever the exception is made of, and with no memory left, there is one."""
+        # Not `isinstance`, which asks the exception for its `__class__`: that may be code of the target's.
+        kind = type(error)
+        with spare_memory():
+            try:
+                if issubclass(kind, CallCancelled):
+                    return self._failed(running.id, {"_tag": "Interrupt", "fiberId": None})
+                if issubclass(kind, WorkerFailure):
+                    described = error.to_error()  # type: ignore[attr-defined]  # it is a WorkerFailure
+                else:
+                    if issubclass(kind, MemoryError):
+                        # what used up the memory hangs on the frames that failed
+                        release_frames(error)
+                    described = self._describer.describe(error, running.payload)
+                return self._failed(running.id, {"_tag": "Fail", "error": described}, running.micros)
+            except BaseException as failure:
+                try:
+                    return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)})
+                except MemoryError:
+                    return self._last_words.replace(_NO_ID, _ID + b"\xcf" + running.id.to_bytes(8, "big"), 1)
 
     def refuse(self, request_id: int, error: WorkerFailure) -> None:
         """Fails a request that could not be read, or that asks for what there is not."""

@@ -18,6 +18,7 @@ import os
 import threading
 import weakref
 from collections import deque
+from contextlib import nullcontext
 
 from .adapters import Refused
 from .memory import let_out
@@ -25,6 +26,7 @@ from .memory import let_out
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from typing import Any
 
     # A ctypes array. Supports the buffer protocol and weak references.
@@ -38,19 +40,30 @@ _SMALLEST_GRANT = 1 << 24
 _MOST_TYPES = 256
 
 
+class _Watch(weakref.ref):  # type: ignore[type-arg]  # of an exporter
+    """A weak reference to an exporter, which says what it was of.
+
+    Exporters die at any moment in the target's code, which is where calls are stopped: their callback is a queue's own
+    `append`, so that no code of the worker's runs that could be cut short.
+    """
+
+    __slots__ = ("key", "of")
+
+    key: int
+    of: Any
+
+
 class View:
     """One look at bytes that the host sent."""
 
     __slots__ = ("exporter", "is_kept", "offset", "region", "segment")
 
-    def __init__(
-        self, region: int, segment: int, offset: int, exporter: Exporter, on_dead: Callable[[View], object]
-    ) -> None:
+    def __init__(self, region: int, segment: int, offset: int, exporter: _Watch) -> None:
         self.region = region
         self.segment = segment
         self.offset = offset
         self.is_kept = False
-        self.exporter = weakref.ref(exporter, lambda _: on_dead(self))
+        self.exporter = exporter
 
 
 class Region:
@@ -64,7 +77,7 @@ class Region:
         self.size = size
         self.is_sent = 0
         # of an array that was made here; alive while Python can write to it
-        self.watch: weakref.ref[Any] | None = None
+        self.watch: _Watch | None = None
 
 
 class Grant:
@@ -120,22 +133,28 @@ class SharedMemory:
     """The segments that this worker sees. Any thread may use it.
 
     `ask` asks the host for so many bytes, at least and at most, and answers [segment, offset, length], or None when
-    there is no room.
+    there is no room. `shield` keeps a call from being stopped in a block.
     """
 
-    def __init__(self, prefixes: list[str], ask: Callable[[int, int], list[int] | None]) -> None:
+    def __init__(
+        self,
+        prefixes: list[str],
+        ask: Callable[[int, int], list[int] | None],
+        shield: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> None:
         self._prefixes = prefixes
         self._ask = ask
+        self._shield = shield
         self._segments: dict[int, mmap.mmap] = {}
         self._types: dict[int, Any] = {}
         self._grants: list[Grant] = []
         self._sent: dict[tuple[int, int], Region] = {}
         self._lock = threading.RLock()
-        # Views that were reported as kept and have died; arrays of ours that have. Filled from inside the collector.
-        self.dead: deque[View] = deque()
-        self._forgotten: deque[Region] = deque()
+        # Of exporters that have died: of views, and of arrays of ours.
+        self.dead: deque[_Watch] = deque()
+        self._forgotten: deque[_Watch] = deque()
+        # By the `id` of their exporters, which another object may have once they are dead.
         self._owned: dict[int, Region] = {}
-        # Views by their exporters, and those that were reported as kept, which must live until they have died.
         self._views: dict[int, View] = {}
         # What the request that is being decoded looks at; whoever decodes takes it.
         self._looking = _Looking()
@@ -152,10 +171,17 @@ class SharedMemory:
         if offset < 0 or length < 0 or offset + length > len(memory):
             raise Refused(f"{length} bytes at {offset} of a segment of {len(memory)} bytes")
         exporter = self._export(memory, offset, length)
-        key = id(exporter)
-        view = self._views[key] = View(region, segment, offset, exporter, lambda view: self._on_dead(key, view))
+        watch = _watch(exporter, self.dead)
+        view = watch.of = View(region, segment, offset, watch)
+        with self._lock:
+            self._views[watch.key] = view
         self._looking.views.append(view)
         return exporter
+
+    @property
+    def has_views(self) -> bool:
+        """Whether `take_views` has something to answer."""
+        return bool(self._looking.views)
 
     def take_views(self) -> list[View] | None:
         """What was looked at on this thread since this was asked before."""
@@ -165,15 +191,10 @@ class SharedMemory:
         self._looking.views = []
         return views
 
-    def _on_dead(self, key: int, view: View) -> None:
-        # from inside the collector, at any moment: nothing here takes a lock
-        self._views.pop(key, None)
-        if view.is_kept:
-            self.dead.append(view)
-
     def looked_at(self, owner: object) -> View | None:
         """The view of an exporter that `look` answered."""
-        return self._views.get(id(owner))
+        view = self._views.get(id(owner))
+        return view if view is not None and view.exporter() is owner else None
 
     @staticmethod
     def keep(views: Iterable[View]) -> list[int]:
@@ -192,9 +213,16 @@ class SharedMemory:
         regions: list[int] = []
         while True:
             try:  # another thread may take the last one
-                regions.append(self.dead.popleft().region)
+                watch = self.dead.popleft()
             except IndexError:
                 return regions
+            view: View = watch.of
+            watch.of = None  # they know each other
+            with self._lock:
+                if self._views.get(watch.key) is view:
+                    del self._views[watch.key]
+            if view.is_kept:
+                regions.append(view.region)
 
     def forget_segments(self, segments: Iterable[int]) -> None:
         """The host has removed them."""
@@ -241,22 +269,24 @@ class SharedMemory:
         start = region.grant.offset + region.offset
         return memoryview(region.grant.memory)[start : start + size]
 
+    def make(self, size: int) -> Exporter | None:
+        """`array` of what `allocate` answers, for code of the target's, which may be stopped at any moment."""
+        with self._shield():
+            region = self.allocate(size)
+            return None if region is None else self.array(region, size)
+
     def array(self, region: Region, size: int) -> Exporter:
         """An exporter of the first `size` bytes of a region, which is taken as long as it lives."""
         exporter = self._export(region.grant.memory, region.grant.offset + region.offset, size)
-        key = id(exporter)
-
-        def forget(_: object) -> None:
-            self._owned.pop(key, None)
-            self._forgotten.append(region)
-
-        region.watch = weakref.ref(exporter, forget)
-        self._owned[key] = region
+        watch = region.watch = _watch(exporter, self._forgotten)
+        watch.of = region
+        with self._lock:
+            self._owned[watch.key] = region
         return exporter
 
     def address(self, owner: object) -> int:
         """Where an exporter begins in this process; -1 for what is none."""
-        if id(owner) not in self._views and id(owner) not in self._owned:
+        if self.looked_at(owner) is None and self.find(owner) is None:
             return -1
         import ctypes
 
@@ -278,7 +308,8 @@ class SharedMemory:
 
     def find(self, owner: object) -> Region | None:
         """The region of an exporter that `array` answered."""
-        return self._owned.get(id(owner))
+        region = self._owned.get(id(owner))
+        return region if region is not None and region.watch is not None and region.watch() is owner else None
 
     def send(self, region: Region) -> list[int]:
         """The place of a region that the host gets, until it frees it: [segment, offset]."""
@@ -312,7 +343,10 @@ class SharedMemory:
 
     def _collect(self) -> None:
         while self._forgotten:
-            region = self._forgotten.popleft()
+            watch = self._forgotten.popleft()
+            region: Region = watch.of
+            if self._owned.get(watch.key) is region:
+                del self._owned[watch.key]
             region.watch = None
             self._settle(region)
 
@@ -367,3 +401,9 @@ class SharedMemory:
             # never empty: ctypes has no address for nothing
             kind = self._types[size] = ctypes.c_char * max(size, 1)
         return kind.from_buffer(memory, offset)
+
+
+def _watch(exporter: Exporter, dead: deque[_Watch]) -> _Watch:
+    watch = _Watch(exporter, dead.append)
+    watch.key = id(exporter)
+    return watch

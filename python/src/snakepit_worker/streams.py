@@ -31,6 +31,8 @@ def send_items(running: Running, values: Any, outbox: Outbox, gate: Gate) -> Non
             with gate.shield(running):
                 credit.acquire()
                 if running.cancelled:
+                    # nothing more is raised: the generator's own cleanup may take its time, as that of a call may
+                    running.strike()
                     raise CallCancelled("the consumer left the stream")
                 outbox.send(outbox.chunk(running, value, index))
             index += 1

@@ -75,12 +75,17 @@ class Channel:
     def send(self, body: bytes) -> None:
         """Sends one frame at once: a reply that waited for company would wait for the next call too."""
         with self._writing:
-            if len(body) > _CHUNK:
-                # a large body is not copied once more to join its length
-                self._socket.sendall(len(body).to_bytes(4, "little"))
-                self._socket.sendall(body)
-            else:
-                self._socket.sendall(len(body).to_bytes(4, "little") + body)
+            try:
+                if len(body) > _CHUNK:
+                    # a large body is not copied once more to join its length
+                    self._socket.sendall(len(body).to_bytes(4, "little"))
+                    self._socket.sendall(body)
+                else:
+                    self._socket.sendall(len(body).to_bytes(4, "little") + body)
+            except OSError:
+                # nothing can follow what was cut short: the reader, on both sides, is to see that
+                self._shut(socket.SHUT_RDWR)
+                raise
 
     @property
     def connection(self) -> socket.socket:
@@ -97,18 +102,18 @@ class Channel:
 
     def stop_reading(self) -> None:
         """Ends a wait of the reading thread, which gets what has arrived and then the end. Sending goes on."""
-        try:
-            self._socket.shutdown(socket.SHUT_RD)
-        except OSError:
-            pass  # the peer was faster
+        self._shut(socket.SHUT_RD)
 
     def close(self) -> None:
         """Closes the connection in both directions."""
+        self._shut(socket.SHUT_RDWR)
+        self._socket.close()
+
+    def _shut(self, direction: int) -> None:
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.shutdown(direction)
         except OSError:
             pass  # the peer was faster
-        self._socket.close()
 
     def after_fork(self) -> None:
         """In a child process: lets go of the connection, which stays open for the parent."""
@@ -127,3 +132,6 @@ class _OfTheParent:
 
     def recv(self, _size: int) -> NoReturn:
         os._exit(0)
+
+    def close(self) -> None:
+        """A child of the child lets go of nothing."""

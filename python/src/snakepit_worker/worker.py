@@ -19,9 +19,9 @@ from ormsgpack import packb, unpackb
 from . import storage
 from .callbacks import Callback, Callbacks, tools
 from .context import running_call, watch_main
-from .control import Control, complain, end_with_host
+from .control import Control, complain, end_with_host, give_up
 from .description import ErrorOptions
-from .errors import ProtocolError, SessionLost, WorkerFailure
+from .errors import CallCancelled, ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
 from .gate import Gate
 from .library_errors import LibraryErrors
@@ -95,7 +95,11 @@ def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     worker.install()
     if boot.get("memory_limit_bytes") is not None:
         worker.limit_memory(boot["memory_limit_bytes"])
-    raise SystemExit(worker.serve())
+    try:
+        code = worker.serve()
+    except BaseException as error:
+        give_up(error)
+    raise SystemExit(code)
 
 
 def _read_boot(pipe: socket.socket) -> dict[str, Any]:
@@ -213,7 +217,7 @@ class Worker:
         errors = ErrorOptions(**boot.get("errors", {}))
         libraries = LibraryErrors(boot.get("library_errors", []))
         self._outbox = Outbox(data, self._sessions, errors, boot.get("python_path"), libraries)
-        self._callbacks = Callbacks(self._gate, self._send, self._read_answer)
+        self._callbacks = Callbacks(self._gate, self._send, self._read_answer, self._take_answer)
         self._unpacker = Unpacker(self._resolve_ref, self._callback)
         self._execution = Execution(
             self._gate, Resolver(boot["allow_private"]), self._sessions, self._callbacks, self._unpacker, self._outbox
@@ -229,6 +233,15 @@ class Worker:
         signal.signal(signal.SIGUSR1, self._gate.on_stop)
         signal.signal(signal.SIGINT, self._gate.on_interrupt)
         self._warnings.install()
+        show = sys.unraisablehook
+
+        def on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+            if unraisable.exc_type is CallCancelled:
+                self._gate.on_swallowed()
+            else:
+                show(unraisable)
+
+        sys.unraisablehook = on_unraisable
         os.register_at_fork(after_in_child=self._after_fork)
 
     def limit_memory(self, limit: int) -> None:
@@ -387,11 +400,11 @@ class Worker:
         execution, gate = self._execution, self._gate
 
         def work() -> None:
-            while True:
-                try:
+            try:
+                while True:
                     execution.run_beside(requests.get())
-                except OSError:
-                    return  # the connection is gone, which its reader sees too
+            except BaseException as error:
+                give_up(error)
 
         for index in range(self._threads):
             threading.Thread(target=work, name=f"snakepit-call-{index}", daemon=True).start()
@@ -412,14 +425,14 @@ class Worker:
         if shared is None:
             storage.use(None)
         else:
-            memory = SharedMemory(shared["prefixes"], ask)
+            memory = SharedMemory(shared["prefixes"], ask, lambda: self._gate.shield(running_call()))
             storage.use(memory, shared["threshold_bytes"], shared["strict"])
 
     def _send(self, message: dict[str, Any], session: str | None) -> None:
         """Sends a call to TypeScript."""
         self._outbox.send(self._outbox.pack(message, session, "args", message["payload"].get("args")))
 
-    def _read_answer(self, frame: bytes | memoryview, session: str | None) -> dict[str, Any]:
+    def _read_answer(self, frame: bytes | memoryview, session: str | None, number: int) -> dict[str, Any]:
         """The answer to a call to TypeScript, which may hold refs of the session that made the call."""
 
         def resolve(owner: str, worker: str, ref: int, _type: str) -> object:
@@ -427,20 +440,25 @@ class Worker:
                 raise _foreign(owner, session)
             return self._sessions.get(owner, worker, ref)
 
-        answer: Any = Unpacker(resolve, self._callback).unpack(frame)
-        self._look_at_answer()
+        try:
+            answer: Any = Unpacker(resolve, self._callback).unpack(frame)
+        except BaseException:
+            self._take_answer(number)
+            raise
+        if storage.memory is not None and storage.memory.has_views:
+            self._take_answer(number)
         return answer  # type: ignore[no-any-return]  # the control thread has seen that it is an Exit
 
-    def _look_at_answer(self) -> None:
-        """Shared bytes in an answer belong to the call that asked for it; those that no call asked for are kept."""
-        views = None if storage.memory is None else storage.memory.take_views()
-        if not views:
+    def _take_answer(self, number: int) -> None:
+        """Tells the host which shared bytes of an answer are looked at, now that it was read, or never will be."""
+        memory = storage.memory
+        if memory is None:
             return
-        running = running_call()
-        if running is None:
-            SharedMemory.keep(views)
-        else:
-            self._execution.views.setdefault(running.id, []).extend(views)
+        payload = {"answer": number, "kept": SharedMemory.keep(memory.take_views() or ())}
+        notice = {"_tag": "Request", "id": 0, "tag": "snakepit.taken", "payload": payload, "headers": []}
+        self._outbox.send(packb({**notice, "isNotification": True}))
+        # those of the answers before it, which may be many in one call
+        self._execution.flush_released()
 
     def _leave(self) -> None:
         """The host says goodbye: what runs finishes, nothing else begins."""

@@ -22,8 +22,8 @@ interface Registered {
 export interface Host {
   /** A call that the worker has. */
   readonly callOf: (call: number) => Call.Call | undefined
-  /** Sends the outcome of one request, which was made in a call, or in none. Throws when it cannot cross. */
-  readonly send: (request: number, exit: unknown, call: number | undefined) => void
+  /** Sends the outcome of one request. Throws when it cannot cross. */
+  readonly send: (request: number, exit: unknown) => void
 }
 
 export class Callbacks {
@@ -36,6 +36,8 @@ export class Callbacks {
   private readonly tools = new Map<string, Worker.ToolRegistration>()
   /** What functions failed with, by call and question: it is the call's own failure when Python lets it pass. */
   private readonly failures = new Map<number, Map<number, unknown>>()
+  /** Questions that Python waits for the answer of. */
+  private readonly asked = new Set<number>()
   private last = 0
 
   constructor(host: Host) {
@@ -113,7 +115,15 @@ export class Callbacks {
       this.running.set(call, running)
       fiber.addObserver(() => running.delete(fiber))
     }
-    fiber.addObserver((exit) => this.answer(request, exit, call))
+    this.asked.add(request)
+    fiber.addObserver((exit) => {
+      if (this.asked.delete(request)) this.answer(request, exit, call)
+    })
+  }
+
+  /** Nobody waits for the answer to a question any more. */
+  abandon(request: number): void {
+    this.asked.delete(request)
   }
 
   /** Answers a question of Python's. */
@@ -124,13 +134,12 @@ export class Callbacks {
         request,
         exit._tag === "Success"
           ? { _tag: "Success", value: exit.value }
-          : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) },
-        call
+          : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
       )
     } catch (error) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
       this.note(request, error, call)
-      this.host.send(request, { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] }, call)
+      this.host.send(request, { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] })
     }
   }
 

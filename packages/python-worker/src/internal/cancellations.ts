@@ -57,8 +57,8 @@ export class Cancellations {
     this.timers.delete(call)
   }
 
-  // Raised again and again: code that swallows it once may let it pass the next time, and the worker leaves it out while it
-  // sends a frame, which must not be cut in two.
+  // Asked for again and again: the worker raises it once, but not inside an import or while it sends a frame, and another time
+  // when Python has dropped it, as it does in destructors. Code that catches it and goes on is not asked twice.
   private raise(call: number, left: number): void {
     this.rungs.raise(call)
     if (left > raiseAgainMillis) this.after(call, raiseAgainMillis, () => this.raise(call, left - raiseAgainMillis))

@@ -93,12 +93,16 @@ export class WorkerClient implements Worker.Worker {
   private readonly controlReplies = new Map<number, (exit: unknown) => void>()
   private readonly callbacks = new Callbacks({
     callOf: (call) => this.inFlight.get(call)?.call,
-    send: (request, exit, call) => {
-      // shared memory that the answer names belongs to the call that it was made in, if there is one
-      const isRunning = call !== undefined && this.inFlight.get(call) !== undefined
-      this.memory.pinTo(isRunning ? call : 0)
-      this.send(this.control, { _tag: "Exit", requestId: request, exit }, { storage: this.memory })
-      if (!isRunning) this.memory.keepAll(0)
+    send: (request, exit) => {
+      if (this.processEnded.signal.aborted) return
+      // shared memory that the answer names is held until Python says that it has taken it
+      this.memory.pinTo(answerPin(request))
+      try {
+        this.send(this.control, { _tag: "Exit", requestId: request, exit }, { storage: this.memory })
+      } catch (error) {
+        this.memory.settle(answerPin(request))
+        throw error
+      }
     }
   })
   private readonly refMakers = new Map<string, (handle: Handle) => unknown>()
@@ -476,6 +480,11 @@ export class WorkerClient implements Worker.Worker {
           number,
           Exit.succeed(this.memory.grant(field(payload, "bytes"), field(payload, "most")))
         )
+      case "snakepit.taken": {
+        const answer = numberOf(payload, "answer")
+        this.callbacks.abandon(answer)
+        return this.memory.settle(answerPin(answer), field(payload, "kept"))
+      }
       case "snakepit.released":
         return this.memory.released(field(payload, "regions"))
       case "snakepit.warning": {
@@ -734,6 +743,9 @@ const requestHeadBytes = 128
 
 /** How long is waited for a worker to say which room it does not use. */
 const trimMillis = 200
+
+/** What an answer to a callback is pinned to: calls have the positive numbers, callbacks count by themselves. */
+const answerPin = (request: number): number => -request
 
 const numberOf = (message: unknown, name: string): number => {
   const value = field(message, name)

@@ -2,7 +2,8 @@
  * One worker's share of its pool's memory, as the host keeps count of it.
  *
  * - Regions that a request names are held until its reply has come. Those that Python still looks at then are named in the
- *   reply (`kept`), and held until Python says that it does not (`snakepit.released`), or its process has ended.
+ *   reply (`kept`), and held until Python says that it does not (`snakepit.released`), or its process has ended. Those that
+ *   an answer to a callback names are held likewise until Python says what it took of it (`snakepit.taken`).
  * - Regions that the worker was granted to write results in are held until it gives them back or has ended, and by each
  *   lease of a result in them. When such a lease ends, the worker is told that the place is free.
  */
@@ -115,12 +116,6 @@ export class WorkerMemory implements Storage.Outgoing {
       }
     }
     for (const region of pinned) region.release()
-  }
-
-  /** What a request named is kept from the beginning: there is no reply that would say so. */
-  keepAll(request: number): void {
-    for (const region of this.pins.get(request) ?? []) this.keep(region)
-    this.settle(request)
   }
 
   private keep(region: Region): void {
