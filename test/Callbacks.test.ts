@@ -1,5 +1,6 @@
 /** TypeScript functions as arguments: Python calls them while its call runs, and afterwards no more. */
 import { PythonError, RetryPolicy, Snakepit, SnakepitError } from "@snakepit/core"
+import { SharedMemory } from "@snakepit/zero-copy"
 import { assert, describe, it, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
@@ -11,7 +12,7 @@ import * as Latch from "effect/Latch"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { pool, waitUntil, withPool } from "./harness.ts"
+import { pool, waitForIdle, waitUntil, withPool } from "./harness.ts"
 
 class NoStock extends Data.TaggedError("NoStock")<{ readonly item: string }> {
   override get message() {
@@ -347,4 +348,85 @@ describe("Callbacks and frames", () => {
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
     }).pipe(withPool({ size: 1, queueTimeout: 500 }))
   )
+})
+
+const MIB = 1024 * 1024
+
+const arenaOf = Effect.flatMap(SharedMemory.SharedMemory, (memory) =>
+  Effect.map(memory.pool(), ({ arena }) => (typeof arena === "string" ? assert.fail(arena) : arena))
+)
+
+/** A function that answers an array of a MiB, and the most that was held when it was asked. */
+const watched = Effect.map(arenaOf, (arena) => {
+  const seen = { most: 0 }
+  const fetch = (index: number) => {
+    seen.most = Math.max(seen.most, arena.heldBytes)
+    return new Float64Array(MIB / 8).fill(index)
+  }
+  return { arena, fetch, seen }
+})
+
+const ascending = Array.from({ length: 40 }, (_, index) => index)
+
+describe("large arrays that functions answer", () => {
+  for (const profile of ["process", "thread"] as const) {
+    it.live(`are held while Python looks at them, not until the call ends: ${profile}`, () =>
+      Effect.gen(function* () {
+        const { arena, fetch, seen } = yield* watched
+        assert.deepStrictEqual(yield* Snakepit.call("calling_back.pull", { args: [fetch, 40] }), ascending)
+        assert.deepStrictEqual(yield* Snakepit.call("calling_back.pull_async", { args: [fetch, 40] }), ascending)
+        const items = Snakepit.stream("calling_back.pull_items", { args: [fetch, 40] })
+        assert.deepStrictEqual(yield* Stream.runCollect(items), ascending)
+        assert.isAtMost(seen.most, 4 * MIB)
+        yield* waitUntil("nothing is held", () => arena.heldBytes === 0)
+      }).pipe(withPool({ profile }))
+    )
+  }
+
+  it.live("are not held when the rest of the answer cannot cross", () =>
+    Effect.gen(function* () {
+      const { arena, fetch, seen } = yield* watched
+      const half = (index: number) => [fetch(index), Symbol("cannot cross")]
+      assert.strictEqual(yield* Snakepit.call("calling_back.try_many", { args: [half, 20] }), 0)
+      assert.strictEqual(seen.most, 0)
+      assert.strictEqual(arena.heldBytes, 0)
+    }).pipe(withPool())
+  )
+
+  it.live("are not held when nobody waits for them any more", () =>
+    Effect.gen(function* () {
+      const { arena, fetch } = yield* watched
+      const gaveUp = yield* Latch.make(false)
+      const late = () => Effect.as(gaveUp.await, fetch(1))
+      const session = yield* Snakepit.session()
+      assert.strictEqual(yield* session.call("calling_back.give_up_on", { args: [late] }), "gave up")
+      yield* gaveUp.open
+      for (let round = 0; round < 30; round++) {
+        yield* Effect.exit(Snakepit.call("calling_back.pull", { args: [fetch, 1e6], timeout: 5 + round }))
+      }
+      yield* waitForIdle()
+      yield* waitUntil("nothing is held", () => arena.heldBytes === 0)
+    }).pipe(withPool({ cancelGrace: 0 }))
+  )
+})
+
+describe("arrays that Python makes in shared memory", () => {
+  for (const profile of ["process", "thread"] as const) {
+    it.live(`cost neither memory nor the worker when their call is stopped: ${profile}`, () =>
+      Effect.gen(function* () {
+        const arena = yield* arenaOf
+        yield* Snakepit.call("numpy.zeros", { args: [1] })
+        const before = yield* Snakepit.call("os.getpid")
+        for (let round = 0; round < 40; round++) {
+          yield* Effect.exit(
+            Snakepit.call("calling_back.make_arrays", { args: [MIB / 16], timeout: 10 + (round % 10) })
+          )
+        }
+        yield* waitForIdle()
+        assert.strictEqual(yield* Snakepit.call("os.getpid"), before)
+        yield* Effect.promise(() => arena.relieve())
+        yield* waitUntil("nothing is held", () => arena.heldBytes === 0)
+      }).pipe(withPool({ profile, cancelGrace: 0 }))
+    )
+  }
 })

@@ -116,3 +116,43 @@ def has_tool(name):
 
 def deadline_inside(function):
     return function(snakepit_worker.deadline())
+
+
+def pull(function, count):
+    """Looks at large arrays one after the other."""
+    return [float(function(index)[0]) for index in range(count)]
+
+
+def pull_items(function, count):
+    for index in range(count):
+        yield float(function(index)[0])
+
+
+async def pull_async(function, count):
+    return [float((await function(index))[0]) for index in range(count)]
+
+
+def try_many(function, count):
+    """How many answers came."""
+    answers = 0
+    for index in range(count):
+        try:
+            function(index)
+            answers += 1
+        except CallbackError:
+            pass
+    return answers
+
+
+async def give_up_on(function):
+    """Does not wait for the answer."""
+    try:
+        await asyncio.wait_for(function(), 0.001)
+    except asyncio.TimeoutError:
+        return "gave up"
+
+
+def make_arrays(size):
+    """Arrays in shared memory that die one after the other."""
+    while True:
+        snakepit_worker.empty((size,), "u1")[0] = 1

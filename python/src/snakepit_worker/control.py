@@ -166,7 +166,7 @@ def complain(reason: str) -> None:
 
 
 def give_up(error: BaseException) -> NoReturn:
-    """Ends this process after an exception that would lose a call: the host settles the calls of a process that ended."""
+    """Ends this process after an exception that would lose a call: the host settles what a process leaves behind."""
     try:
         complain(f"the worker cannot go on: {type(error).__name__}")
         import traceback

@@ -4,9 +4,9 @@ Three threads meet here: the one that reads requests, those that run calls, and 
 the host wants of calls that wait or run. Guarantees:
 
 - A call either begins or is taken back, never both.
-- At most one exception is raised inside a call from outside, not counting those that Python drops, and only while the target's own code runs: never while the
-  worker packs or sends, where it would tear a frame or get lost, never inside an import, and never in the call that
-  comes next.
+- At most one exception is raised inside a call from outside, not counting those that Python drops, and only while the
+  target's own code runs: never while the worker packs or sends, where it would tear a frame or get lost, never inside
+  an import, and never in the call that comes next.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 import time
-from mmap import MAP_PRIVATE, mmap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +13,6 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     _Argument = TypeVar("_Argument")
-
-# Kept free in a process with a limit: for the report of a call that has used up everything else. Address space alone.
-_SPARE_BYTES = 4 << 20
 
 _PAUSE_SECONDS = 0.01
 _ATTEMPTS = 500
@@ -31,7 +27,6 @@ class _Ceiling:
     address_space = 0
     # taken again by a collection that happens under it
     lock = threading.RLock()
-    spare: mmap | None = None
 
 
 def resident_bytes() -> int:
@@ -53,7 +48,6 @@ def limit_memory(limit: int) -> None:
     if sys.platform != "linux":
         return
     _Ceiling.limit = limit
-    _Ceiling.spare = _map_spare()
     _move_ceiling(_pages()[0] + limit)
 
 
@@ -95,34 +89,6 @@ def out_of_memory() -> dict[str, Any] | None:
     sizes = {"requestedBytes": None, "freeBytes": free, "totalBytes": total}
     found = {"_tag": "OutOfMemory", "operation": None, "device": "cpu", **sizes}
     return {**found, "suggestion": _ADVICE, "decidedBy": "class"}
-
-
-class _Spare:
-    """Lets go of the spare memory for a block, and takes it back if there is still as much."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None:
-        _Ceiling.spare = None
-
-    def __exit__(self, *_error: object) -> None:
-        if _Ceiling.limit is not None:
-            try:
-                _Ceiling.spare = _map_spare()
-            except (OSError, MemoryError):
-                pass  # the next failure may have to do without
-
-
-_SPARE = _Spare()
-
-
-def _map_spare() -> mmap:
-    return mmap(-1, _SPARE_BYTES, flags=MAP_PRIVATE)
-
-
-def spare_memory() -> _Spare:
-    """A block that has some memory even when a call has used up all that the process may have."""
-    return _SPARE
 
 
 def when_there_is_memory(act: Callable[[_Argument], None], argument: _Argument) -> None:

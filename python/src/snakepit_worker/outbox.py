@@ -6,7 +6,7 @@ from . import storage
 from .description import Describer, ErrorOptions, undescribed
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
 from .library_errors import LibraryErrors
-from .memory import release_frames, spare_memory
+from .memory import release_frames
 from .values import Packer
 
 TYPE_CHECKING = False
@@ -81,26 +81,25 @@ class Outbox:
         return self.pack(message, running.payload.get("session_id"), f"result[{index}]", value)
 
     def failure(self, running: Running, error: BaseException) -> bytes:
-        """The `Exit` of a call that failed. Whatever the exception is made of, and with no memory left, there is one."""
+        """The `Exit` of a call that failed. There is one whatever the exception is made of."""
         # Not `isinstance`, which asks the exception for its `__class__`: that may be code of the target's.
         kind = type(error)
-        with spare_memory():
+        try:
+            if issubclass(kind, CallCancelled):
+                return self._failed(running.id, {"_tag": "Interrupt", "fiberId": None})
+            if issubclass(kind, WorkerFailure):
+                described = error.to_error()  # type: ignore[attr-defined]  # it is a WorkerFailure
+            else:
+                if issubclass(kind, MemoryError):
+                    # what used up the memory hangs on the frames that failed, and describing the error takes some too
+                    release_frames(error)
+                described = self._describer.describe(error, running.payload)
+            return self._failed(running.id, {"_tag": "Fail", "error": described}, running.micros)
+        except BaseException as failure:
             try:
-                if issubclass(kind, CallCancelled):
-                    return self._failed(running.id, {"_tag": "Interrupt", "fiberId": None})
-                if issubclass(kind, WorkerFailure):
-                    described = error.to_error()  # type: ignore[attr-defined]  # it is a WorkerFailure
-                else:
-                    if issubclass(kind, MemoryError):
-                        # what used up the memory hangs on the frames that failed
-                        release_frames(error)
-                    described = self._describer.describe(error, running.payload)
-                return self._failed(running.id, {"_tag": "Fail", "error": described}, running.micros)
-            except BaseException as failure:
-                try:
-                    return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)})
-                except MemoryError:
-                    return self._last_words.replace(_NO_ID, _ID + b"\xcf" + running.id.to_bytes(8, "big"), 1)
+                return self._failed(running.id, {"_tag": "Fail", "error": undescribed(error, failure)}, running.micros)
+            except MemoryError:
+                return self._last_words.replace(_NO_ID, _ID + b"\xcf" + running.id.to_bytes(8, "big"), 1)
 
     def refuse(self, request_id: int, error: WorkerFailure) -> None:
         """Fails a request that could not be read, or that asks for what there is not."""
