@@ -155,12 +155,11 @@ export class Arena {
     })
   }
 
-  /** The last hold of a region is gone. */
-  private give(region: Region): void {
-    const { byteLength, offset, segment } = region
-    segment.free.give(offset, byteLength)
-    this.heldBytes -= byteLength
-    for (const tell of this.onGiven) tell(byteLength)
+  /** Nobody holds these bytes any more. */
+  private give(segment: Segment, offset: number, bytes: number): void {
+    segment.free.give(offset, bytes)
+    this.heldBytes -= bytes
+    for (const tell of this.onGiven) tell(bytes)
     if (segment.free.used === 0) this.empty(segment)
     if (this.waiting.length > 0) this.serve()
   }
@@ -193,7 +192,9 @@ export class Arena {
   private region(segment: Segment, offset: number, size: number): Region {
     this.emptySince.delete(segment)
     this.heldBytes += size
-    const region = new Region(this, ++this.lastRegion, segment, offset, size, (unheld) => this.give(unheld))
+    const region = new Region(this, ++this.lastRegion, segment, offset, size, (from, bytes) => {
+      this.give(segment, from, bytes)
+    })
     for (const tell of this.onTaken) tell(size)
     return region
   }
@@ -267,9 +268,9 @@ export class Region {
   readonly id: number
   readonly segment: Segment
   readonly offset: number
-  readonly byteLength: number
+  private length: number
   private holds = 1
-  private readonly onFree: (region: Region) => void
+  private readonly onFree: (offset: number, bytes: number) => void
 
   constructor(
     arena: Arena,
@@ -277,14 +278,18 @@ export class Region {
     segment: Segment,
     offset: number,
     byteLength: number,
-    onFree: (region: Region) => void
+    onFree: (offset: number, bytes: number) => void
   ) {
     this.arena = arena
     this.id = id
     this.segment = segment
     this.offset = offset
-    this.byteLength = byteLength
+    this.length = byteLength
     this.onFree = onFree
+  }
+
+  get byteLength(): number {
+    return this.length
   }
 
   /** Bytes of the region, for the host's own copying; not to be handed out. */
@@ -298,6 +303,15 @@ export class Region {
 
   release(): void {
     this.holds--
-    if (this.holds === 0) this.onFree(this)
+    if (this.holds === 0) this.onFree(this.offset, this.length)
+  }
+
+  /** Gives back what is behind its first `byteLength` bytes, rounded up to whole regions, for all who hold it. */
+  shrink(byteLength: number): void {
+    const left = aligned(byteLength)
+    const rest = this.length - left
+    if (rest <= 0) return
+    this.length = left
+    this.onFree(this.offset + left, rest)
   }
 }

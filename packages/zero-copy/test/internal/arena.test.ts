@@ -61,6 +61,22 @@ describe("Arena", () => {
       assert.strictEqual(arena.heldBytes, 0)
     }))
 
+  it("gives the end of a region that is shrunk to those who wait, and the rest when nobody holds it", () =>
+    withArena(16 * MIB, (arena) => {
+      const region = regionOf(arena, 16 * MIB)
+      region.hold()
+      const { got } = waits(arena, 12 * MIB)
+      region.shrink(1000)
+      assert.strictEqual(region.byteLength, 1024)
+      assert.deepStrictEqual(got, [12 * MIB])
+      region.shrink(1024)
+      region.shrink(2048)
+      region.release()
+      assert.strictEqual(arena.heldBytes, 12 * MIB + 1024)
+      region.release()
+      assert.strictEqual(arena.heldBytes, 12 * MIB)
+    }))
+
   it("grows by segments, up to the budget, and says the figures past it", () =>
     withArena(40 * MIB, (arena, folder) => {
       regionOf(arena, 10 * MIB)
