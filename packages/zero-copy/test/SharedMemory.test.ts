@@ -96,8 +96,7 @@ describe("SharedMemory", () => {
       yield* Scope.provide(memory.lease(20 * MIB, false), held)
       const hasty = Effect.forkChild(Effect.scoped(memory.lease(20 * MIB, false)), { startImmediately: true })
       const fibers = [yield* hasty, yield* hasty, yield* hasty]
-      const { arena } = memory
-      yield* Effect.promise(() => (typeof arena === "string" ? assert.fail(arena) : arena.relieve()))
+      yield* Effect.promise(() => arenaOf(memory).relieve())
       yield* Scope.close(held, Exit.void)
       for (const fiber of fibers) yield* Fiber.join(fiber).pipe(Effect.timeout(5_000))
       assert.strictEqual(heldBytes(memory), 0)
@@ -141,19 +140,6 @@ describe("SharedMemory", () => {
       assert.isUndefined(small.pollUnsafe())
       yield* Fiber.interrupt(fiber)
       assert.strictEqual((yield* Fiber.join(small).pipe(Effect.timeout(5_000))).byteLength, MIB)
-    }).pipe(Effect.scoped)
-  )
-
-  it.live("serves each caller that waits, though each gives its memory back at once", () =>
-    Effect.gen(function* () {
-      const { fiber, held, memory } = yield* waiter
-      const others = yield* Effect.forEach([1, 2, 3, 4], () =>
-        Effect.forkChild(Effect.scoped(memory.lease(20 * MIB, false)), { startImmediately: true })
-      )
-      yield* Fiber.interrupt(fiber)
-      yield* Scope.close(held, Exit.void)
-      yield* Fiber.joinAll(others).pipe(Effect.timeout(5_000))
-      assert.strictEqual(heldBytes(memory), 0)
     }).pipe(Effect.scoped)
   )
 
