@@ -120,8 +120,12 @@ export class Arena {
     for (let first = this.waiting[0]; first !== undefined; first = this.waiting[0]) {
       const answer = this.take(first.size)
       if ("cause" in answer && answer.cause === "budget") break
-      this.waiting.shift()
-      first.resume(answer)
+      if (this.waiting[0] === first) {
+        this.waiting.shift()
+        first.resume(answer)
+      } else if (answer instanceof Region) {
+        answer.release() // it left when it heard that the region was taken
+      }
     }
     this.isServing = false
     if (this.waiting.length === 0) {
@@ -200,11 +204,14 @@ export class Arena {
   }
 
   private full(size: number): Refusal {
-    const others = this.waiting.length > 0 ? ", others wait for it" : ""
+    let why = ""
+    if (this.waiting.length > 0) why = ", others wait for it"
+    // what is free in each segment may be too small
+    else if (this.heldBytes + size <= this.maxBytes) why = ` in segments of ${mebibytes(this.sharedBytes)}`
     return {
       cause: "budget",
       reason:
-        `${mebibytes(size)} of shared memory are wanted, ${mebibytes(this.heldBytes)} are in use${others}, ` +
+        `${mebibytes(size)} of shared memory are wanted, ${mebibytes(this.heldBytes)} are in use${why}, ` +
         `and maxSharedMemory is ${mebibytes(this.maxBytes)}`
     }
   }

@@ -167,6 +167,25 @@ describe("Arena", () => {
       assert.strictEqual(arena.heldBytes, 0)
     }))
 
+  it("keeps nothing for one that leaves while it is served", () =>
+    withArena(16 * MIB, (arena) => {
+      const first = regionOf(arena, 16 * MIB)
+      const leaving = waits(arena, 16 * MIB)
+      const next = waits(arena, 16 * MIB)
+      const leave = () => leaving.leave()
+      arena.onTaken.add(leave)
+      first.release()
+      assert.deepStrictEqual([leaving.got, next.got], [[], [16 * MIB]])
+      assert.strictEqual(arena.heldBytes, 16 * MIB)
+    }))
+
+  it("says how much segments in use take, where that is why there is no room", () =>
+    withArena(20 * MIB, (arena) => {
+      regionOf(arena, 64)
+      const refusal = arena.allocate(18 * MIB)
+      assert.include(refusal instanceof Region ? "" : refusal.reason, "0 MiB are in use in segments of 16 MiB")
+    }))
+
   it("tells those who wait when it closes, all of them", () =>
     withArena(16 * MIB, (arena) => {
       regionOf(arena, 16 * MIB)
