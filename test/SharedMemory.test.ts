@@ -5,17 +5,30 @@ import { assert, describe, it, layer } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
 import * as fs from "node:fs"
 import * as path from "node:path"
+import * as Cause from "effect/Cause"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as Predicate from "effect/Predicate"
 import * as Metric from "effect/Metric"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { kill, pool, waitForWorkers, waitUntil, withPool, withPools, workerPid, workersFolder } from "./harness.ts"
+import { Random } from "./chaos/random.ts"
+import {
+  kill,
+  pidsOf,
+  pool,
+  waitForWorkers,
+  waitUntil,
+  withPool,
+  withPools,
+  workerPid,
+  workersFolder
+} from "./harness.ts"
 
 const MIB = 1024 * 1024
 const floats = Tensor.schema(Float64Array)
@@ -40,6 +53,9 @@ const events = (name?: string) =>
     memory.listeners.add((event) => heard.push(event))
     return heard
   })
+
+/** Whether a call ended because its worker was killed. */
+const isCrash = (error: unknown) => Predicate.isTagged(error, "WorkerCrash") || Predicate.isTagged(error, "PoisonCall")
 
 const smallShm = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
 
@@ -228,7 +244,9 @@ describe("SharedMemory", () => {
         assert.throws(() => tensor.toNested(), "its lease has ended")
         assert.throws(() => tensor.close(), "closed already")
         const error = yield* Effect.flip(total(tensor))
-        assert.strictEqual(error._tag, "EncodeError")
+        if (error._tag !== "EncodeError") return assert.fail(error.message)
+        assert.strictEqual(error.path, "args[0]")
+        assert.include(error.message, "an instance of Tensor that is closed")
         assert.include(error.message, "its lease has ended")
       })
     )
@@ -429,6 +447,104 @@ describe("SharedMemory", () => {
           assert.isUndefined(fiber.pollUnsafe())
           yield* Scope.close(scope, Exit.void)
           assert.strictEqual((yield* Fiber.join(fiber)).size, 20 * MIB)
+        })
+      )
+    )
+
+    const waiting = { zeroCopy: { maxSharedMemory: 16 * MIB, whenFull: "wait" } } as const
+
+    it.live("gives callers that wait what workers were granted, once its results are closed", () =>
+      withPool(waiting)(
+        Effect.gen(function* () {
+          const result = yield* ZeroCopy.scoped(ones(MIB))
+          assert.isFalse(result.copied)
+          const fiber = yield* Effect.forkChild(Tensor.make(Uint8Array, [12 * MIB]), { startImmediately: true })
+          const arena = yield* arenaOf()
+          yield* Effect.promise(() => arena.relieve())
+          assert.isUndefined(fiber.pollUnsafe())
+          result.close()
+          assert.strictEqual((yield* Fiber.join(fiber).pipe(Effect.timeout(5_000))).size, 12 * MIB)
+        })
+      )
+    )
+
+    it.live("gives callers what a small result leaves of the room that it is in", () =>
+      withPool(waiting)(
+        Effect.gen(function* () {
+          const result = yield* ZeroCopy.scoped(ones(5_000))
+          assert.isFalse(result.copied)
+          const tensor = yield* Tensor.make(Uint8Array, [12 * MIB]).pipe(Effect.timeout(5_000))
+          assert.isFalse(tensor.copied)
+          assert.isTrue(result.data.every((x) => x === 1))
+        })
+      )
+    )
+
+    it.live("finds the room of a result that was closed just before, also where callers do not wait", () =>
+      withPool({ zeroCopy: { maxSharedMemory: 16 * MIB } })(
+        Effect.gen(function* () {
+          for (let i = 0; i < 50; i++) {
+            const result = yield* ZeroCopy.scoped(ones(20_000))
+            assert.isFalse(result.copied)
+            result.close()
+            yield* Effect.scoped(Tensor.make(Uint8Array, [16 * MIB]))
+          }
+        })
+      )
+    )
+
+    it.live("lets calls copy while somebody waits, and share again afterwards", () =>
+      withPool(waiting)(
+        Effect.gen(function* () {
+          const held = yield* Tensor.make(Uint8Array, [8 * MIB])
+          const fiber = yield* Effect.forkChild(Tensor.make(Uint8Array, [12 * MIB]), { startImmediately: true })
+          assert.isUndefined(fiber.pollUnsafe())
+          assert.deepInclude(yield* look(ramp(10_000)), { shared: false })
+          assert.isTrue((yield* ZeroCopy.scoped(ones(10_000))).copied)
+          held.close()
+          yield* Fiber.join(fiber).pipe(Effect.timeout(5_000))
+          assert.deepInclude(yield* look(ramp(10_000)), { shared: true })
+        })
+      )
+    )
+
+    it.live("leaves nobody waiting and nothing held, whatever is interrupted, closed and killed", () =>
+      withPool({ ...waiting, size: 2 })(
+        Effect.gen(function* () {
+          const arena = yield* arenaOf()
+          const random = new Random(7)
+          const size = () => Math.ceil(random.next() ** 3 * 16 * MIB)
+          let made = 0
+          const work = Effect.gen(function* () {
+            const tensor = yield* Tensor.make(Uint8Array, [size()])
+            made++
+            yield* Snakepit.call("sharing.total", { args: [tensor] })
+            if (random.next() < 0.5) tensor.close()
+          })
+          const result = Effect.gen(function* () {
+            const tensor = yield* ZeroCopy.scoped(ones(Math.ceil(size() / 8)))
+            yield* Effect.yieldNow
+            assert.strictEqual(tensor.data[0], 1)
+            if (random.next() < 0.5) tensor.close()
+          })
+          const fibers: Array<Fiber.Fiber<unknown, unknown>> = []
+          for (let i = 0; i < 150; i++) {
+            fibers.push(yield* Effect.forkChild(Effect.scoped(random.next() < 0.6 ? work : result)))
+            if (i % 50 === 49) for (const pid of yield* pidsOf()) yield* Effect.exit(kill(pid, "SIGKILL"))
+            if (random.next() < 0.3) fibers[Math.floor(random.between(0, fibers.length))]?.interruptUnsafe()
+            if (random.next() < 0.3) yield* Effect.promise(() => arena.relieve())
+          }
+          const ends = yield* Fiber.awaitAll(fibers).pipe(Effect.timeout(40_000))
+          for (const end of ends) {
+            const error = Exit.isFailure(end) ? Cause.squash(end.cause) : undefined
+            assert.isTrue(
+              Exit.isSuccess(end) || Cause.hasInterruptsOnly(end.cause) || isCrash(error),
+              `it ended with ${String(error)}`
+            )
+          }
+          assert.isAtLeast(made, 30)
+          yield* Effect.scoped(Tensor.make(Uint8Array, [16 * MIB])).pipe(Effect.timeout(5_000))
+          assert.strictEqual(arena.heldBytes, 0)
         })
       )
     )

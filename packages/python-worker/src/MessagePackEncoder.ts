@@ -22,7 +22,7 @@ import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import { formatDecimal } from "./internal/decimal.ts"
-import { describe, encodeError, located, messageOf, unknownInstance } from "./internal/encodeFailure.ts"
+import { adapterFailure, describe, encodeError, located, unknownInstance } from "./internal/encodeFailure.ts"
 import { ExtensionCode, maxDepth, maxNestedExtensions } from "./internal/extensionCode.ts"
 import {
   entrySegment,
@@ -614,7 +614,7 @@ export class Encoder {
         if (!adapter.is(value)) continue
         payload = adapter.encode(value)
       } catch (error) {
-        throw new ValueFailure(describe(value), `The value adapter "${adapter.name}" threw: ${messageOf(error)}.`)
+        throw adapterFailure(value, adapter.name, error)
       }
       const mark = this.beginNested()
       this.arrayHeader(2)

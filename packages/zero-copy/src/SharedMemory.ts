@@ -22,7 +22,10 @@ export interface ZeroCopyOptions {
   readonly thresholdBytes?: number | undefined
   /** Most bytes of shared memory that the pool may take. Defaults to 4 GiB. */
   readonly maxSharedMemory?: number | undefined
-  /** What `Tensor.make` does when that much is in use: wait until some is given back, or fail. Defaults to `fail`. */
+  /**
+   * What `Tensor.make` does when that much is in use: wait until it is its turn and enough was given back, or fail. Defaults to
+   * `fail`. Those who wait are served first come, first served; while they do, arguments and results are copied as if all were in use.
+   */
   readonly whenFull?: "wait" | "fail" | undefined
   /** Whether to fail where memory should be shared and cannot be, instead of copying. Defaults to false. */
   readonly strict?: boolean | undefined
@@ -79,6 +82,7 @@ export class PoolMemory {
     this.arena = arena
     this.warn = warn
     if (typeof arena !== "string") {
+      arena.onTaken.add((bytes) => this.emit({ name: "memory.allocate", pool, bytes }))
       arena.onGiven.add((bytes) => this.emit({ name: "memory.release", pool, bytes }))
     }
   }
@@ -98,9 +102,8 @@ export class PoolMemory {
   allocate(bytes: number): Region | Refusal {
     if (typeof this.arena === "string") return { cause: "system", reason: this.arena }
     const region = this.arena.allocate(bytes)
-    if (!("cause" in region)) this.emit({ name: "memory.allocate", pool: this.pool, bytes: region.byteLength })
     // so that the next one finds room: what workers were granted and do not use is in use for the budget
-    else if (region.cause === "budget") void this.arena.relieve()
+    if ("cause" in region && region.cause === "budget") void this.arena.relieve()
     return region
   }
 
@@ -125,35 +128,37 @@ export class PoolMemory {
     )
   }
 
-  /** {@link lease}, or none where memory cannot be shared, which is noted; with `strict` that is a failure. */
+  /** {@link lease}, or none where memory cannot be shared, which is noted; with `strict` that is a failure, and in a closed pool. */
   leaseIfPossible(
     bytes: number,
     isWritable: boolean
   ): Effect.Effect<Lease | undefined, SharedMemoryExhausted | ZeroCopyUnavailable, Scope.Scope> {
     return Effect.catchTag(this.lease(bytes, isWritable), "ZeroCopyUnavailable", (error) => {
-      if (this.options.strict) return Effect.fail(error)
+      const isClosed = typeof this.arena !== "string" && !this.arena.isOpen
+      if (this.options.strict || isClosed) return Effect.fail(error)
       if (this.options.enabled) this.fellBack(bytes, "system", error.reason)
       return Effect.succeed(undefined)
     })
   }
 
-  /** What waits is interruptible by `restore`, and a region that nobody gets any more is given back. */
+  /** What waits is interruptible by `restore`. */
   private take(
     bytes: number,
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   ): Effect.Effect<Region, SharedMemoryExhausted | ZeroCopyUnavailable> {
     return Effect.gen({ self: this }, function* () {
       const { arena, pool } = this
-      const first = this.allocate(bytes)
-      if (!("cause" in first)) return first
-      if (typeof arena === "string" || first.cause === "system") return yield* this.unavailable(first.reason)
-      yield* restore(Effect.promise(() => arena.relieve()))
-      const second = this.allocate(bytes)
-      if (!("cause" in second)) return second
-      const { cause, reason } = second
+      if (typeof arena === "string") return yield* this.unavailable(arena)
+      let taken: Region | Refusal = arena.allocate(bytes)
+      if ("cause" in taken && taken.cause === "budget" && arena.canHold(bytes)) {
+        if (this.options.whenFull === "wait") return yield* this.wait(arena, bytes, restore)
+        yield* restore(Effect.promise(() => arena.relieve()))
+        taken = arena.allocate(bytes)
+      }
+      if (!("cause" in taken)) return taken
+      const { cause, reason } = taken
       if (cause === "system") return yield* this.unavailable(reason)
       const { heldBytes, maxBytes } = arena
-      if (this.options.whenFull === "wait" && bytes <= maxBytes) return yield* this.wait(arena, bytes, restore)
       return yield* Effect.fail(new SharedMemoryExhausted({ pool, wantedBytes: bytes, heldBytes, maxBytes, reason }))
     })
   }
@@ -162,40 +167,26 @@ export class PoolMemory {
     return Effect.fail(new ZeroCopyUnavailable({ pool: this.pool, reason }))
   }
 
+  /** Waits for a region. One that was given to a fiber that is interrupted before it goes on with it is given back. */
   private wait(
     arena: Arena,
     bytes: number,
     restore: <A, E>(effect: Effect.Effect<A, E>) => Effect.Effect<A, E>
   ): Effect.Effect<Region, ZeroCopyUnavailable> {
     return Effect.suspend(() => {
-      let got: Region | undefined
+      let given: Region | undefined
       const waiting = Effect.callback<Region, ZeroCopyUnavailable>((resume) => {
-        // workers do not tell when they no longer need what they were granted
-        const asking = setInterval(() => void arena.relieve(), relieveMillis)
-        const leave = arena.wait(() => {
-          const region = this.allocate(bytes)
-          if ("cause" in region) {
-            if (region.cause === "budget") return false
-            resume(this.unavailable(region.reason))
-          } else {
-            got = region
-            resume(Effect.succeed(region))
-          }
-          clearInterval(asking)
-          return true
+        const leave = arena.wait(bytes, (answer) => {
+          if ("cause" in answer) return resume(this.unavailable(answer.reason))
+          given = answer
+          resume(Effect.succeed(answer))
         })
-        return Effect.sync(() => {
-          clearInterval(asking)
-          leave()
-        })
+        return Effect.sync(leave)
       })
-      return Effect.onInterrupt(restore(waiting), () => Effect.sync(() => got?.release()))
+      return Effect.onInterrupt(restore(waiting), () => Effect.sync(() => given?.release()))
     })
   }
 }
-
-/** How often workers are asked for what they do not use, while somebody waits for it. */
-const relieveMillis = 50
 
 /** The shared memory of the pools of a program. */
 export class SharedMemory extends Context.Service<

@@ -6,6 +6,7 @@
  * decodes, it finds a `Uint8Array` of its own or a `Lease` in that place, and reads either with {@link bytesOf}.
  */
 import { Lease } from "./Lease.ts"
+import { LeaseClosed } from "./ZeroCopyError.ts"
 
 /** What an adapter finds in place of bytes when it decodes. */
 export type Bytes = Uint8Array | Lease
@@ -26,13 +27,14 @@ export class Unwritten {
   }
 }
 
-/** Bytes of a lease: `byteLength` of them, `offset` bytes into it. */
+/** Bytes of a lease: `byteLength` of them, `offset` bytes into it. Making one throws `LeaseClosed` when the lease has ended. */
 export class Part {
   readonly lease: Lease
   readonly offset: number
   readonly byteLength: number
 
   constructor(lease: Lease, offset = 0, byteLength: number = lease.byteLength) {
+    if (!lease.isOpen) throw new LeaseClosed({ bytes: lease.byteLength, operation: "send" })
     this.lease = lease
     this.offset = offset
     this.byteLength = byteLength

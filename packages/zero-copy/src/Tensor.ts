@@ -103,7 +103,9 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
    *
    * Takes a constructor of typed arrays, or a dtype. Fails with `SharedMemoryExhausted` when the pool's `maxSharedMemory` is in
    * use, or waits, as its option `whenFull` says. Where memory cannot be shared the tensor is made of ordinary memory, which is
-   * copied with each call: that is logged once, and `copied` is true. With `strict` it fails with `ZeroCopyUnavailable`.
+   * copied with each call: that is logged once, and `copied` is true. With `strict`, and in a pool that is closed, it fails with
+   * `ZeroCopyUnavailable`. A dtype that numpy does not have, or a shape of other than non-negative integers, is a mistake in the
+   * program: a defect.
    */
   static make<Data extends TensorData>(
     dtype: TensorDataConstructor<Data>,
@@ -120,7 +122,7 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     shape: ReadonlyArray<number>,
     options: SharedOptions = {}
   ): Effect.Effect<Tensor, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
-    return allocate(dtypeFrom(dtype), shape, options, (bytes) => bytes.fill(0))
+    return Effect.suspend(() => allocate(dtypeFrom(dtype), shape, options, (bytes) => bytes.fill(0)))
   }
 
   /** A tensor in shared memory with the items of a typed array: they are copied, once. Otherwise as {@link Tensor.make}. */

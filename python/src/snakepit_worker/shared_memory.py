@@ -128,6 +128,12 @@ class FreeList:
                 parts.append((start, room))
         self._parts = parts
 
+    def shrink(self) -> int:
+        """Lets go of what is free at the end, and answers how much is left."""
+        if self._parts and sum(self._parts[-1]) == self.size:
+            self.size = self._parts.pop()[0]
+        return self.size
+
 
 class SharedMemory:
     """The segments that this worker sees. Any thread may use it.
@@ -251,9 +257,9 @@ class SharedMemory:
             memory.madvise(_MADV_POPULATE_WRITE, offset // mmap.PAGESIZE * mmap.PAGESIZE, length)
         except (OSError, ValueError):
             pass  # an older kernel, or another system
-        with self._lock:
+        with self._lock:  # until it is used: it could be trimmed
             self._grants.append(Grant(segment, offset, length, memory))
-        return self._cut(needed)
+            return self._cut(needed)
 
     def _cut(self, size: int) -> Region | None:
         with self._lock:
@@ -334,12 +340,17 @@ class SharedMemory:
                     self.take_back(region)
 
     def trim(self) -> list[list[int]]:
-        """Lets go of grants that hold nothing, and answers which: [segment, offset] of each."""
+        """Lets go of what is free at the end of grants: [segment, offset, what is left] of each that was larger."""
+        trimmed = []
         with self._lock:
             self._collect()
-            unused = [grant for grant in self._grants if grant.free.used == 0]
-            self._grants = [grant for grant in self._grants if grant.free.used > 0]
-        return [[grant.segment, grant.offset] for grant in unused]
+            for grant in self._grants:
+                left = grant.free.shrink()
+                if left < grant.size:
+                    grant.size = left
+                    trimmed.append([grant.segment, grant.offset, left])
+            self._grants = [grant for grant in self._grants if grant.size > 0]
+        return trimmed
 
     def _collect(self) -> None:
         while self._forgotten:

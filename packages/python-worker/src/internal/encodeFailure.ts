@@ -2,6 +2,7 @@
  * What the encoder says of values that cannot cross.
  */
 import { SnakepitError } from "@snakepit/core"
+import { ZeroCopyError } from "@snakepit/zero-copy"
 import * as Effect from "effect/Effect"
 import { type Step, ValueFailure } from "./valueFailure.ts"
 
@@ -58,6 +59,12 @@ export const describe = (value: object): string => {
     ? `an instance of ${name}`
     : "an object with a prototype of its own"
 }
+
+/** Why its adapter does not send a value. */
+export const adapterFailure = (value: object, adapter: string, error: unknown): ValueFailure =>
+  error instanceof ZeroCopyError.LeaseClosed
+    ? new ValueFailure(`${describe(value)} that is closed`, `Python cannot be given it: ${error.message}.`)
+    : new ValueFailure(describe(value), `The value adapter "${adapter}" threw: ${messageOf(error)}.`)
 
 /** Why an instance has no row in the value table, and what to do. */
 export const unknownInstance = (value: object): ValueFailure => {

@@ -528,7 +528,10 @@ export class WorkerClient implements Worker.Worker {
   // Settling
   // -------------------------------------------------------------------------------------------------------------------
 
-  /** Asks the worker for the room for results that it does not use; a busy one may answer later than is waited for. */
+  /**
+   * Tells the worker which places are free, and asks for the room for results that it does not use; a busy one may answer later
+   * than is waited for.
+   */
   private trim(places: ReadonlyArray<readonly [number, number]>): Promise<void> {
     if (!this.isOpen) return Promise.resolve()
     return new Promise((resolve) => {

@@ -7,7 +7,7 @@
  * - Regions that the worker was granted to write results in are held until it gives them back or has ended, and by each
  *   lease of a result in them. When such a lease ends, the worker is told that the place is free.
  */
-import { CurrentLeases, Lease, type Region, type SharedMemory, type Storage, ZeroCopyError } from "@snakepit/zero-copy"
+import { CurrentLeases, Lease, type Region, type SharedMemory, type Storage } from "@snakepit/zero-copy"
 import * as Context from "effect/Context"
 
 /** How the worker is told. */
@@ -15,8 +15,8 @@ export interface Line {
   /** Places of results that are free again: sent before the next request. */
   readonly free: (places: ReadonlyArray<readonly [number, number]>) => void
   /**
-   * Asks for grants that are not used, once these places are free: {@link WorkerMemory.returned} gets them. Resolves then, or when it
-   * takes too long.
+   * Places that are free again, and asks for room that is not used: {@link WorkerMemory.returned} gets it. Resolves then, or when
+   * it takes too long.
    */
   readonly trim: (places: ReadonlyArray<readonly [number, number]>) => Promise<void>
   /** Segments are gone. */
@@ -82,7 +82,6 @@ export class WorkerMemory implements Storage.Outgoing {
 
   place({ byteLength, lease, offset }: Storage.Part): Storage.Place | undefined {
     const { memory } = this
-    if (!lease.isOpen) throw new ZeroCopyError.LeaseClosed({ bytes: lease.byteLength, operation: "send" })
     const { region } = lease
     if (region.arena !== memory.arena) {
       if (memory.options.strict) {
@@ -253,13 +252,20 @@ export class WorkerMemory implements Storage.Outgoing {
     await this.line.trim(this.takeFreed())
   }
 
-  /** The worker has given back grants, named by [segment, offset]. */
+  /** The worker has given back the ends of grants, or all of them: [segment, offset, how much is left]. */
   returned(places: unknown): void {
     if (!Array.isArray(places)) return
     for (const place of places) {
-      const [segment, offset] = Array.isArray(place) ? place : []
+      const [segment, offset, left] = Array.isArray(place) ? place : []
       const at = this.grants.findIndex((grant) => grant.segment.id === segment && grant.offset === offset)
-      if (at >= 0) this.grants.splice(at, 1)[0]?.release()
+      const grant = this.grants[at]
+      if (grant === undefined) continue
+      if (isSize(left)) {
+        grant.shrink(left)
+      } else if (left === 0) {
+        this.grants.splice(at, 1)
+        grant.release()
+      }
     }
   }
 

@@ -30,6 +30,15 @@ const regionOf = (arena: Arena, bytes: number): Region => {
   return region instanceof Region ? region : assert.fail(region.reason)
 }
 
+/** Waits for a region: how to leave, and the sizes of what it got. */
+const waits = (arena: Arena, bytes: number) => {
+  const got: Array<number> = []
+  const leave = arena.wait(bytes, (answer) => {
+    if (answer instanceof Region) got.push(answer.byteLength)
+  })
+  return { got, leave }
+}
+
 describe("Arena", () => {
   it("cuts regions that do not overlap, and uses them again", () =>
     withArena(64 * MIB, (arena) => {
@@ -50,6 +59,22 @@ describe("Arena", () => {
       assert.strictEqual(arena.heldBytes, 128)
       region.release()
       assert.strictEqual(arena.heldBytes, 0)
+    }))
+
+  it("gives the end of a region that is shrunk to those who wait, and the rest when nobody holds it", () =>
+    withArena(16 * MIB, (arena) => {
+      const region = regionOf(arena, 16 * MIB)
+      region.hold()
+      const { got } = waits(arena, 12 * MIB)
+      region.shrink(1000)
+      assert.strictEqual(region.byteLength, 1024)
+      assert.deepStrictEqual(got, [12 * MIB])
+      region.shrink(1024)
+      region.shrink(2048)
+      region.release()
+      assert.strictEqual(arena.heldBytes, 12 * MIB + 1024)
+      region.release()
+      assert.strictEqual(arena.heldBytes, 12 * MIB)
     }))
 
   it("grows by segments, up to the budget, and says the figures past it", () =>
@@ -73,20 +98,123 @@ describe("Arena", () => {
       assert.deepStrictEqual(fs.readdirSync(folder), ["s2"])
     }))
 
-  it("answers those who wait as soon as there is room for them", () =>
+  it("has room for all that is no larger than the budget, whatever the size of a page", () => {
+    for (const bytes of [1, 63, 4095, 10_000_000, 10_000_001]) {
+      withArena(bytes, (arena) => {
+        assert.isTrue(arena.canHold(bytes))
+        assert.isAtLeast(regionOf(arena, bytes).byteLength, bytes)
+        assert.isFalse(arena.canHold(bytes + 64))
+      })
+    }
+  })
+
+  it("gives those who wait a region as soon as there is room for it", () =>
     withArena(20 * MIB, (arena) => {
       const first = regionOf(arena, 15 * MIB)
-      let got: Region | undefined
-      arena.wait(() => {
-        const region = arena.allocate(10 * MIB)
-        if (!(region instanceof Region)) return false
-        got = region
-        return true
-      })
-      assert.isUndefined(got)
+      const { got } = waits(arena, 10 * MIB)
+      assert.deepStrictEqual(got, [])
       first.release()
-      assert.isDefined(got)
+      assert.deepStrictEqual(got, [10 * MIB])
     }))
+
+  it("serves first come, first served, and nobody who comes later takes what somebody waits for", () =>
+    withArena(16 * MIB, (arena) => {
+      const first = regionOf(arena, 8 * MIB)
+      const second = regionOf(arena, 8 * MIB)
+      const large = waits(arena, 12 * MIB)
+      const small = waits(arena, 2 * MIB)
+      first.release()
+      const refusal = arena.allocate(64)
+      if (refusal instanceof Region) return assert.fail("somebody waits for it")
+      assert.include(refusal.reason, "8 MiB are in use, others wait for it")
+      assert.deepStrictEqual([large.got, small.got], [[], []])
+      second.release()
+      assert.deepStrictEqual([large.got, small.got], [[12 * MIB], [2 * MIB]])
+      assert.strictEqual(regionOf(arena, 2 * MIB).byteLength, 2 * MIB)
+    }))
+
+  it("serves those behind when the first waits no longer", () =>
+    withArena(16 * MIB, (arena) => {
+      regionOf(arena, 8 * MIB)
+      const large = waits(arena, 12 * MIB)
+      const small = waits(arena, 4 * MIB)
+      large.leave()
+      assert.deepStrictEqual([large.got, small.got], [[], [4 * MIB]])
+      large.leave()
+      small.leave()
+      assert.strictEqual(regionOf(arena, 4 * MIB).byteLength, 4 * MIB)
+    }))
+
+  it("serves each once, also when those who are served give back, leave, or wait again at once", () =>
+    withArena(16 * MIB, (arena) => {
+      const first = regionOf(arena, 16 * MIB)
+      const served: Array<number> = []
+      const queue = (number: number, then?: () => void) =>
+        arena.wait(16 * MIB, (answer) => {
+          served.push(number)
+          if (answer instanceof Region) answer.release()
+          then?.()
+        })
+      queue(1)
+      queue(2, () => {
+        leave()
+        queue(5)
+      })
+      const leave = queue(3)
+      queue(4)
+      first.release()
+      assert.deepStrictEqual(served, [1, 2, 4, 5])
+      assert.strictEqual(arena.heldBytes, 0)
+    }))
+
+  it("keeps nothing for one that leaves while it is served", () =>
+    withArena(16 * MIB, (arena) => {
+      const first = regionOf(arena, 16 * MIB)
+      const leaving = waits(arena, 16 * MIB)
+      const next = waits(arena, 16 * MIB)
+      const leave = () => leaving.leave()
+      arena.onTaken.add(leave)
+      first.release()
+      assert.deepStrictEqual([leaving.got, next.got], [[], [16 * MIB]])
+      assert.strictEqual(arena.heldBytes, 16 * MIB)
+    }))
+
+  it("says how much segments in use take, where that is why there is no room", () =>
+    withArena(20 * MIB, (arena) => {
+      regionOf(arena, 64)
+      const refusal = arena.allocate(18 * MIB)
+      assert.include(refusal instanceof Region ? "" : refusal.reason, "0 MiB are in use in segments of 16 MiB")
+    }))
+
+  it("tells those who wait when it closes, all of them", () =>
+    withArena(16 * MIB, (arena) => {
+      regionOf(arena, 16 * MIB)
+      const reasons: Array<string> = []
+      for (const bytes of [16 * MIB, 64]) {
+        arena.wait(bytes, (answer) => reasons.push(answer instanceof Region ? "a region" : answer.reason))
+      }
+      arena.close()
+      assert.deepStrictEqual(reasons, ["the pool is closed", "the pool is closed"])
+    }))
+
+  it("asks workers once more when something may have become unused since they were asked", async () => {
+    if (typeof memory === "string") return assert.fail(memory)
+    const arena = new Arena({ prefix: "s", folders: [], maxBytes: MIB, memory })
+    const answers: Array<() => void> = []
+    arena.onPressure.add(() => new Promise((resolve) => answers.push(resolve)))
+    arena.onPressure.add(() => Promise.reject(new Error("it has ended")))
+    const first = arena.relieve()
+    assert.strictEqual(arena.relieve(), first)
+    await Promise.resolve()
+    const second = arena.relieve()
+    assert.notStrictEqual(second, first)
+    assert.lengthOf(answers, 1)
+    answers[0]?.()
+    await first
+    assert.lengthOf(answers, 2)
+    answers[1]?.()
+    await second
+  })
 
   it("says why the system gives no memory", () => {
     if (typeof memory === "string") return assert.fail(memory)
