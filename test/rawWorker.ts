@@ -129,7 +129,7 @@ export const rawWorker = (options: BootOptions = {}): Effect.Effect<RawWorker, n
     const python = path.join(process.env["VIRTUAL_ENV"] ?? "", "bin/python")
     const child = yield* Effect.acquireRelease(
       Effect.sync(() =>
-        spawn(python, ["-m", "snakepit_worker"], {
+        spawn(python, ["-c", "from snakepit_worker.worker import main; main()"], {
           env: { ...process.env, PYTHONPATH: source },
           stdio: ["ignore", "inherit", "pipe", "pipe"],
           detached: true
