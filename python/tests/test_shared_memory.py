@@ -285,7 +285,7 @@ def test_no_code_runs_when_an_array_dies_that_could_be_cut_short(host: Host, mem
         sys.setprofile(None)
     assert called == []
     assert memory.released() == [7]
-    assert memory.trim() == [[1, 0]]
+    assert memory.trim() == [[1, 0, 0]]
 
 
 def test_a_call_that_is_stopped_while_it_makes_an_array_leaves_nothing_behind(host: Host) -> None:
@@ -307,7 +307,7 @@ def test_a_call_that_is_stopped_while_it_makes_an_array_leaves_nothing_behind(ho
     with pytest.raises(CallCancelled):
         empty(1000)
     storage.use(None)
-    assert memory.trim() == [[1, 0]]
+    assert memory.trim() == [[1, 0, 0]]
 
 
 def _packed(value: object) -> bytes:
