@@ -5,8 +5,10 @@ import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Schema from "effect/Schema"
 import * as PythonError from "../src/PythonError.ts"
+import { tellStory } from "../src/internal/errorStory.ts"
 
 const fail = (error: PythonError.PythonError): Effect.Effect<string, PythonError.PythonError> => Effect.fail(error)
 
@@ -40,6 +42,19 @@ describe("PythonError", () => {
       assert.isTrue(PythonError.isPythonError(error))
       assert.strictEqual(error.mro.at(-1), "BaseException")
     }
+  })
+
+  it("is equal to another with the same fields, wherever the calls of both were made", () => {
+    const make = () => PythonError.of("ValueError", "bad rate", { notes: ["a note"] })
+    const told = (line: number) =>
+      tellStory(make(), { target: "rates.check", callType: "function", site: new Error(`line ${line}`) })
+    assert.isTrue(Equal.equals(make(), make()))
+    assert.isTrue(Equal.equals(told(1), make()))
+    assert.isTrue(Equal.equals(make(), told(1)))
+    assert.isTrue(Equal.equals(told(1), told(2)))
+    assert.include(told(1).stack, "-- Python: rates.check [function]")
+    assert.isFalse(Equal.equals(told(1), PythonError.of("ValueError", "bad rate")))
+    assert.isFalse(Equal.equals(told(1), PythonError.of("TypeError", "bad rate", { notes: ["a note"] })))
   })
 
   it("knows what Python's exceptions descend from", () => {
