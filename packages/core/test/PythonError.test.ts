@@ -322,7 +322,10 @@ describe("stack and render", () => {
       PythonError.of("DtypeMismatch", "no", { ...extra, expected: "float32", actual: "int64" }),
       "dtypes: expected float32, got int64"
     ],
-    [PythonError.of("DtypeMismatch", "no", extra), "dtypes: expected another, got one that does not fit"],
+    [
+      PythonError.of("DtypeMismatch", "no", { ...extra, expected: "float32" }),
+      "dtypes: expected float32, got one that does not fit"
+    ],
     [
       PythonError.of("DeviceMismatch", "no", {
         ...extra,
@@ -343,11 +346,15 @@ describe("stack and render", () => {
       "memory of cpu: 74.5 GiB requested, 3.2 GiB free of 900 bytes"
     ],
     [
-      PythonError.of("OutOfMemory", "no", extra),
-      "memory of cpu: an unknown amount requested, an unknown amount free of an unknown amount"
+      PythonError.of("OutOfMemory", "no", { ...extra, freeBytes: 1024 }),
+      "memory of cpu: an unknown amount requested, 1 KiB free of an unknown amount"
     ]
   ])("says what the fields of $_tag say: %#", (mismatch, line) => {
     assert.include(mismatch.stack, `\n    ${line}\n    suggestion: do this`)
+  })
+
+  it.each(["DtypeMismatch", "OutOfMemory"] as const)("says nothing of the fields of %s when none is known", (tag) => {
+    assert.strictEqual(PythonError.of(tag, "no", extra).stack, `${tag}: no\n    suggestion: do this`)
   })
 
   it("keeps a stack that somebody sets", () => {

@@ -200,13 +200,17 @@ const facts = (error: PythonExceptionValue): ReadonlyArray<string> => {
     case "ShapeMismatch":
       return [`shapes: ${known.operands.map(({ name, shape }) => `${name} ${tuple(shape)}`).join(", ")}`]
     case "DtypeMismatch":
-      return [`dtypes: expected ${known.expected ?? "another"}, got ${known.actual ?? "one that does not fit"}`]
+      return known.expected === null && known.actual === null
+        ? []
+        : [`dtypes: expected ${known.expected ?? "another"}, got ${known.actual ?? "one that does not fit"}`]
     case "DeviceMismatch":
       return [`devices: ${known.operands.map(({ device, name }) => `${name} on ${device}`).join(", ")}`]
     case "OutOfMemory":
-      return [
-        `memory of ${known.device}: ${bytes(known.requestedBytes)} requested, ${bytes(known.freeBytes)} free of ${bytes(known.totalBytes)}`
-      ]
+      return known.requestedBytes === null && known.freeBytes === null && known.totalBytes === null
+        ? []
+        : [
+            `memory of ${known.device}: ${bytes(known.requestedBytes)} requested, ${bytes(known.freeBytes)} free of ${bytes(known.totalBytes)}`
+          ]
     default:
       return []
   }
