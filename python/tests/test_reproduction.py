@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import datetime
 import decimal
 import json
@@ -125,6 +126,103 @@ def test_secrets_are_redacted_by_key_and_by_form(tmp_path: Path) -> None:
     assert run(script).startswith("ConnectionError: no route to db/app")
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"secrets": ["hunter2"]}, "<redacted>"),
+        ({"credentials": {"user": "alice", "value": "hunter2"}}, "<redacted>"),
+        ({"api_keys": ("hunter2",)}, "<redacted>"),
+        ({"token": bytearray(b"hunter2")}, {"$bytes": ""}),
+        ({"token": b"hunter2"}, {"$bytes": ""}),
+        ({"password": Path("hunter2")}, "<redacted>"),
+        ({"max_tokens": 10}, 10),
+        ({"secret_share": 0.5}, 0.5),
+        ({"use_token": True}, True),
+        ({"token": None}, None),
+    ],
+)
+def test_a_secret_name_hides_values_of_every_type_but_numbers(
+    tmp_path: Path, given: dict[str, Any], expected: object
+) -> None:
+    script, _ = reproduce(tmp_path, "all_kinds", given, **given)
+    assert script is not None
+    ((name, _),) = given.items()
+    arguments = json.loads((Path(script).parent / "arguments.json").read_text())
+    assert arguments == {"args": [{name: expected}], "kwargs": {name: expected}}
+    redacted = f"in where it matters: 0.{name}, {name}." in Path(script).read_text()
+    assert redacted == (expected != given[name])
+    assert run(script).startswith("ValueError: ")
+
+
+def test_keys_that_look_like_secrets_are_redacted(tmp_path: Path) -> None:
+    secret = "sk-proj-abcdefghijklmnop0123456789"
+    script, _ = reproduce(tmp_path, "all_kinds", {secret: {"password": "hunter2"}}, {1: 2, secret: b""})
+    assert script is not None
+    assert not [path for path in Path(script).parent.iterdir() if secret in path.read_text()]
+
+
+def test_secret_series_and_indexes_are_redacted(tmp_path: Path) -> None:
+    pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    frame = pandas.DataFrame({"n": [1, 2], "token": ["hunter2", "swordfish"], "fine": ["a", "b"]})
+    below = pandas.MultiIndex.from_tuples([("a", "n"), ("a", "token"), ("b", "fine")])
+    cases = [
+        (frame["token"].rename("password"), ["values"], []),
+        (frame.set_index("token"), ["n", "fine"], ["token"]),
+        (frame.set_index(["fine", "token"]), ["n"], ["fine", "token"]),
+        (frame.set_index("token")["n"], ["values"], ["token"]),
+        (frame.set_axis(below, axis=1), list(below), []),
+        (polars.Series("password", ["hunter2", "swordfish"]), ["values"], []),
+    ]
+    for number, (given, columns, levels) in enumerate(cases):
+        script, described = reproduce(tmp_path / str(number), "column", given, "missing")
+        assert script is not None
+        files = b"".join(path.read_bytes() for path in Path(script).parent.iterdir())
+        assert b"hunter2" not in files
+        assert b"swordfish" not in files
+        assert b"<redacted>" in files
+        saved = pandas.read_parquet(Path(script).parent / "table0.parquet")
+        assert list(saved.columns) == columns
+        assert [name for name in saved.index.names if name is not None] == levels
+        assert len(saved) == 2
+        if "fine" in levels:
+            assert saved.index.to_list() == [("a", "<redacted>"), ("b", "<redacted>")]
+        assert str(described["pythonType"]) in run(script, 100)
+
+
+def test_every_secret_column_of_one_name_is_redacted(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table([["a"], ["hunter2"], ["swordfish"]], names=["fine", "token", "token"])
+    script, _ = reproduce(tmp_path, "all_kinds", table)
+    assert script is not None
+    files = b"".join(path.read_bytes() for path in Path(script).parent.iterdir())
+    assert b"hunter2" not in files
+    assert b"swordfish" not in files
+
+
+def test_secret_fields_of_structured_arrays_are_emptied(tmp_path: Path) -> None:
+    numpy = pytest.importorskip("numpy")
+    given = numpy.array([("alice", b"hunter2")], [("user", "U8"), ("password", "S8")])
+    script, _ = reproduce(tmp_path, "all_kinds", given)
+    assert script is not None
+    with numpy.load(Path(script).parent / "arrays.npz") as arrays:
+        assert arrays["a0"].tolist() == [("alice", b"")]
+    assert given.tolist() == [("alice", b"hunter2")]
+    assert "password" in Path(script).read_text()
+
+
+def test_a_target_may_be_named_like_code(tmp_path: Path) -> None:
+    packer = Packer()
+    options = ErrorOptions(generate_repro=str(tmp_path))
+    describer = Describer(options, lambda value: packer.pack_value(value, "args"), [])
+    for name in ('a"""b', "a\\", "\\N{x}", "nul\0", "\udc80", '"'):
+        payload = {"python_module": name, "function": name, "args": [], "kwargs": {}}
+        described = describer.describe(caught(raising.divide, 1, 0), payload)
+        tree = ast.parse(Path(str(described["repro"])).read_text("utf-8"))
+        assert f"a call of {name}.{name} raised" in str(ast.get_docstring(tree, clean=False))
+        assert f"resolve_name({f'{name}.{name}'!r})" in ast.unparse(tree)
+
+
 def test_secret_columns_are_redacted_and_nothing_half_written_stays(tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
@@ -147,6 +245,7 @@ def test_tables_of_every_library_come_back_as_they_were(tmp_path: Path) -> None:
     cases = [
         (table, hidden),
         (plain.to_batches()[0], plain.to_batches()[0]),
+        (plain.to_batches()[0].slice(0, 0), plain.to_batches()[0].slice(0, 0)),
         (frame, frame.with_columns(secret=polars.lit("<redacted>"))),
         (frame["a"], frame["a"].alias("values")),
     ]

@@ -14,7 +14,6 @@ import {
 import { execFile } from "node:child_process"
 import { constants } from "node:fs"
 import * as fs from "node:fs/promises"
-import * as os from "node:os"
 import * as path from "node:path"
 import { promisify } from "node:util"
 import * as Cause from "effect/Cause"
@@ -23,7 +22,7 @@ import { identity } from "effect/Function"
 import * as Logger from "effect/Logger"
 import * as Schema from "effect/Schema"
 import { environmentRemedy, uvRemedy } from "./environmentRemedy.ts"
-import { fitOf, type TorchBuild } from "./torchBuild.ts"
+import { fitOf, fittingBuild, type TorchBuild } from "./torchBuild.ts"
 
 /** What a check has found. A warning lets programs run, with something missing. */
 export interface Finding {
@@ -89,7 +88,7 @@ export const examine = (
       lock: yield* lock(pool, problem),
       ...others,
       worker: outcome,
-      accelerator: accelerator(info, torch, torchRemedy(pool, prepared.python)),
+      accelerator: accelerator(info, torch, (build) => torchRemedy(build, pool, prepared.python)),
       leftovers: left
     }
     return Object.entries(findings).map(([check, finding]): Finding => ({ check, ...finding }))
@@ -250,21 +249,28 @@ const cannotCheck: ReadonlySet<string> = new Set(["EnvironmentNotWritable", "Net
 const accelerator = (
   { accelerator: kind, cuda, problems }: HardwareInfo.HardwareInfo,
   torch: TorchBuild,
-  remedy: string
+  remedyWith: (build: string) => string
 ): Outcome => {
   const [problem] = problems
   if (problem !== undefined) return failed(`${problem.detector}: ${problem.detail}`, problem.remedy)
-  const { detail, status } = fitOf(kind, cuda?.driverCudaVersion ?? undefined, torch)
-  return { status, detail, remedy: status === "ok" ? null : remedy }
+  const driverCuda = cuda?.driverCudaVersion ?? undefined
+  const { detail, status } = fitOf(kind, driverCuda, torch)
+  return { status, detail, remedy: status === "ok" ? null : remedyWith(fittingBuild(kind, driverCuda)) }
 }
 
-/** Who decides about the build of torch depends on where it is asked for. */
-const torchRemedy = ({ lock: lockFile, pyproject, requirements }: Pool, python = "python3"): string => {
+/**
+ * Who decides about the build of torch depends on where it is asked for. The build is named, since an environment that was made with
+ * uv's own choice is found again under it.
+ */
+const torchRemedy = (build: string, { lock: lockFile, pyproject, requirements }: Pool, python = "python3"): string => {
   if (pyproject !== undefined) {
-    return "Name the index of the right build in [tool.uv.sources] of pyproject.toml, then: snakepit env lock"
+    return `Name the index of the build ${build} in [tool.uv.sources] of pyproject.toml, then: snakepit env lock`
   }
-  if (requirements === undefined) return `uv pip install --python "${python}" --reinstall --torch-backend auto torch`
-  return lockFile === undefined ? "snakepit setup --torch-backend auto" : "snakepit env lock --torch-backend auto"
+  if (requirements === undefined)
+    return `uv pip install --python "${python}" --reinstall --torch-backend ${build} torch`
+  return lockFile === undefined
+    ? `Ask for the build ${build}: with --torch-backend ${build} here, with uv.torchBackend in the options of the pool.`
+    : `Lock the same requirements again: snakepit env lock --torch-backend ${build}`
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -303,7 +309,7 @@ const sockets: Effect.Effect<Outcome> = Effect.gen(function* () {
 })
 
 const cache: Effect.Effect<Outcome> = Effect.gen(function* () {
-  const base = process.env["XDG_CACHE_HOME"] ?? path.join(os.homedir(), ".cache")
+  const base = path.dirname(Environment.cacheDirectory())
   const problem = yield* Effect.promise(() => whyNotWritable(base))
   return problem === undefined
     ? ok(base)
@@ -339,7 +345,8 @@ const limit = (file: string, name: string, enough: number, remedy: string): Effe
       onFailure: () => ok("this system does not tell its limit"),
       onSuccess: (text) => {
         const [, found = "unlimited"] = new RegExp(`^Max ${name}\\s+(\\S+)`, "m").exec(text) ?? []
-        return Number(found) < enough ? warning(`at most ${found} ${name}`, remedy) : ok(`at most ${found}`)
+        if (Number(found) < enough) return warning(`at most ${found} ${name}`, remedy)
+        return ok(found === "unlimited" ? found : `at most ${found}`)
       }
     })
   )

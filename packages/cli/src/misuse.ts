@@ -2,6 +2,7 @@
 import { styleText } from "node:util"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
+import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as CliOutput from "effect/cli/CliOutput"
 
@@ -11,6 +12,12 @@ export class Misused extends Data.TaggedError("Misused")<{}> {
   override readonly [Runtime.errorExitCode] = 2
 }
 
+const asJson = (message: string): string => JSON.stringify({ error: { tag: "Misused", message } }, null, 2)
+
+/** Ends a command that prints no JSON and was asked for it. */
+export const misuse = (message: string): Effect.Effect<never, Misused> =>
+  Effect.andThen(Console.log(asJson(message)), new Misused())
+
 /** Help and versions as Effect prints them; of a misuse, what is wrong and where the help is. */
 export const presenter = (isJson: boolean): CliOutput.Presenter => ({
   present: (event) => {
@@ -18,7 +25,7 @@ export const presenter = (isJson: boolean): CliOutput.Presenter => ({
     const command = event.commandPath.join(" ")
     const message = event.errors.map((error) => error.message).join("\n")
     return isJson
-      ? Console.log(JSON.stringify({ error: { tag: "Misused", message } }, null, 2))
+      ? Console.log(asJson(message))
       : Console.error(`${styleText("red", command, { stream: process.stderr })}: ${message}\nSee "${command} --help".`)
   }
 })

@@ -10,6 +10,7 @@ import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
 import { environmentFlags, environmentOptions, projectFlags, workerFlags } from "./environmentFlags.ts"
 import { json as jsonFlag, Json } from "./Json.ts"
+import { misuse } from "./misuse.ts"
 import type * as PythonJson from "./PythonJson.ts"
 
 /** A flag with JSON in it, whose parser is loaded when the command is called. */
@@ -65,10 +66,11 @@ const call = Command.make(
 )
 
 const repl = Command.make("repl", workerFlags, (input) =>
-  Effect.flatMap(
-    Effect.promise(() => import("./commands/repl.ts")),
-    ({ run }) => run(input)
-  )
+  Effect.gen(function* () {
+    if (yield* Json) return yield* misuse("repl prints no JSON document: snakepit call does")
+    const { run } = yield* Effect.promise(() => import("./commands/repl.ts"))
+    return yield* run(input)
+  })
 ).pipe(
   Command.withDescription("Opens an interactive session: JavaScript with Python in `py`"),
   Command.withExamples([{ command: "snakepit repl -r numpy", description: "With a package that is installed for it" }])

@@ -8,6 +8,20 @@ export interface TorchBuild {
   readonly cudaRuntime: string | undefined
 }
 
+/** Those that PyTorch makes for CUDA, oldest first. */
+const cudaBuilds = ["11.8", "12.1", "12.4", "12.6", "12.8", "13.0"] as const
+
+/** The newest build that the machine can use, as uv names it in `--torch-backend`. */
+export const fittingBuild = (
+  accelerator: HardwareInfo.HardwareInfo["accelerator"],
+  driverCuda: string | undefined
+): string => {
+  if (accelerator === "rocm") return "rocm6.4"
+  if (accelerator !== "cuda" || driverCuda === undefined) return "auto"
+  const newest = cudaBuilds.findLast((cuda) => Number(cuda) <= Number(driverCuda))
+  return newest === undefined ? "cpu" : `cu${newest.replace(".", "")}`
+}
+
 /** How well it can use what is here. */
 export interface Fit {
   readonly status: "ok" | "warning" | "failed"

@@ -7,6 +7,7 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schedule from "effect/Schedule"
 import { folder, script, setEnvironment } from "../../python-worker/test/sandbox.ts"
+import { bootstrap, workerModule } from "../../python-worker/src/internal/spawnedProcess.ts"
 import { python, serveIndex, uv, writeWheel } from "../../python-worker/test/wheel.ts"
 import { examine, type Finding, type Machine, machine, type Pool } from "../src/diagnosis.ts"
 import { offline } from "./packages.ts"
@@ -82,6 +83,8 @@ describe("snakepit doctor", () => {
       const findings = yield* examined({ python: path.join(environment, "bin", "python") })
       assert.include(finding(findings, "worker").detail, "import of struct halted")
       assert.include(remedy(findings, "worker"), "sitecustomize.py")
+      fs.rmSync(path.join(site, "sitecustomize.py"))
+      isWell(yield* examined({ python: path.join(environment, "bin", "python") }), "worker")
     }).pipe(Effect.scoped)
   )
 
@@ -208,9 +211,7 @@ describe("snakepit doctor", () => {
   it.live("finds a build of torch that is too new for the driver, and says how to have another", () =>
     Effect.gen(function* () {
       const place = yield* folder
-      const xml = path.join(import.meta.dirname, "../../hardware/test/fixtures/nvidia/rtx-4090-pair.xml")
-      script(path.join(place, "commands", "nvidia-smi"), `cat '${xml}'`)
-      yield* setEnvironment({ PATH: `${path.join(place, "commands")}${path.delimiter}${process.env["PATH"]}` })
+      yield* nvidiaSmi(place, driverOfCuda124)
       const environment = path.join(place, "environment")
       execFileSync(uv, ["venv", "--quiet", "--python", python, environment])
       const pool: Pool = { python: path.join(environment, "bin", "python") }
@@ -223,13 +224,98 @@ describe("snakepit doctor", () => {
         finding(findings, "accelerator").detail,
         "torch 2.9.0+cu130 is built for CUDA 13.0, and the driver serves CUDA 12.4 at most"
       )
-      // what it says, but for the build that uv would choose, which is not here
+      // what it says, but for the index of that build, which is not here
       assert.strictEqual(
         remedy(findings, "accelerator"),
-        `uv pip install --python "${pool.python}" --reinstall --torch-backend auto torch`
+        `uv pip install --python "${pool.python}" --reinstall --torch-backend cu124 torch`
       )
       install("2.9.0+cu124", "--python", pool.python ?? "", "--reinstall")
       isWell(yield* examined(pool), "accelerator")
+    }).pipe(Effect.scoped)
+  )
+
+  for (const locked of [false, true]) {
+    it.live(
+      `finds such a build among ${locked ? "locked " : ""}requirements; asking for the one that it names helps`,
+      () =>
+        Effect.gen(function* () {
+          const cwd = yield* projectOf()
+          const place = path.dirname(cwd)
+          yield* nvidiaSmi(place, driverOfCuda124)
+          const newer = writeWheel(place, "torch", "2.9.0+cu130")
+          const flags = ["-r", "torch", "--python", python, ...(locked ? ["--lock", path.join(cwd, "torch.lock")] : [])]
+          const lock = (...more: ReadonlyArray<string>) => snakepitIn({ cwd }, "env", "lock", ...more, ...flags)
+          if (locked) assert.strictEqual((yield* lock()).exitCode, 0)
+          const findings = yield* doctorIn(cwd, ...flags)
+          isWell(findings, "environment", "worker")
+          assert.include(finding(findings, "accelerator").detail, "CUDA 13.0, and the driver serves CUDA 12.4 at most")
+          const [build = ""] = /--torch-backend \S+/.exec(remedy(findings, "accelerator")) ?? []
+          assert.strictEqual(build, "--torch-backend cu124")
+
+          // what the index of that build has
+          fs.rmSync(newer)
+          writeWheel(place, "torch", "2.9.0+cu124")
+          // the environment that was made stays
+          assert.include(remedy(yield* doctorIn(cwd, ...flags), "accelerator"), build)
+          if (locked) {
+            const [command = ""] = /snakepit env lock .*$/.exec(remedy(findings, "accelerator")) ?? []
+            const { exitCode, stderr } = yield* lock(...command.split(" ").slice(3))
+            assert.strictEqual(exitCode, 0, stderr)
+            isWell(yield* doctorIn(cwd, ...flags), "environment", "worker", "accelerator")
+          } else {
+            isWell(yield* doctorIn(cwd, ...flags, ...build.split(" ")), "environment", "worker", "accelerator")
+          }
+        }).pipe(Effect.scoped),
+      SEVERAL
+    )
+  }
+
+  it.live(
+    "finds such a build in a project; an index of its own for torch helps, as it says",
+    () =>
+      Effect.gen(function* () {
+        const cwd = yield* projectOf("torch")
+        const place = path.dirname(cwd)
+        yield* nvidiaSmi(place, driverOfCuda124)
+        writeWheel(place, "torch", "2.9.0+cu130")
+        const findings = yield* doctorIn(cwd, "--python", python)
+        assert.strictEqual(
+          remedy(findings, "accelerator"),
+          "Name the index of the build cu124 in [tool.uv.sources] of pyproject.toml, then: snakepit env lock"
+        )
+        writeWheel(path.join(place, "cu124"), "torch", "2.9.0+cu124")
+        fs.appendFileSync(
+          path.join(cwd, "pyproject.toml"),
+          `[tool.uv.sources]\ntorch = { index = "cu124" }\n` +
+            `[[tool.uv.index]]\nname = "cu124"\nurl = "${path.join(place, "cu124")}"\nformat = "flat"\nexplicit = true\n`
+        )
+        const { exitCode, stderr } = yield* snakepitIn({ cwd }, "env", "lock", "--python", python)
+        assert.strictEqual(exitCode, 0, stderr)
+        isWell(yield* doctorIn(cwd, "--python", python), "environment", "worker", "accelerator")
+      }).pipe(Effect.scoped),
+    SEVERAL
+  )
+
+  it.live("finds a driver that does not fit its kernel module; a driver that answers is well", () =>
+    Effect.gen(function* () {
+      const place = yield* folder
+      yield* nvidiaSmi(place, "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+      const findings = yield* examined()
+      assert.include(finding(findings, "accelerator").detail, "Driver/library version mismatch")
+      assert.match(remedy(findings, "accelerator"), /reboot, or reload the module/)
+      yield* nvidiaSmi(place, driverOfCuda124)
+      isWell(yield* examined(), "accelerator")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("finds the cache where it is, and not below a folder that is empty or relative", () =>
+    Effect.gen(function* () {
+      const home = yield* folder
+      yield* setEnvironment({ HOME: home })
+      for (const base of ["", "relative"]) {
+        yield* setEnvironment({ XDG_CACHE_HOME: base })
+        assert.strictEqual(finding(yield* examined({ python }), "cache").detail, path.join(home, ".cache"))
+      }
     }).pipe(Effect.scoped)
   )
 
@@ -247,6 +333,22 @@ describe("snakepit doctor", () => {
       assert.strictEqual(finding(findings, "processes").detail, "at most 64 processes")
       assert.match(remedy(findings, "processes"), /^ulimit -u \d+$/)
       isWell(yield* examined(), "open files", "processes")
+      fs.writeFileSync(limits, "Max open files            unlimited  unlimited  files\n")
+      assert.strictEqual(finding(yield* examined({}, { ...machine, limits }), "open files").detail, "unlimited")
+    }).pipe(Effect.scoped)
+  )
+
+  it.live.skipIf(process.platform !== "linux")("names a command that lets more processes run", () =>
+    Effect.gen(function* () {
+      const limits = path.join(yield* folder, "limits")
+      fs.writeFileSync(limits, "Max processes             64         64         processes\n")
+      const command = remedy(yield* examined({}, { ...machine, limits }), "processes")
+      // dash has no such limit; none of the shell's own processes is started under the low one
+      const shell = `exec bash -c 'ulimit -S -u 200; ${command}; exec "$@"' bash "$@"`
+      const { stdout } = yield* snakepitIn({ shell }, "doctor", "--json")
+      const findings: Findings = JSON.parse(stdout)
+      isWell(findings, "processes")
+      assert.strictEqual(finding(findings, "processes").detail, `at most ${command.split(" ")[2]}`)
     }).pipe(Effect.scoped)
   )
 
@@ -318,6 +420,19 @@ describe("snakepit doctor", () => {
   )
 })
 
+/** Plants the command that tells of NVIDIA's GPUs and their driver. */
+const nvidiaSmi = (place: string, does: string) => {
+  const commands = path.join(place, "commands")
+  script(path.join(commands, "nvidia-smi"), does)
+  return setEnvironment({ PATH: `${commands}${path.delimiter}${process.env["PATH"]}` })
+}
+
+// uv asks for the version of the driver alone
+const driverOfCuda124 = `case "$*" in *=driver_version*) echo 550.54.14 ;; *) cat '${path.join(
+  import.meta.dirname,
+  "../../hardware/test/fixtures/nvidia/rtx-4090-pair.xml"
+)}' ;; esac`
+
 /** A folder with a project that needs these packages, which come from a folder beside it. */
 const projectOf = (...dependencies: ReadonlyArray<string>) =>
   Effect.gen(function* () {
@@ -350,8 +465,9 @@ const killedHost = Effect.promise(async () => {
 /** What looks like a worker that has lost its program: real ones do not outlive theirs. */
 const strayWorker = Effect.acquireRelease(
   Effect.sync(() => {
-    const program = "import time; time.sleep(600) # or: from snakepit_worker.worker import main"
-    return Number(execFileSync("sh", ["-c", `"$@" >/dev/null 2>&1 & echo $!`, "sh", python, "-c", program]))
+    const program = "import time; time.sleep(600)"
+    const words = [python, "-c", program, bootstrap(workerModule)]
+    return Number(execFileSync("sh", ["-c", `"$@" >/dev/null 2>&1 & echo $!`, "sh", ...words]))
   }),
   (pid) => Effect.sync(() => spawnSync("kill", ["-KILL", String(pid)]))
 )

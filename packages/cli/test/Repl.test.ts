@@ -20,6 +20,17 @@ const terminalSession = (steps: ReadonlyArray<readonly [shown: string, typed: st
   })
 
 describe("snakepit repl", () => {
+  it.live("refuses --json, since a conversation is no document", () =>
+    Effect.gen(function* () {
+      const run = yield* snakepitIn({ input: "1 + 1\n" }, "repl", "--json")
+      assert.strictEqual(run.exitCode, 2, run.stderr)
+      assert.deepInclude(JSON.parse(run.stdout), {
+        error: { tag: "Misused", message: "repl prints no JSON document: snakepit call does" }
+      })
+      assert.strictEqual(run.stderr, "")
+    })
+  )
+
   it.live("runs what is typed, line after line, and goes on after an error", () =>
     Effect.gen(function* () {
       const typed = [

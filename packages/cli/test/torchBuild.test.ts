@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { fitOf } from "../src/torchBuild.ts"
+import { fitOf, fittingBuild } from "../src/torchBuild.ts"
 
 describe("A build of torch", () => {
   for (const [what, kind, driver, version, cudaRuntime, status] of [
@@ -20,6 +20,24 @@ describe("A build of torch", () => {
     it(what, () => {
       const fit = fitOf(kind, driver, { version, cudaRuntime })
       assert.strictEqual(fit.status, status, fit.detail)
+    })
+  }
+
+  for (const [kind, driver, build] of [
+    ["cuda", "13.1", "cu130"],
+    ["cuda", "12.8", "cu128"],
+    ["cuda", "12.5", "cu124"],
+    ["cuda", "12.2", "cu121"],
+    ["cuda", "11.8", "cu118"],
+    ["cuda", "11.4", "cpu"],
+    ["cuda", undefined, "auto"],
+    ["rocm", undefined, "rocm6.4"]
+  ] as const) {
+    it(`that fits ${kind} ${driver ?? "of a version that is not known"} is ${build}`, () => {
+      assert.strictEqual(fittingBuild(kind, driver), build)
+      if (kind === "cuda" && driver !== undefined && build !== "cpu") {
+        assert.strictEqual(fitOf(kind, driver, { version: `2.9.0+${build}`, cudaRuntime: undefined }).status, "ok")
+      }
     })
   }
 })

@@ -259,7 +259,7 @@ const machineLearning = {
 /** Shapes that do not fit each other, or not the operation. */
 export class ShapeMismatch extends taggedError<ShapeMismatch>()("ShapeMismatch", {
   ...machineLearning,
-  /** Usually two. A size is null where any will do. */
+  /** Usually two. A size is null where any will do; where only a message tells, the shape may be the one size that it names. */
   operands: Schema.Array(Schema.Struct({ name: Schema.String, shape: Schema.Array(Schema.NullOr(Schema.Number)) })),
   /** Where the first two operands differ: the axis of each, and its size. */
   dimension: Schema.NullOr(

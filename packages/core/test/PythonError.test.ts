@@ -5,8 +5,10 @@ import { inspect } from "node:util"
 import * as Cause from "effect/Cause"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Equal from "effect/Equal"
 import * as Schema from "effect/Schema"
 import * as PythonError from "../src/PythonError.ts"
+import { tellStory } from "../src/internal/errorStory.ts"
 
 const fail = (error: PythonError.PythonError): Effect.Effect<string, PythonError.PythonError> => Effect.fail(error)
 
@@ -40,6 +42,19 @@ describe("PythonError", () => {
       assert.isTrue(PythonError.isPythonError(error))
       assert.strictEqual(error.mro.at(-1), "BaseException")
     }
+  })
+
+  it("is equal to another with the same fields, wherever the calls of both were made", () => {
+    const make = () => PythonError.of("ValueError", "bad rate", { notes: ["a note"] })
+    const told = (line: number) =>
+      tellStory(make(), { target: "rates.check", callType: "function", site: new Error(`line ${line}`) })
+    assert.isTrue(Equal.equals(make(), make()))
+    assert.isTrue(Equal.equals(told(1), make()))
+    assert.isTrue(Equal.equals(make(), told(1)))
+    assert.isTrue(Equal.equals(told(1), told(2)))
+    assert.include(told(1).stack, "-- Python: rates.check [function]")
+    assert.isFalse(Equal.equals(told(1), PythonError.of("ValueError", "bad rate")))
+    assert.isFalse(Equal.equals(told(1), PythonError.of("TypeError", "bad rate", { notes: ["a note"] })))
   })
 
   it("knows what Python's exceptions descend from", () => {
@@ -307,7 +322,10 @@ describe("stack and render", () => {
       PythonError.of("DtypeMismatch", "no", { ...extra, expected: "float32", actual: "int64" }),
       "dtypes: expected float32, got int64"
     ],
-    [PythonError.of("DtypeMismatch", "no", extra), "dtypes: expected another, got one that does not fit"],
+    [
+      PythonError.of("DtypeMismatch", "no", { ...extra, expected: "float32" }),
+      "dtypes: expected float32, got one that does not fit"
+    ],
     [
       PythonError.of("DeviceMismatch", "no", {
         ...extra,
@@ -328,11 +346,15 @@ describe("stack and render", () => {
       "memory of cpu: 74.5 GiB requested, 3.2 GiB free of 900 bytes"
     ],
     [
-      PythonError.of("OutOfMemory", "no", extra),
-      "memory of cpu: an unknown amount requested, an unknown amount free of an unknown amount"
+      PythonError.of("OutOfMemory", "no", { ...extra, freeBytes: 1024 }),
+      "memory of cpu: an unknown amount requested, 1 KiB free of an unknown amount"
     ]
   ])("says what the fields of $_tag say: %#", (mismatch, line) => {
     assert.include(mismatch.stack, `\n    ${line}\n    suggestion: do this`)
+  })
+
+  it.each(["DtypeMismatch", "OutOfMemory"] as const)("says nothing of the fields of %s when none is known", (tag) => {
+    assert.strictEqual(PythonError.of(tag, "no", extra).stack, `${tag}: no\n    suggestion: do this`)
   })
 
   it("keeps a stack that somebody sets", () => {

@@ -2,7 +2,10 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as References from "effect/References"
 import * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import * as TestClock from "effect/testing/TestClock"
 import * as DevicePlacement from "../src/DevicePlacement.ts"
 import * as Hardware from "../src/Hardware.ts"
@@ -119,5 +122,42 @@ describe("DevicePlacement", () => {
       const error = yield* Effect.flip(acquire({ fallback: ["rocm"] }))
       assert.deepStrictEqual(error.wanted, ["cuda", "rocm"])
     }).pipe(Effect.scoped, on(machines.plain))
+  )
+
+  it.effect("tells of each device, and warns once when workers have to fall back", () =>
+    Effect.gen(function* () {
+      const entries: Array<string> = []
+      const logger = Logger.make(({ fiber, logLevel, message }) => {
+        const { device, wanted } = fiber.getRef(References.CurrentLogAnnotations)
+        entries.push([logLevel, message, wanted, device].flat().join(" ").trim())
+      })
+      const span = yield* Effect.gen(function* () {
+        yield* acquire({ fallback: ["cpu"] })
+        yield* acquire({ fallback: ["cpu"] })
+        yield* Effect.flip(acquire({ devices: ["rocm", "mps"] }))
+        return yield* Effect.currentSpan
+      }).pipe(
+        Effect.withSpan("test"),
+        Effect.scoped,
+        on(machines.plain),
+        Effect.provide(Logger.layer([logger])),
+        Effect.provideService(References.MinimumLogLevel, "Debug")
+      )
+      const placed = entries.filter((entry) => entry.includes("hardware.device_"))
+      assert.deepStrictEqual(placed, [
+        "Warn snakepit.hardware.device_unavailable cuda",
+        "Debug snakepit.hardware.device_selected cuda cpu",
+        "Debug snakepit.hardware.device_unavailable cuda",
+        "Debug snakepit.hardware.device_selected cuda cpu",
+        "Warn snakepit.hardware.device_unavailable rocm, mps"
+      ])
+      assert.instanceOf(span, Tracer.NativeSpan)
+      const [unavailable, selected] = span.events.filter(([name]) => name.includes("hardware.device_"))
+      assert.strictEqual(unavailable?.[0], "snakepit.hardware.device_unavailable")
+      assert.deepInclude(unavailable?.[2], { wanted: "cuda" })
+      assert.include(String(unavailable?.[2]?.["reason"]), 'No device fits "cuda"')
+      assert.strictEqual(selected?.[0], "snakepit.hardware.device_selected")
+      assert.deepInclude(selected?.[2], { device: "cpu", wanted: "cuda" })
+    })
   )
 })

@@ -23,6 +23,7 @@ import { reportingEnd } from "./internal/environment/report.ts"
 import * as Uv from "./internal/environment/uv.ts"
 import * as Interpreter from "./Interpreter.ts"
 
+export { cacheDirectory } from "./internal/cacheDirectory.ts"
 export type { EnvironmentOptions, SyncOptions, UvOptions } from "./EnvironmentOptions.ts"
 
 /** An environment that is ready to use. */

@@ -116,7 +116,7 @@ def _broadcast(shapes: list[Shape], operations: list[Operation], operation: str 
 
 
 def _sizes(first: str, left: int | None, second: str, right: int | None, suggestion: str) -> Details:
-    """Two sizes that differ, where nothing else of the shapes is known."""
+    """Two sizes that differ, where nothing else of the shapes is known, nor how many sizes they have."""
     return mismatch({"name": first, "shape": [left]}, {"name": second, "shape": [right]}, suggestion)
 
 
@@ -223,18 +223,16 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
     wrong, axis = int(m[2]), int(m[3])
     symbol = groups[wrong][axis]
     other = next(index for index, group in enumerate(groups) if symbol in group)
-    first: Shape = [None] * len(groups[other])
-    second: Shape = [None] * len(groups[wrong])
-    before = groups[other].index(symbol)
-    first[before], second[axis] = int(m[6]), int(m[5])
-    suggestion = f"axis {axis} of operand {wrong} has to have size {m[6]}, as axis {before} of operand {other}"
+    before, theirs, own = groups[other].index(symbol), int(m[6]), int(m[5])
+    suggestion = f"core dimension {axis} of operand {wrong} has to have size {theirs}, as core dimension {before} of operand {other}"
     if m[1] == "matmul":
         suggestion = (
-            f"the last size of the first operand, {m[6]}, and the second last of the second, {m[5]}, have to be equal"
+            f"the last size of the first operand, {theirs}, and the second last of the second (of a vector, its only size), "
+            f"{own}, have to be equal"
         )
-    operands = ({"name": f"operand {other}", "shape": first}, {"name": f"operand {wrong}", "shape": second})
+    found = _sizes(f"operand {other}", theirs, f"operand {wrong}", own, suggestion)
     # `solve1` and the like are what `solve` calls
-    return {**pair(*operands, [before, axis], suggestion), "operation": m[1].rstrip("1")}
+    return {**found, "operation": m[1].rstrip("1")}
 
 
 @_message(rf"shapes ({_S}) and ({_S}) not aligned: (\d+) \(dim (\d+)\) != (\d+) \(dim (\d+)\)")
@@ -281,7 +279,7 @@ def _reshape(count: int, sizes: Shape, ops: list[Operation]) -> Details:
 )
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
     suggestion = f"make size {m[1]} of all arrays equal, or join them along that axis"
-    return _at(int(m[1]), (f"array {m[2]}", int(m[3])), (f"array {m[4]}", int(m[5])), suggestion)
+    return _sizes(f"array {m[2]}", int(m[3]), f"array {m[4]}", int(m[5]), suggestion)
 
 
 @_message(
@@ -330,7 +328,7 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
     r"(?:size of corresponding boolean axis|corresponding boolean dimension) is (\d+)"
 )
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    found = _at(int(m[1]), ("array", int(m[2])), ("mask", int(m[3])), f"the mask needs size {m[2]} along axis {m[1]}")
+    found = _sizes("array", int(m[2]), "mask", int(m[3]), f"the mask needs size {m[2]} along axis {m[1]}")
     return {**found, "operation": "index"}
 
 
@@ -362,19 +360,8 @@ def _(m: re.Match[str], ops: list[Operation]) -> Details:
 
 @_message(r"The size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\) at non-singleton dimension (\d+)")
 def _(m: re.Match[str], ops: list[Operation]) -> Details:
-    suggestion = "broadcasting compares sizes from the last to the first: they have to be equal, or one of them 1"
-    return _at(int(m[3]), ("a", int(m[1])), ("b", int(m[2])), suggestion)
-
-
-def _at(axis: int, first: tuple[str, int], second: tuple[str, int], suggestion: str) -> Details:
-    """Two sizes that differ at an axis, where the others are not known."""
-    rest: Shape = [None] * axis
-    return pair(
-        {"name": first[0], "shape": [*rest, first[1]]},
-        {"name": second[0], "shape": [*rest, second[1]]},
-        [axis, axis],
-        suggestion,
-    )
+    suggestion = f"broadcasting compares sizes from the last to the first: those of dimension {m[3]} have to be equal, or one of them 1"
+    return _sizes("a", int(m[1]), "b", int(m[2]), suggestion)
 
 
 @_message(

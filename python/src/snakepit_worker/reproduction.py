@@ -3,13 +3,14 @@
 Off unless ``errors.generateRepro`` of the pool names a directory. Each kind of failure (target, class and place) gets a
 folder: ``reproduce.py``, which the environment's interpreter runs, and ``arguments.json``, with arrays in
 ``arrays.npz`` and tables in Parquet files. Nothing is pickled. What looks like a secret, by its name or its form, is
-replaced and said, other than in the items of tables and arrays; a call whose arguments cannot be written is not
-reproduced.
+replaced and said; of tables and arrays only columns, index levels and fields with such a name are. A call whose
+arguments cannot be written is not reproduced.
 """
 
 from __future__ import annotations
 
 import json
+import numbers
 import os
 import re
 import sys
@@ -17,7 +18,7 @@ import threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from .errors import Error
@@ -41,6 +42,12 @@ _SECRET_FORM = re.compile(
     r"|(?<=Bearer )[A-Za-z0-9._~+/-]{8,}=*",
     re.DOTALL,
 )
+
+
+def _is_secret(name: object) -> bool:
+    if isinstance(name, tuple):  # of a column that stands below others
+        return any(map(_is_secret, name))
+    return isinstance(name, str) and _SECRET_NAME.search(name) is not None
 
 
 class Reproduction:
@@ -75,14 +82,15 @@ class Reproduction:
         saved = _Saved()
         args = [saved.value(value, str(index)) for index, value in enumerate(call.get("args") or [])]
         kwargs = {key: saved.named(key, value) for key, value in (call.get("kwargs") or {}).items()}
-        text = _script(described, call.get("python_module") or "builtins", str(name), saved.redacted)
+        text = _script(described, f"{call.get('python_module') or 'builtins'}.{name}", saved.redacted)
         folder = self._new_folder(target)
         try:
             saved.write(folder)
             with open(os.path.join(folder, "arguments.json"), "x", encoding="utf-8") as file:
                 json.dump({"args": args, "kwargs": kwargs}, file, indent=1)
             script = os.path.join(folder, "reproduce.py")
-            with open(script, "x", encoding="utf-8") as file:
+            # what UTF-8 cannot hold stands in string literals only
+            with open(script, "x", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(text)
         except BaseException:
             import shutil
@@ -121,10 +129,11 @@ class _Saved:
     def named(self, name: object, value: Any, path: str = "") -> Any:
         """A value under a name, which may say that it is a secret."""
         where = f"{path}.{name}" if path else str(name)
-        if isinstance(name, str) and _SECRET_NAME.search(name) and isinstance(value, (str, bytes)):
-            self.redacted.append(where)
-            return REDACTED if isinstance(value, str) else {"$bytes": ""}
-        return self.value(value, where)
+        # what only says how, like `use_token` or `max_tokens`, is no secret
+        if not _is_secret(name) or value is None or isinstance(value, numbers.Number):
+            return self.value(value, where)
+        self.redacted.append(where)
+        return {"$bytes": ""} if isinstance(value, (bytes, bytearray)) else REDACTED
 
     def value(self, value: Any, path: str) -> Any:
         kind = type(value)
@@ -144,7 +153,7 @@ class _Saved:
             return {f"${kind.__name__}": items}
         if kind is dict:
             if all(type(key) is str and not key.startswith("$") for key in value):
-                return {key: self.named(key, each, path) for key, each in value.items()}
+                return {self._text(key, path): self.named(key, each, path) for key, each in value.items()}
             return {"$dict": [[self.value(key, path), self.named(key, each, path)] for key, each in value.items()]}
         if kind is complex:
             return {"$complex": [repr(value.real), repr(value.imag)]}
@@ -166,21 +175,32 @@ class _Saved:
         if numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic)) and not value.dtype.hasobject:
             self._count(value.nbytes)
             key = f"a{len(self._arrays)}"
-            self._arrays[key] = numpy.asarray(value)
+            array = numpy.asarray(value)
+            for at in self._secrets(array.dtype.names or ()):
+                array = array.copy()
+                array[array.dtype.names[at]] = numpy.zeros((), array.dtype[at])
+            self._arrays[key] = array
             return {"$array": key}
         if pandas is not None and isinstance(value, (pandas.DataFrame, pandas.Series)):
             is_series = isinstance(value, pandas.Series)
-            table = value.to_frame("values") if is_series else value
-            secrets = self._secrets(table.columns)
-            table = table.assign(**dict.fromkeys(secrets, REDACTED)) if secrets else table
+            # a copy shares the columns
+            table = value.to_frame("values") if is_series else value.copy(deep=False)
+            for at in self._secrets([value.name] if is_series else table.columns):
+                table.isetitem(at, REDACTED)
+            index = table.index
+            levels = [index.get_level_values(at) for at in range(index.nlevels)]
+            for at in self._secrets(index.names):
+                levels[at] = pandas.Index([REDACTED] * len(table))
+                table.index = levels[0] if len(levels) == 1 else pandas.MultiIndex.from_arrays(levels)
+                table.index.names = index.names
             return self._table("$series" if is_series else "$table", table.to_parquet, table.memory_usage().sum())
         pyarrow = sys.modules.get("pyarrow")
         if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
             is_table = isinstance(value, pyarrow.Table)
             table = value if is_table else pyarrow.Table.from_batches([value])
-            for name in self._secrets(table.column_names):
+            for at in self._secrets(table.column_names):
                 hidden = pyarrow.array([REDACTED] * table.num_rows, pyarrow.string())
-                table = table.set_column(table.column_names.index(name), name, hidden)
+                table = table.set_column(at, table.column_names[at], hidden)
             from pyarrow import parquet
 
             return self._table(
@@ -190,15 +210,16 @@ class _Saved:
         if polars is not None and isinstance(value, (polars.DataFrame, polars.Series)):
             is_series = isinstance(value, polars.Series)
             table = polars.DataFrame({"values": value}) if is_series else value
-            hidden = [polars.lit(REDACTED).alias(name) for name in self._secrets(table.columns)]
-            table = table.with_columns(hidden) if hidden else table
+            for at in self._secrets([value.name] if is_series else table.columns):
+                table = table.with_columns(polars.lit(REDACTED).alias(table.columns[at]))
             return self._table("$column" if is_series else "$polars", table.write_parquet, table.estimated_size())
         raise _Unwritable(name)
 
-    def _secrets(self, columns: Any) -> list[str]:
-        secrets = [name for name in columns if isinstance(name, str) and _SECRET_NAME.search(name)]
-        self.redacted += secrets
-        return secrets
+    def _secrets(self, names: Iterable[object]) -> list[int]:
+        """Where among the names of columns, index levels or fields the secret ones are."""
+        found = {at: str(name) for at, name in enumerate(names) if _is_secret(name)}
+        self.redacted += found.values()
+        return list(found)
 
     def _table(self, kind: str, write: Callable[[str], object], size: int) -> Any:
         self._count(int(size))
@@ -231,18 +252,23 @@ _STANDARD = {
 }
 
 
-def _script(described: Error, module: str, name: str, redacted: list[str]) -> str:
+def _script(described: Error, path: str, redacted: list[str]) -> str:
     first, _, _ = str(described["message"]).partition("\n")
     shown = _SECRET_FORM.sub(REDACTED, f"{described['pythonType']}: {first}")
-    secrets = f"\nRedacted, and to be filled in where it matters: {', '.join(redacted)}.\n" if redacted else ""
+    names = _SECRET_FORM.sub(REDACTED, ", ".join(redacted))
     return _SCRIPT.format(
-        # a docstring ends at the first quotes, whatever a message holds
-        raised=shown[:200].replace("\\", "\\\\").replace('"', "'"),
-        target=f"{module}.{name}",
-        secrets=secrets.replace("\\", "\\\\").replace('"', "'"),
-        paths=repr([os.path.abspath(path) for path in sys.path]),
-        directory=repr(os.getcwd()),
+        raised=_in_docstring(shown[:200]),
+        target=_in_docstring(path),
+        secrets=f"\nRedacted, and to be filled in where it matters: {_in_docstring(names)}.\n" if redacted else "",
+        path=path,
+        paths=[os.path.abspath(entry) for entry in sys.path],
+        directory=os.getcwd(),
     )
+
+
+def _in_docstring(text: str) -> str:
+    """Every escape of JSON is one of Python."""
+    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 _SCRIPT = '''"""Raises again what a call of {target} raised:
@@ -302,6 +328,14 @@ def arrow(file):
     return parquet.read_table(FOLDER / file)
 
 
+def batch(file):
+    import pyarrow
+
+    table = arrow(file)
+    # one without rows is none in a file
+    return next(iter(table.combine_chunks().to_batches()), None) or pyarrow.RecordBatch.from_pylist([], table.schema)
+
+
 def polars(file):
     import polars
 
@@ -327,18 +361,18 @@ LOADERS = {{
     "$table": table,
     "$series": lambda file: table(file)["values"],
     "$arrow": arrow,
-    "$batch": lambda file: arrow(file).combine_chunks().to_batches()[0],
+    "$batch": batch,
     "$polars": polars,
     "$column": lambda file: polars(file)["values"],
 }}
 
 
 def main():
-    sys.path[:0] = [path for path in {paths} if path not in sys.path]
-    if os.path.isdir({directory}):
-        os.chdir({directory})
+    sys.path[:0] = [path for path in {paths!r} if path not in sys.path]
+    if os.path.isdir({directory!r}):
+        os.chdir({directory!r})
     arguments = json.loads((FOLDER / "arguments.json").read_text("utf-8"))
-    target = pkgutil.resolve_name({target!r})
+    target = pkgutil.resolve_name({path!r})
     result = target(*load(arguments["args"]), **load(arguments["kwargs"]))
     if inspect.isawaitable(result):
 

@@ -11,39 +11,65 @@ import { callSiteLines } from "./callSite.ts"
 /** The call that an error ended; the first one, when the error went through several. */
 type Place = Pick<Call, "target" | "callType" | "site">
 
-/** Where an error keeps its place: beside its fields, and seen by nobody. A `WeakMap` costs each collection of garbage its time. */
-const placeOf: unique symbol = Symbol("@snakepit/core/errorStory/place")
-
-/** An error that tells a story, and where it begins, when that is known. */
-interface Told {
-  readonly [placeOf]?: Place | undefined
+/** Lets a derived class put its private fields on an object that is there. */
+// oxlint-disable-next-line typescript/no-extraneous-class -- no function is a base to TypeScript
+class Given {
+  constructor(object: object) {
+    return object
+  }
 }
 
-const storyProperties: PropertyDescriptorMap & ThisType<Error & Told> = {
-  [placeOf]: { configurable: true, enumerable: false, writable: true, value: undefined },
-  stack: {
-    configurable: true,
-    enumerable: false,
-    get() {
-      return [`${this.name}: ${this.message}`, ...body(this, this[placeOf], plain)].join("\n")
-    },
-    set(stack: unknown) {
-      Object.defineProperty(this, "stack", { value: stack, writable: true })
-    }
+/**
+ * Where an error's story begins, when that is known, in a private field of the error. A property would make errors of two places
+ * unequal, since `Equal` looks at those with symbols too; a `WeakMap` costs each collection of garbage its time.
+ */
+class Story extends Given {
+  #place: Place | undefined
+
+  static addTo(error: object): Story {
+    return new Story(error)
   }
+
+  static isIn(error: object): boolean {
+    return #place in error
+  }
+
+  static placeIn(error: object): Place | undefined {
+    return #place in error ? error.#place : undefined
+  }
+
+  static begin(error: object, { callType, site, target }: Place): void {
+    // of the call no more than the story needs: an error may be kept for long, arguments and contexts are not to be
+    if (#place in error) error.#place ??= { target, callType, site }
+  }
+}
+
+const { placeIn } = Story
+
+const stackProperty: PropertyDescriptor & ThisType<Error> = {
+  configurable: true,
+  enumerable: false,
+  get() {
+    return [`${this.name}: ${this.message}`, ...body(this, placeIn(this), plain)].join("\n")
+  },
+  set(stack: unknown) {
+    Object.defineProperty(this, "stack", { value: stack, writable: true })
+  }
+}
+
+const untold = <E extends object>(error: E): E => {
+  Story.addTo(error)
+  return Object.defineProperty(error, "stack", stackProperty)
 }
 
 /** Gives an error the `stack` that tells the story of its call. */
 export const tellStory = <E extends object>(error: E, place: Place | undefined): E => {
   if (!(error instanceof Error)) return error
-  const told: Error & { [placeOf]?: Place | undefined } = error
-  if (told[placeOf] !== undefined) return error
-  if (!(placeOf in told)) {
+  if (!Story.isIn(error)) {
     forgetStack(error)
-    Object.defineProperties(error, storyProperties)
+    untold(error)
   }
-  // of the call no more than the story needs: an error may be kept for long, arguments and contexts are not to be
-  if (place !== undefined) told[placeOf] = { target: place.target, callType: place.callType, site: place.site }
+  if (place !== undefined) Story.begin(error, place)
   return error
 }
 
@@ -52,7 +78,7 @@ export const makeUntold = <E extends object>(construct: () => E): E => {
   const limit = Error.stackTraceLimit
   Error.stackTraceLimit = 0
   try {
-    return Object.defineProperties(construct(), storyProperties)
+    return untold(construct())
   } finally {
     Error.stackTraceLimit = limit
   }
@@ -68,8 +94,6 @@ const forgetStack = (error: Error): void => {
   Error.captureStackTrace(error)
   Error.stackTraceLimit = limit
 }
-
-const placeIn = (error: object & Told): Place | undefined => error[placeOf]
 
 /** Lets an error that was made of another tell the other's story. */
 export const retell = <E extends object>(error: E, original: object): E => tellStory(error, placeIn(original))
@@ -176,13 +200,17 @@ const facts = (error: PythonExceptionValue): ReadonlyArray<string> => {
     case "ShapeMismatch":
       return [`shapes: ${known.operands.map(({ name, shape }) => `${name} ${tuple(shape)}`).join(", ")}`]
     case "DtypeMismatch":
-      return [`dtypes: expected ${known.expected ?? "another"}, got ${known.actual ?? "one that does not fit"}`]
+      return known.expected === null && known.actual === null
+        ? []
+        : [`dtypes: expected ${known.expected ?? "another"}, got ${known.actual ?? "one that does not fit"}`]
     case "DeviceMismatch":
       return [`devices: ${known.operands.map(({ device, name }) => `${name} on ${device}`).join(", ")}`]
     case "OutOfMemory":
-      return [
-        `memory of ${known.device}: ${bytes(known.requestedBytes)} requested, ${bytes(known.freeBytes)} free of ${bytes(known.totalBytes)}`
-      ]
+      return known.requestedBytes === null && known.freeBytes === null && known.totalBytes === null
+        ? []
+        : [
+            `memory of ${known.device}: ${bytes(known.requestedBytes)} requested, ${bytes(known.freeBytes)} free of ${bytes(known.totalBytes)}`
+          ]
     default:
       return []
   }

@@ -2,7 +2,7 @@
 import * as os from "node:os"
 import * as path from "node:path"
 
-/** @internal */
+/** Its path, whether it is there or not. */
 export const cacheDirectory = (): string => {
   const configured = process.env["XDG_CACHE_HOME"]
   // The XDG specification asks to ignore a relative path.

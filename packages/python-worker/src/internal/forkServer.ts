@@ -21,7 +21,7 @@ import { field } from "./failures.ts"
 import { type Interpreter, withoutThreads } from "./launch.ts"
 import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
 import * as ProcessIdentity from "./processIdentity.ts"
-import { describeEnd, spawnPython } from "./spawnedProcess.ts"
+import { describeEnd, forkServerModule, spawnPython } from "./spawnedProcess.ts"
 import { readLines, Tail } from "./stdio.ts"
 
 /** The fork server was killed before it had done what was asked of it: another may do it. */
@@ -59,7 +59,7 @@ export const make = (
     const { boot, process } = yield* spawnPython(
       // threads that a library starts while it is imported do not survive a fork, so it is imported with one
       withoutThreads(interpreter),
-      "snakepit_worker.fork_server",
+      forkServerModule,
       onLine
     )
     const ready = Deferred.makeUnsafe<void, string | ForkServerDied>()

@@ -1,5 +1,6 @@
 /** Worker processes whose program is gone. There should be none, ever: `lifeline.py` sees to that. */
 import * as fs from "node:fs"
+import { bootstrap, forkServerModule, workerModule } from "./spawnedProcess.ts"
 
 /**
  * Process ids of this user's workers that were handed to the process that adopts orphans, unless that is a living instance
@@ -16,9 +17,13 @@ export const orphans = (instances: ReadonlySet<number>): ReadonlyArray<number> =
 /** The first process of the machine or container does, and systemd for what a user has started. */
 const adopts = (pid: number): boolean => pid === 1 || read(`/proc/${pid}/comm`).trim() === "systemd"
 
+const programs = [workerModule, forkServerModule].map((module) => bootstrap(module))
+
 const isWorker = (pid: number): boolean =>
   ownerOf(pid) === process.getuid?.() &&
-  /\0-c\0.*from snakepit_worker\.\w+ import main/s.test(read(`/proc/${pid}/cmdline`))
+  read(`/proc/${pid}/cmdline`)
+    .split("\0")
+    .some((word) => programs.includes(word))
 
 const parentOf = (pid: number): number => Number(/^PPid:\s+(\d+)/m.exec(read(`/proc/${pid}/status`))?.[1] ?? 0)
 

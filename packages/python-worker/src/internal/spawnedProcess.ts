@@ -84,6 +84,9 @@ const faultOfFolder = (folder: string): string | undefined => {
 /** What an interpreter runs that is to be a worker. */
 export const workerModule = "snakepit_worker.worker"
 
+/** What an interpreter runs that is to fork workers. */
+export const forkServerModule = "snakepit_worker.fork_server"
+
 /** Tells an interpreter which worker it is, and answers it once it listens. */
 export const bootWorker = (
   spawned: { readonly process: WorkerProcess; readonly boot: Duplex },
@@ -102,7 +105,8 @@ export const describeEnd = (end: Worker.WorkerEnd): string =>
 // `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
 // stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
 // `main` is called when the import is over: no call that runs inside an import can be stopped (`gate.py`).
-const bootstrap = (module: string): string =>
+/** The program that an interpreter runs to become one of ours, by which its process is known again. */
+export const bootstrap = (module: string): string =>
   `import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; from ${module} import main; main()`
 
 /** The end of the process, once its pipes have been read to their ends. */
