@@ -25,6 +25,7 @@ import { nativeStacks } from "./nativeStacks.ts"
 import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { sharedPlaces } from "./sharedPlaces.ts"
 import { WorkerMemory } from "./workerMemory.ts"
 import { threadStates } from "./threadStates.ts"
 
@@ -136,6 +137,8 @@ export class WorkerClient implements Worker.Worker {
     end: 0
   }
   private frameCall: number | undefined
+  /** How many places in shared memory that the frame names have been opened. */
+  private opened = 0
 
   constructor(options: ClientOptions, ready: (exit: Exit.Exit<unknown, string>) => void) {
     this.options = options
@@ -419,9 +422,11 @@ export class WorkerClient implements Worker.Worker {
     if (observer === undefined) return true
     let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
     this.frameCall = number
+    this.opened = 0
     try {
       exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
     } catch (error) {
+      this.discardRest(bytes, position, end)
       exit = Exit.fail(this.undecodable(error, "result"))
     }
     this.settle(number, exit, undefined)
@@ -511,7 +516,11 @@ export class WorkerClient implements Worker.Worker {
       const handle: Handle = { session, worker, id, type }
       return this.refMakers.get(session)?.(handle) ?? handle
     },
-    shared: (place) => this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
+    shared: (place) => {
+      const bytes = this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
+      this.opened++
+      return bytes
+    }
   }
 
   /** The call that the frame being decoded belongs to. */
@@ -694,10 +703,23 @@ export class WorkerClient implements Worker.Worker {
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
     this.frame = { bytes, start, end }
     this.frameCall = undefined
+    this.opened = 0
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
+      this.discardRest(bytes, start, end)
       return new Undecodable(error)
+    }
+  }
+
+  /** Frees the places in shared memory that stand behind the value that did not decode: a decoder comes to them in their order. */
+  private discardRest(bytes: Buffer, start: number, end: number): void {
+    for (const [from, to] of sharedPlaces(bytes, start, end).slice(this.opened)) {
+      try {
+        this.memory.discard(this.decoder.decode(bytes, from, to, this.decodeHooks))
+      } catch {
+        // it is no place
+      }
     }
   }
 
