@@ -431,7 +431,7 @@ describe("SharedMemory", () => {
         }[where] ?? assert.fail(where)
         const refusing: ValueAdapter = {
           name: "sharing/adapted",
-          is: (value): value is unknown => false,
+          is: (_): _ is unknown => false,
           encode: () => assert.fail("nothing of the kind is sent"),
           decode: () => {
             throw new Error("it is refused")

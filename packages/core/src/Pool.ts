@@ -148,20 +148,22 @@ export const make = (
       })
     })
 
-    // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
+    // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up, and never after that.
     const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
       Effect.suspend(() => {
         const name = `${options.name}-${spawned++}`
-        const slot: Slot = { isHandedOver: false }
-        return Effect.catchDefect(
-          Effect.scoped(lifeOf(name, slot, onReady)),
+        const slot: Slot = { isReady: false, isHandedOver: false, restMillis: 0 }
+        return Effect.scoped(lifeOf(name, slot, onReady)).pipe(
           // whatever goes wrong, the slot is filled again: a defect must not make the pool smaller for good
-          (defect) =>
-            slot.isHandedOver
-              ? Effect.as(Effect.ignoreCause(Effect.logError(String(defect))), "replaced" as const)
+          Effect.catchDefect((defect): Effect.Effect<Outcome, WorkerStartError> =>
+            slot.isReady
+              ? Effect.as(Effect.ignoreCause(Effect.logError(String(defect))), slot.isHandedOver ? "replaced" : "failed")
               : Effect.fail(
                   new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] })
                 )
+          ),
+          // what the worker had, like its device, is free for others meanwhile
+          Effect.tap(() => (slot.restMillis > 0 ? Effect.sleep(slot.restMillis) : Effect.void))
         )
       })
 
@@ -180,6 +182,7 @@ export const make = (
         if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
         const member = dispatcher.add(worker)
         PubSub.publishUnsafe(changes, undefined)
+        slot.isReady = true
         yield* onReady
         const end = yield* Effect.raceFirst(worker.ended, recycle(member, slot)).pipe(
           Effect.onExit(() => Effect.sync(() => retire(member)))
@@ -218,7 +221,7 @@ export const make = (
         yield* Effect.ignoreCause(
           Effect.logWarning(`its place stays empty for ${barrier.taintDuration} ms, as exit code ${end.exitCode} asks`)
         )
-        yield* Effect.sleep(barrier.taintDuration)
+        slot.restMillis = barrier.taintDuration
         return outcome
       })
 
@@ -479,9 +482,14 @@ const retrying = <A, R>(
 /** What became of a worker: another has its slot already, or the slot is to be filled after success or failure. */
 type Outcome = "replaced" | "worked" | "failed"
 
-/** Whether another fiber fills this worker's slot by now. */
+/** What is known of a worker's slot. */
 interface Slot {
+  /** The worker has come up. */
+  isReady: boolean
+  /** Another fiber fills it by now. */
   isHandedOver: boolean
+  /** How long it stays empty once the worker is gone. */
+  restMillis: number
 }
 
 /** Waits for a condition of a worker that leaves. It is looked at now and then, so that no call pays for it. */
