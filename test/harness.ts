@@ -147,6 +147,14 @@ export const freeze = (pid: number) =>
 /** Lets a frozen process go on. */
 export const thaw = (pid: number) => kill(pid, "SIGCONT")
 
+/** In this scope nothing can be started with the environment of this process: it is too large for the system. */
+export const withoutExec: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(
+  Effect.acquireRelease(
+    Effect.sync(() => (process.env["SNAKEPIT_TOO_LARGE"] = "x".repeat(1 << 20))),
+    () => Effect.sync(() => delete process.env["SNAKEPIT_TOO_LARGE"])
+  )
+)
+
 /** Lets the worker of the pool `default` lose its connections while it lives on. */
 export const cutWire = Snakepit.call("faults.cut_wire")
 

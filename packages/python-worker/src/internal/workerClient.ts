@@ -120,6 +120,9 @@ export class WorkerClient implements Worker.Worker {
   private readonly processEnded = new AbortController()
   /** Kills a process that is beyond repair, unless it ends by itself. */
   private lastResort: ReturnType<typeof setTimeout> | undefined
+  private killedAt = Infinity
+  /** The call for whose sake the process was told to end. */
+  private terminated: Call.Call | undefined
   private readonly wear = Deferred.makeUnsafe<string>()
   private readonly startedAt = performance.now()
   private calls = 0
@@ -244,12 +247,21 @@ export class WorkerClient implements Worker.Worker {
     this.leaving = true
     this.reportRung("terminated", call)
     // the call may have ended when it is killed
-    const started = this.inFlight.get(call)?.call
+    this.terminated = this.inFlight.get(call)?.call
     this.options.process.kill("SIGTERM")
+    this.killWithin(this.options.ladder.terminated)
+  }
+
+  /** Kills the process after so many milliseconds, or earlier if that was said before. */
+  private killWithin(millis: number): void {
+    const at = performance.now() + millis
+    if (at >= this.killedAt) return
+    this.killedAt = at
+    clearTimeout(this.lastResort)
     this.lastResort = setTimeout(() => {
-      if (started !== undefined) this.options.onRung("killed", started)
+      if (this.terminated !== undefined) this.options.onRung("killed", this.terminated)
       this.options.process.kill("SIGKILL")
-    }, this.options.ladder.terminated)
+    }, millis)
   }
 
   private reportRung(rung: Rung, number: number): void {
@@ -334,6 +346,8 @@ export class WorkerClient implements Worker.Worker {
     // nobody would read those of a worker that has no call
     const hasCalls = this.inFlight.entries().length > 0
     const asked = hasCalls ? nativeStacks(pid, nativeStackMillis, this.processEnded.signal) : Promise.resolve([])
+    // whatever becomes of the debugger
+    this.killWithin(nativeStackMillis + stackGraceMillis)
     asked.then((lines) => {
       this.nativeStack = lines
       if (this.processEnded.signal.aborted) return
@@ -344,7 +358,7 @@ export class WorkerClient implements Worker.Worker {
         // it has just ended
       }
       // the dump is written inside the signal's handler, so this is the time for its way here
-      this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), stackGraceMillis)
+      this.killWithin(stackGraceMillis)
     })
   }
 
@@ -587,8 +601,8 @@ export class WorkerClient implements Worker.Worker {
     this.fault = reason
     this.violation = violation
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
-    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis)
-    this.lastResort.unref()
+    this.killWithin(closeGraceMillis)
+    this.lastResort?.unref()
   }
 
   /** The process has ended. Reads what it had sent before, then settles what is left. */
