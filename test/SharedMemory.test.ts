@@ -19,6 +19,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Random } from "./chaos/random.ts"
 import {
+  descriptors,
   kill,
   pidsOf,
   pool,
@@ -451,6 +452,51 @@ describe("SharedMemory", () => {
           })
         ).pipe(Effect.provide(ValueAdapter.layer(refusing)))
       }
+    )
+
+    it.live(
+      "of hundreds of leases, while workers are killed, no segment, descriptor or mapping is left",
+      () =>
+        withPool({ size: 2, maxRestarts: 1_000, zeroCopy: { thresholdBytes: 64 } })(
+          Effect.gen(function* () {
+            const arena = yield* arenaOf()
+            const mappings = () =>
+              fs
+                .readFileSync("/proc/self/maps", "latin1")
+                .split("\n")
+                .filter((line) => arena.folders.some((folder) => line.includes(folder)))
+            yield* total(ramp(4))
+            const before = descriptors().length
+            const one = (i: number) => {
+              const count = 8 + ((i * 7919) % 100_000)
+              if (i % 3 === 0) return ZeroCopy.scoped(ones(count))
+              if (i % 3 === 1) return Effect.flatMap(Tensor.from(new Float64Array(count)), total)
+              return Snakepit.call("sharing.keep", { args: [new Float64Array(count)] })
+            }
+            let most = 0
+            yield* Effect.forEach(
+              Array.from({ length: 400 }, (_, i) => i),
+              (i) =>
+                Effect.gen(function* () {
+                  // one may have ended by itself just now
+                  if (i % 100 === 50) for (const pid of yield* pidsOf()) yield* Effect.exit(kill(pid, "SIGKILL"))
+                  yield* Effect.scoped(Effect.exit(one(i)))
+                  most = Math.max(most, mappings().length)
+                }),
+              { concurrency: 8, discard: true }
+            )
+            assert.isAbove(most, 0)
+            yield* waitForWorkers(2)
+            // with it goes what it keeps
+            for (const pid of yield* pidsOf()) yield* kill(pid, "SIGKILL")
+            yield* waitForHeld(0)
+            yield* waitUntil("no segment is left", () => arena.sharedBytes === 0, 20_000)
+            assert.deepStrictEqual(mappings(), [])
+            yield* waitForWorkers(2)
+            yield* waitUntil("the descriptors are as before", () => descriptors().length <= before)
+          })
+        ),
+      60_000
     )
 
     it.live("no file is left when the scope closes, and results in other scopes end with it", () =>
