@@ -109,7 +109,7 @@ export const run: Run = async (flags) => {
     if (last.descriptors > before.descriptors) {
       throw new Error(`descriptors are left: there were ${before.descriptors}, and there are ${last.descriptors}`)
     }
-    const highest = (some: ReadonlyArray<Sample>) => Math.max(...some.map((one) => one.rss_mb))
+    const highest = (some: ReadonlyArray<Sample>) => Math.max(...some.map(({ rss_mb }) => rss_mb))
     const [early, late] = [highest(samples.slice(0, SAMPLES / 2)), highest(samples.slice(SAMPLES / 2))]
     if (late > early + MOST_GROWTH_MB) throw new Error(`resident memory grew from ${early} to ${late} MiB`)
     return { leases: done, kills, crashes, samples, folders: arena.folders }

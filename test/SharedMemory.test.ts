@@ -424,15 +424,16 @@ describe("SharedMemory", () => {
     it.live.each(["result", "item of a stream", "argument of a callback", "adapted value"])(
       "nothing is left of a message that does not decode: %s",
       (where) => {
-        const ask: Effect.Effect<unknown, SnakepitError.SnakepitError, Snakepit.Snakepit> = {
-          result: Snakepit.call("sharing.undecodable", { args: [50_000] }),
-          "item of a stream": Stream.runDrain(Snakepit.stream("sharing.undecodable_items", { args: [50_000] })),
-          "argument of a callback": Snakepit.call("sharing.call_with_undecodable", { args: [() => 1, 50_000] }),
-          "adapted value": Snakepit.call("sharing.adapted", { args: [50_000] })
-        }[where] ?? assert.fail(where)
+        const ask: Effect.Effect<unknown, SnakepitError.SnakepitError, Snakepit.Snakepit> =
+          {
+            result: Snakepit.call("sharing.undecodable", { args: [50_000] }),
+            "item of a stream": Stream.runDrain(Snakepit.stream("sharing.undecodable_items", { args: [50_000] })),
+            "argument of a callback": Snakepit.call("sharing.call_with_undecodable", { args: [() => 1, 50_000] }),
+            "adapted value": Snakepit.call("sharing.adapted", { args: [50_000] })
+          }[where] ?? assert.fail(where)
         const refusing: ValueAdapter = {
           name: "sharing/adapted",
-          is: (_): _ is unknown => false,
+          is: (value): value is symbol => typeof value === "symbol",
           encode: () => assert.fail("nothing of the kind is sent"),
           decode: () => {
             throw new Error("it is refused")
@@ -446,7 +447,10 @@ describe("SharedMemory", () => {
               assert.include(error.message, "does not decode")
               yield* waitUntil(
                 "nothing is held",
-                Effect.map(Effect.promise(() => arena.relieve()), () => arena.heldBytes === 0)
+                Effect.map(
+                  Effect.promise(() => arena.relieve()),
+                  () => arena.heldBytes === 0
+                )
               )
             }
           })

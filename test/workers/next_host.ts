@@ -56,7 +56,10 @@ else {
   const arena = Effect.flatMap(SharedMemory.SharedMemory, (memory) => memory.pool())
   const withSharing = await run(
     {},
-    Effect.map(arena, (memory) => ({ found: shm(), folders: typeof memory.arena === "string" ? [] : memory.arena.folders }))
+    Effect.map(arena, (memory) => ({
+      found: shm(),
+      folders: typeof memory.arena === "string" ? [] : memory.arena.folders
+    }))
   )
   console.log(JSON.stringify({ left, directories, withoutSharing, withSharing }))
 }

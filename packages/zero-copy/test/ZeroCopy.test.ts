@@ -45,7 +45,13 @@ describe("ZeroCopy", () => {
       const writable = yield* ZeroCopy.export(one, { pool: "one", writable: true })
       assert.deepStrictEqual([one.readonly, writable.readonly], [true, false])
       assert.isTrue((yield* ZeroCopy.export(writable, { writable: false })).readonly)
-      assert.deepStrictEqual([two.toNested(), writable.toNested()], [[1, 2, 3], [1, 2, 3]])
+      assert.deepStrictEqual(
+        [two.toNested(), writable.toNested()],
+        [
+          [1, 2, 3],
+          [1, 2, 3]
+        ]
+      )
       for (const exported of [one, two, writable]) assert.strictEqual(yield* ZeroCopy.export(exported), exported)
       assert.strictEqual(yield* ZeroCopy.export(one, { pool: "one", writable: false }), one)
       const shared = yield* ZeroCopy.export(table, { pool: "one" })

@@ -12,7 +12,9 @@ const placesIn = (...parts: ReadonlyArray<number | string | Buffer>) => {
 }
 
 const extension = (code: number, ...payload: ReadonlyArray<number | string | Buffer>): Buffer => {
-  const body = Buffer.concat(payload.map((part) => (typeof part === "number" ? Buffer.from([part]) : Buffer.from(part))))
+  const body = Buffer.concat(
+    payload.map((part) => (typeof part === "number" ? Buffer.from([part]) : Buffer.from(part)))
+  )
   return Buffer.concat([Buffer.from([0xc7, body.length, code]), body])
 }
 
@@ -20,7 +22,15 @@ describe("sharedPlaces", () => {
   it("finds them in arrays, maps, tuples, sets and adapted values, in their order", () => {
     assert.deepStrictEqual(
       placesIn(
-        ...[0x95, extension(14, "one"), 0x81, 0xa1, "k", extension(14, "two"), extension(1, 0x91, extension(14, "three"))],
+        ...[
+          0x95,
+          extension(14, "one"),
+          0x81,
+          0xa1,
+          "k",
+          extension(14, "two"),
+          extension(1, 0x91, extension(14, "three"))
+        ],
         ...[extension(4, 0x92, 0xc0, extension(14, "four"))],
         ...[extension(13, 0x92, 0xa1, "n", 0x92, 1, extension(14, "five"))],
         ...[0xd7, 14, "12345678", 0xdc, 0, 1, extension(3, 0x91, extension(14, "six"))]
@@ -46,7 +56,12 @@ describe("sharedPlaces", () => {
   })
 
   it("answers those before the place where the message ends too early, at whatever byte that is", () => {
-    const frame = Buffer.concat([Buffer.from([0x93]), extension(14, "one"), Buffer.from([0xc8, 0, 3, 14]), Buffer.from("two")])
+    const frame = Buffer.concat([
+      Buffer.from([0x93]),
+      extension(14, "one"),
+      Buffer.from([0xc8, 0, 3, 14]),
+      Buffer.from("two")
+    ])
     for (let end = 0; end <= frame.length; end++) {
       const expected = end === frame.length ? 2 : end >= 7 ? 1 : 0
       assert.lengthOf(sharedPlaces(frame, 0, end), expected, `${end} bytes`)
