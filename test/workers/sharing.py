@@ -87,7 +87,12 @@ def in_place(count, value):
 
 def undecodable(count):
     """What Python can make and TypeScript cannot read, between arrays that it can."""
-    return [numpy.ones(count), {float("nan"): 1, float("inf") - float("inf"): 2}, numpy.ones(count), (numpy.ones(count),)]
+    return [
+        numpy.ones(count),
+        {float("nan"): 1, float("inf") - float("inf"): 2},
+        numpy.ones(count),
+        (numpy.ones(count),),
+    ]
 
 
 def undecodable_items(count):
