@@ -3,7 +3,7 @@ import { Snakepit, SnakepitError } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { which } from "../packages/python-worker/src/internal/executable.ts"
-import { isRunning, type TestPool, waitForWorkers, waitUntil, withPool, workerPid } from "./harness.ts"
+import { isRunning, type TestPool, waitForWorkers, waitUntil, withoutExec, withPool, workerPid } from "./harness.ts"
 
 /** Unresponsive after 600 ms: long enough for a worker on a busy machine to get its turn. */
 const quick = { heartbeatInterval: 100, heartbeatTimeout: 400, heartbeatMisses: 3 }
@@ -43,6 +43,16 @@ describe.each(starts)("Heartbeat of workers that come by %s", (start) => {
       const crash = yield* crashOf("hazards.hold_lock_asleep")
       assert.strictEqual(innermost(crash), "hold_lock_asleep")
       assert.match(crash.nativeStack.join("\n"), /^(TID|Thread) [^]*#0 [^]*sleep/)
+    }).pipe(withPool({ ...quick, start }))
+  )
+
+  it.live.skipIf(!hasDebugger)("a worker is killed too where the debugger cannot be started", () =>
+    Effect.gen(function* () {
+      const crash = yield* Effect.scoped(Effect.andThen(withoutExec, crashOf("hazards.hold_lock")))
+      assert.strictEqual(crash.crash, "unresponsive")
+      assert.strictEqual(innermost(crash), "hold_lock")
+      assert.deepStrictEqual(crash.nativeStack, [])
+      yield* waitForWorkers(1)
     }).pipe(withPool({ ...quick, start }))
   )
 

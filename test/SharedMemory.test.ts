@@ -1,5 +1,5 @@
 /** Tensors through shared memory: what Python sees, who holds what for how long, and what happens where there is none. */
-import { Snakepit } from "@snakepit/core"
+import { Snakepit, type SnakepitError, ValueAdapter } from "@snakepit/core"
 import { type Arena, SharedMemory, Tensor, ZeroCopy, ZeroCopyError } from "@snakepit/zero-copy"
 import { assert, describe, it, layer } from "@effect/vitest"
 import { execFileSync } from "node:child_process"
@@ -19,6 +19,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Random } from "./chaos/random.ts"
 import {
+  descriptors,
   kill,
   pidsOf,
   pool,
@@ -57,12 +58,17 @@ const events = (name?: string) =>
 /** Whether a call ended because its worker was killed. */
 const isCrash = (error: unknown) => Predicate.isTagged(error, "WorkerCrash") || Predicate.isTagged(error, "PoisonCall")
 
-const smallShm = "mount -t tmpfs -o size=64m tmpfs /dev/shm"
+/** The command that starts another with a `/dev/shm` of its own. */
+const withShm = (mebibytes: number): ReadonlyArray<string> => {
+  const mounted = `mount -t tmpfs -o size=${mebibytes}m tmpfs /dev/shm && exec "$@"`
+  return ["unshare", "--mount", "--map-root-user", "sh", "-c", mounted, "sh"]
+}
 
-/** Whether this user may have a `/dev/shm` of its own. */
+/** Whether this user may have one. */
 const canMount = (() => {
+  const [program = "", ...args] = [...withShm(64), "true"]
   try {
-    execFileSync("unshare", ["--mount", "--map-root-user", "sh", "-c", smallShm], { stdio: "ignore" })
+    execFileSync(program, args, { stdio: "ignore" })
     return true
   } catch {
     return false
@@ -79,12 +85,24 @@ const Seen = Schema.Struct({
   strict: Schema.Struct({ make: Schema.String, argument: Schema.String, result: Schema.String })
 })
 
-/** What a program of its own sees of shared memory, when it is started by a command and with options of Node. */
-const runHost = (command: ReadonlyArray<string>, ...options: ReadonlyArray<string>) => {
-  const host = path.join(workersFolder, "sharing_host.ts")
-  const [program = "", ...args] = [...command, process.execPath, ...options, "--conditions=snakepit-source", host]
-  return Schema.decodeUnknownSync(Schema.fromJsonString(Seen))(execFileSync(program, args, { encoding: "utf8" }))
+/** What the program says, when it is started by a command and with options of Node. */
+const outputOf = (host: string, command: ReadonlyArray<string>, ...options: ReadonlyArray<string>) => {
+  const file = path.join(workersFolder, host)
+  const [program = "", ...args] = [...command, process.execPath, ...options, "--conditions=snakepit-source", file]
+  return execFileSync(program, args, { encoding: "utf8" })
 }
+
+/** What a program of its own sees of shared memory. */
+const runHost = (command: ReadonlyArray<string>, ...options: ReadonlyArray<string>) =>
+  Schema.decodeUnknownSync(Schema.fromJsonString(Seen))(outputOf("sharing_host.ts", command, ...options))
+
+/** What the instances find that start after one that was killed. */
+const Found = Schema.Struct({
+  left: Schema.Array(Schema.String),
+  directories: Schema.Array(Schema.String),
+  withoutSharing: Schema.Array(Schema.String),
+  withSharing: Schema.Struct({ found: Schema.Array(Schema.String), folders: Schema.Array(Schema.String) })
+})
 
 describe("SharedMemory", () => {
   layer(pool(), { excludeTestServices: true })("what Python sees", (shared) => {
@@ -403,6 +421,88 @@ describe("SharedMemory", () => {
       )
     )
 
+    it.live.each(["result", "item of a stream", "argument of a callback", "adapted value"])(
+      "nothing is left of a message that does not decode: %s",
+      (where) => {
+        const ask: Effect.Effect<unknown, SnakepitError.SnakepitError, Snakepit.Snakepit> =
+          {
+            result: Snakepit.call("sharing.undecodable", { args: [50_000] }),
+            "item of a stream": Stream.runDrain(Snakepit.stream("sharing.undecodable_items", { args: [50_000] })),
+            "argument of a callback": Snakepit.call("sharing.call_with_undecodable", { args: [() => 1, 50_000] }),
+            "adapted value": Snakepit.call("sharing.adapted", { args: [50_000] })
+          }[where] ?? assert.fail(where)
+        const refusing: ValueAdapter = {
+          name: "sharing/adapted",
+          is: (value): value is symbol => typeof value === "symbol",
+          encode: () => assert.fail("nothing of the kind is sent"),
+          decode: () => {
+            throw new Error("it is refused")
+          }
+        }
+        return withPool()(
+          Effect.gen(function* () {
+            const arena = yield* arenaOf()
+            for (const inside of [ask, Effect.scoped(ZeroCopy.scoped(ask))]) {
+              const error = yield* Effect.flip(inside)
+              assert.include(error.message, "does not decode")
+              yield* waitUntil(
+                "nothing is held",
+                Effect.map(
+                  Effect.promise(() => arena.relieve()),
+                  () => arena.heldBytes === 0
+                )
+              )
+            }
+          })
+        ).pipe(Effect.provide(ValueAdapter.layer(refusing)))
+      }
+    )
+
+    it.live(
+      "of hundreds of leases, while workers are killed, no segment, descriptor or mapping is left",
+      () =>
+        withPool({ size: 2, maxRestarts: 1_000, zeroCopy: { thresholdBytes: 64 } })(
+          Effect.gen(function* () {
+            const arena = yield* arenaOf()
+            const mappings = () =>
+              fs
+                .readFileSync("/proc/self/maps", "latin1")
+                .split("\n")
+                .filter((line) => arena.folders.some((folder) => line.includes(folder)))
+            yield* total(ramp(4))
+            const before = descriptors().length
+            const one = (i: number) => {
+              const count = 8 + ((i * 7919) % 100_000)
+              if (i % 3 === 0) return ZeroCopy.scoped(ones(count))
+              if (i % 3 === 1) return Effect.flatMap(Tensor.from(new Float64Array(count)), total)
+              return Snakepit.call("sharing.keep", { args: [new Float64Array(count)] })
+            }
+            let most = 0
+            yield* Effect.forEach(
+              Array.from({ length: 400 }, (_, i) => i),
+              (i) =>
+                Effect.gen(function* () {
+                  // one may have ended by itself just now
+                  if (i % 100 === 50) for (const pid of yield* pidsOf()) yield* Effect.exit(kill(pid, "SIGKILL"))
+                  yield* Effect.scoped(Effect.exit(one(i)))
+                  most = Math.max(most, mappings().length)
+                }),
+              { concurrency: 8, discard: true }
+            )
+            assert.isAbove(most, 0)
+            yield* waitForWorkers(2)
+            // with it goes what it keeps
+            for (const pid of yield* pidsOf()) yield* kill(pid, "SIGKILL")
+            yield* waitForHeld(0)
+            yield* waitUntil("no segment is left", () => arena.sharedBytes === 0, 20_000)
+            assert.deepStrictEqual(mappings(), [])
+            yield* waitForWorkers(2)
+            yield* waitUntil("the descriptors are as before", () => descriptors().length <= before)
+          })
+        ),
+      60_000
+    )
+
     it.live("no file is left when the scope closes, and results in other scopes end with it", () =>
       Effect.gen(function* () {
         const scope = yield* Scope.make()
@@ -694,12 +794,28 @@ describe("SharedMemory", () => {
     it.runIf(canMount)(
       "where /dev/shm has 64 MiB, that is said at the start with the remedy, and files serve instead",
       () => {
-        const seen = runHost(["unshare", "--mount", "--map-root-user", "sh", "-c", `${smallShm} && exec "$@"`, "sh"])
+        const seen = runHost(withShm(64))
         assert.isTrue(seen.folders.length > 0 && [...seen.folders].every((folder) => !folder.startsWith("/dev/shm")))
         assert.include(seen.warnings[0] ?? "", "/dev/shm has 64 MiB free, and maxSharedMemory is 4096 MiB")
         assert.include(seen.warnings[0] ?? "", "docker run --shm-size")
         assert.deepStrictEqual([seen.sums, seen.copied, seen.correct], [[40_000, 60_000], [false, false, false], true])
         assert.deepStrictEqual(seen.fallbacks, [])
+      }
+    )
+
+    it.runIf(canMount)(
+      "what an instance that was killed has left of /dev/shm is reported, and swept before the next looks for room",
+      { timeout: 60_000 },
+      () => {
+        const { directories, left, withSharing, withoutSharing } = Schema.decodeUnknownSync(
+          Schema.fromJsonString(Found)
+        )(outputOf("next_host.ts", withShm(400)))
+        assert.lengthOf(left, 1)
+        assert.include(directories, `/dev/shm/${left[0]}`)
+        assert.deepStrictEqual(withoutSharing, [])
+        const [first = ""] = withSharing.folders
+        assert.deepStrictEqual(withSharing.found, [path.basename(first)])
+        assert.strictEqual(path.dirname(first), "/dev/shm")
       }
     )
 

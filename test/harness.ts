@@ -14,7 +14,10 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import type * as Scope from "effect/Scope"
+import { isRunning, statOf } from "./processTree.ts"
 import { useRuntimeDirectory } from "./runtimeDirectory.ts"
+
+export { isRunning }
 
 /** The folder of the Python modules that the tests call. */
 export const workersFolder = path.join(import.meta.dirname, "workers")
@@ -144,6 +147,14 @@ export const freeze = (pid: number) =>
 /** Lets a frozen process go on. */
 export const thaw = (pid: number) => kill(pid, "SIGCONT")
 
+/** In this scope nothing can be started with the environment of this process: it is too large for the system. */
+export const withoutExec: Effect.Effect<void, never, Scope.Scope> = Effect.asVoid(
+  Effect.acquireRelease(
+    Effect.sync(() => (process.env["SNAKEPIT_TOO_LARGE"] = "x".repeat(1 << 20))),
+    () => Effect.sync(() => delete process.env["SNAKEPIT_TOO_LARGE"])
+  )
+)
+
 /** Lets the worker of the pool `default` lose its connections while it lives on. */
 export const cutWire = Snakepit.call("faults.cut_wire")
 
@@ -152,23 +163,7 @@ export const fill = (stream: "stdout" | "stderr", bytes: number) =>
   Snakepit.call("printing.fill", { args: [stream, bytes] })
 
 /** The state letter of a process in `/proc`; undefined when there is none. */
-export const stateOf = (pid: number): string | undefined => statOf(pid)?.[0]
-
-const statOf = (pid: number | string): ReadonlyArray<string> | undefined => {
-  try {
-    const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8")
-    // the name, in parentheses, may hold anything
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")
-  } catch {
-    return undefined
-  }
-}
-
-/** Whether a process runs: it exists, and is no zombie. */
-export const isRunning = (pid: number): boolean => {
-  const state = stateOf(pid)
-  return state !== undefined && state !== "Z" && state !== "X"
-}
+export const stateOf = (pid: number): string | undefined => statOf(pid)[0]
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What is left afterwards
@@ -178,7 +173,7 @@ export const isRunning = (pid: number): boolean => {
 export const children = (): ReadonlyArray<number> =>
   fs
     .readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && statOf(name)?.[1] === String(process.pid))
+    .filter((name) => /^\d+$/.test(name) && statOf(name)[1] === String(process.pid))
     .map(Number)
     .filter(isRunning)
 

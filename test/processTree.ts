@@ -36,7 +36,14 @@ const environmentOf = (pid: string): ReadonlyArray<string> => {
   }
 }
 
-const statOf = (pid: string): ReadonlyArray<string> => {
+/** Whether a process runs: it exists, and is no zombie. */
+export const isRunning = (pid: number): boolean => {
+  const [state] = statOf(pid)
+  return state !== undefined && state !== "Z" && state !== "X"
+}
+
+/** State letter, parent and what else `/proc` says of a process behind its name; nothing when there is none. */
+export const statOf = (pid: number | string): ReadonlyArray<string> => {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, "latin1")
     // the name, in parentheses, may hold anything

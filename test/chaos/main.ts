@@ -24,7 +24,8 @@ const print = (report: ChaosReport): void => {
   rows("faults", report.faults)
   console.log(
     `\n${report.submitted} calls submitted, ${report.settled} settled, in ${report.seconds.toFixed(1)} s; ` +
-      `the heap grew by ${report.heapGrowthMegabytes.toFixed(1)} MB; seed ${report.options.seed}`
+      `the heap grew by ${report.heapGrowthMegabytes.toFixed(1)} MB, resident memory by ` +
+      `${report.residentGrowthMegabytes.toFixed(1)} MB; seed ${report.options.seed}`
   )
   for (const violation of report.violations) console.log(`WRONG: ${violation}`)
   console.log(report.violations.length === 0 ? "All promises held." : `${report.violations.length} promises broken.`)

@@ -8,6 +8,7 @@ import ml_dtypes  # noqa: F401 - from here on numpy knows bfloat16
 import numpy
 
 import snakepit_worker
+from snakepit_worker import adapters
 
 _kept = []
 
@@ -82,6 +83,39 @@ def in_place(count, value):
     array = snakepit_worker.empty(count)
     array[...] = value
     return array
+
+
+def undecodable(count):
+    """What Python can make and TypeScript cannot read, between arrays that it can."""
+    return [
+        numpy.ones(count),
+        {float("nan"): 1, float("inf") - float("inf"): 2},
+        numpy.ones(count),
+        (numpy.ones(count),),
+    ]
+
+
+def undecodable_items(count):
+    yield numpy.ones(count)
+    yield undecodable(count)
+
+
+def call_with_undecodable(function, count):
+    return function(undecodable(count))
+
+
+class Adapted:
+    """What an adapter of the program's own takes to TypeScript."""
+
+    def __init__(self, array):
+        self.array = array
+
+
+adapters.register("sharing/adapted", Adapted, lambda value: value.array, Adapted)
+
+
+def adapted(count):
+    return [Adapted(numpy.ones(count)), numpy.ones(count)]
 
 
 _handed = []

@@ -1,20 +1,17 @@
 /**
  * A pool: workers of one kind, the waiting room in front of them, the sessions on them and their supervision.
  *
- * The placement of calls is `internal/dispatcher.ts`; here the dispatcher is given its workers, and its calls become
+ * The placement of calls is `internal/dispatcher.ts`, which `internal/supervision.ts` gives its workers; here its calls become
  * Effects. `Snakepit.ts` holds the pools of a program.
  */
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
-import * as Latch from "effect/Latch"
 import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import type * as Schedule from "effect/Schedule"
-import * as Scope from "effect/Scope"
-import * as Semaphore from "effect/Semaphore"
+import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Tracer from "effect/Tracer"
 import type { Call, CallOptions, Invocation, TraceParent } from "./Call.ts"
@@ -23,17 +20,18 @@ import * as Health from "./Health.ts"
 import { CrashHistory } from "./internal/crashHistory.ts"
 import type { Decode } from "./internal/decodeResult.ts"
 import type { Deadlines } from "./internal/deadlines.ts"
-import { Dispatcher, type Member } from "./internal/dispatcher.ts"
+import { Dispatcher } from "./internal/dispatcher.ts"
 import { millisUnsafe } from "./internal/duration.ts"
 import { Restarts } from "./internal/restarts.ts"
 import { type Placement, Sessions } from "./internal/sessions.ts"
+import { supervise } from "./internal/supervision.ts"
 import { CallTicket, StreamTicket, type Timings } from "./internal/tickets.ts"
 import type { PoolOptions } from "./PoolConfig.ts"
 import type { Handle } from "./PyRef.ts"
 import * as RetryPolicy from "./RetryPolicy.ts"
-import { CallTimeout, PoolUnhealthy, type SnakepitError, WorkerStartError } from "./SnakepitError.ts"
+import { CallTimeout, type SnakepitError, type WorkerStartError } from "./SnakepitError.ts"
 import type { ToolRegistration } from "./Worker.ts"
-import { WorkerSpawner } from "./WorkerSpawner.ts"
+import type { WorkerSpawner } from "./WorkerSpawner.ts"
 
 /** Counters and gauges of one worker. */
 export interface WorkerStats {
@@ -114,11 +112,9 @@ export const make = (
   deadlines: Deadlines
 ): Effect.Effect<Pool, WorkerStartError, Scope.Scope | WorkerSpawner> =>
   Effect.gen(function* () {
-    const spawner = yield* WorkerSpawner
     const clock = yield* Clock.Clock
     const now = () => clock.currentTimeMillisUnsafe()
     const dispatcher = new Dispatcher(options, deadlines, now)
-    const barrier = options.crashBarrier
     const crashes = new CrashHistory()
     const changes = yield* PubSub.sliding<void>(1)
     const breaker =
@@ -126,12 +122,6 @@ export const make = (
         ? undefined
         : yield* CircuitBreaker.makeResolved(options.name, options.circuitBreaker)
     const sessions = new Sessions(options, dispatcher)
-    let spawned = 0
-
-    const workers = yield* Scope.make("parallel")
-    yield* Effect.addFinalizer(() => Scope.close(workers, Exit.void))
-
-    const recycling = yield* Semaphore.make(1)
     const restarts = new Restarts(options.maxRestarts, options.restartWindow)
 
     const health = Effect.gen(function* () {
@@ -148,152 +138,23 @@ export const make = (
       })
     })
 
-    // One worker: from its spawn to its end, or to its replacement. Fails when it does not come up.
-    const life = (onReady: Effect.Effect<void>): Effect.Effect<Outcome, WorkerStartError> =>
-      Effect.suspend(() => {
-        const name = `${options.name}-${spawned++}`
-        const slot: Slot = { isHandedOver: false }
-        return Effect.catchDefect(
-          Effect.scoped(lifeOf(name, slot, onReady)),
-          // whatever goes wrong, the slot is filled again: a defect must not make the pool smaller for good
-          (defect) =>
-            slot.isHandedOver
-              ? Effect.as(Effect.ignoreCause(Effect.logError(String(defect))), "replaced" as const)
-              : Effect.fail(
-                  new WorkerStartError({ pool: options.name, worker: name, reason: String(defect), stderr: [] })
-                )
-        )
-      })
+    const changed = () => void PubSub.publishUnsafe(changes, undefined)
 
-    const lifeOf = (
-      name: string,
-      slot: Slot,
-      onReady: Effect.Effect<void>
-    ): Effect.Effect<Outcome, WorkerStartError, Scope.Scope> =>
+    const crashed = (record: Health.CrashRecord) =>
       Effect.gen(function* () {
-        const worker = yield* spawner.spawn({
-          pool: options.name,
-          worker: name,
-          options,
-          avoidDevices: dispatcher.devices.suspects
-        })
-        if (options.tools.length > 0) worker.registerTools(options.tools.map((tool) => tool.registration))
-        const member = dispatcher.add(worker)
-        PubSub.publishUnsafe(changes, undefined)
-        yield* onReady
-        const end = yield* Effect.raceFirst(worker.ended, recycle(member, slot)).pipe(
-          Effect.onExit(() => Effect.sync(() => retire(member)))
-        )
-        if (end === undefined) return "replaced"
-        const isAtFault = end.crash !== undefined && member.requests <= 1
-        const outcome = slot.isHandedOver ? "replaced" : isAtFault ? "failed" : "worked"
-        if (end.crash === undefined) return outcome
-        const how = end.signal ?? `exit code ${end.exitCode}`
-        // a logger that throws must not end the supervision of this slot
-        yield* Effect.ignoreCause(Effect.logWarning(`worker ${worker.id} ended: ${end.crash}, ${how}`))
-        restarts.crashed()
-        const at = now()
-        if (end.crash === "gpu" && worker.device !== undefined && barrier.enabled && barrier.taintDeviceOnGpuFatal) {
-          dispatcher.devices.taint(worker.device, at + barrier.taintDuration)
-        }
-        const alertsBefore = new Set((yield* health).alerts.map(({ alert }) => alert))
-        crashes.add({
-          pool: options.name,
-          worker: worker.id,
-          device: worker.device,
-          crash: end.crash,
-          exitCode: end.exitCode,
-          signal: end.signal,
-          inFlight: member.crash?.inFlight ?? [],
-          stderr: member.crash?.stderr ?? [],
-          at
-        })
-        PubSub.publishUnsafe(changes, undefined)
+        const before = new Set((yield* health).alerts.map(({ alert }) => alert))
+        crashes.add(record)
+        changed()
         for (const alert of (yield* health).alerts) {
-          if (!alertsBefore.has(alert.alert))
+          if (!before.has(alert.alert)) {
             yield* Effect.ignoreCause(Effect.logWarning(Health.describe(options.name, alert)))
-        }
-        if (slot.isHandedOver || !barrier.enabled || !barrier.taintOnExitCodes.includes(end.exitCode ?? NaN))
-          return outcome
-        yield* Effect.ignoreCause(
-          Effect.logWarning(`its place stays empty for ${barrier.taintDuration} ms, as exit code ${end.exitCode} asks`)
-        )
-        yield* Effect.sleep(barrier.taintDuration)
-        return outcome
-      })
-
-    // Replaces a worker that works, when it asks for it: the replacement is ready before this one takes no more calls. One
-    // worker of the pool at a time, so that workers of one age do not all leave at once.
-    const recycle = (member: Member, slot: Slot): Effect.Effect<undefined> =>
-      Effect.gen(function* () {
-        const reason = yield* Effect.raceFirst(member.worker.worn ?? Effect.never, tainted(member))
-        yield* Effect.gen(function* () {
-          const ready = yield* Latch.make(false)
-          // both or neither: the slot has one fiber that fills it, whenever this one is interrupted
-          yield* Effect.uninterruptible(
-            Effect.tap(Effect.forkIn(Effect.interruptible(keepFilled(0, ready.open)), workers), () =>
-              Effect.sync(() => (slot.isHandedOver = true))
-            )
-          )
-          yield* ready.await
-        }).pipe(recycling.withPermit)
-        yield* Effect.ignoreCause(Effect.logInfo(`worker ${member.worker.id} is replaced: ${reason}`))
-        member.retiring = true
-        // Its sessions have as long to finish as when the pool closes; its running calls have as long as they take.
-        yield* until(() => member.sessions === 0 && member.inFlight.size === 0).pipe(
-          Effect.timeoutOption(options.drainTimeout)
-        )
-        sessions.lose(member, `its worker was replaced: ${reason}`)
-        dispatcher.dismiss(member, `its worker was replaced: ${reason}`)
-        yield* until(() => member.inFlight.size === 0)
-        return undefined
-      })
-
-    const retire = (member: Member) => {
-      sessions.lose(member)
-      dispatcher.remove(member)
-      PubSub.publishUnsafe(changes, undefined)
-    }
-
-    // Keeps one slot of the pool filled. A worker that did its work before it ended is replaced at once; one that did not is
-    // replaced after a delay that grows, and so is any when workers end too often.
-    const keepFilled = (failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
-      Effect.gen(function* () {
-        const delay = restarts.delay(failures)
-        if (restarts.tooMany) {
-          const error = new PoolUnhealthy({ pool: options.name, ...restarts.summary })
-          dispatcher.outage = error
-          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-        }
-        if (delay > 0) yield* Effect.sleep(delay)
-        const outcome = yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
-          // one start may fail for reasons of the moment; callers that wait are not to pay for it
-          if (failures > 0) {
-            dispatcher.outage = error
-            if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
           }
-          return Effect.as(Effect.ignoreCause(Effect.logError(error.message)), "failed" as const)
-        })
-        return outcome
-      }).pipe(Effect.flatMap((outcome) => goOn(outcome, failures, onReady)))
+        }
+      })
 
-    const goOn = (outcome: Outcome, failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
-      outcome === "replaced" ? Effect.void : keepFilled(outcome === "worked" ? 0 : failures + 1, onReady)
+    yield* supervise({ options, dispatcher, sessions, restarts, changed, crashed })
 
-    const first = Effect.gen(function* () {
-      const ready = yield* Latch.make(false)
-      const fiber = yield* Effect.forkIn(
-        Effect.flatMap(life(ready.open), (outcome) => goOn(outcome, 0, Effect.void)),
-        workers
-      )
-      yield* Effect.raceFirst(ready.await, joinFailure(fiber))
-    })
-    yield* Effect.all(
-      Array.from({ length: options.size }, () => first),
-      { concurrency: startConcurrency, discard: true }
-    )
-
-    // Registered last, so it runs first when the scope closes: drain, then `workers` closes.
+    // Registered last, so it runs first when the scope closes: drain, then the workers end.
     yield* Effect.addFinalizer(() => drain(dispatcher, options.drainTimeout))
     yield* sessions.expire.pipe(Effect.forkScoped)
 
@@ -447,13 +308,6 @@ export const make = (
     }
   })
 
-/** The reason, once an exception has tainted the member. */
-const tainted = (member: Member): Effect.Effect<string> =>
-  Effect.callback((resume) => {
-    if (member.taint !== undefined) return resume(Effect.succeed(member.taint))
-    member.onTaint = (reason) => resume(Effect.succeed(reason))
-  })
-
 /**
  * Tries a call again as its policy says. One deadline holds for all attempts and the delays between them: an attempt gets what
  * is left of it.
@@ -475,30 +329,6 @@ const retrying = <A, R>(
     })
   })
 }
-
-/** What became of a worker: another has its slot already, or the slot is to be filled after success or failure. */
-type Outcome = "replaced" | "worked" | "failed"
-
-/** Whether another fiber fills this worker's slot by now. */
-interface Slot {
-  isHandedOver: boolean
-}
-
-/** Waits for a condition of a worker that leaves. It is looked at now and then, so that no call pays for it. */
-const until = (condition: () => boolean): Effect.Effect<void> =>
-  Effect.suspend(() => (condition() ? Effect.void : Effect.andThen(Effect.sleep(10), until(condition))))
-
-/** How many workers start at the same time: each is a process that imports Python modules. */
-const startConcurrency = 4
-
-const joinFailure = <E>(fiber: Fiber.Fiber<unknown, E>): Effect.Effect<never, E> =>
-  Effect.callback((resume) => {
-    const stop = fiber.addObserver((exit) => {
-      // before the worker is ready, the fiber ends by failure or interruption only
-      resume(Exit.isFailure(exit) ? Exit.failCause(exit.cause) : Exit.die(new Error("the slot's fiber ended")))
-    })
-    return Effect.sync(stop)
-  })
 
 const drain = (dispatcher: Dispatcher, timeoutMillis: number): Effect.Effect<void> =>
   Effect.callback<void>((resume) => dispatcher.close(() => resume(Effect.void))).pipe(

@@ -295,14 +295,18 @@ describe("taint", () => {
   })
 
   it.effect("the place of a worker stays empty after an exit code that taints it", () => {
+    let closed = 0
     const { layer, workers } = scripted(
       { size: 1, crashBarrier: { taintOnExitCodes: [78], taintDuration: "30 seconds" } },
-      (worker) => worker.crash("exit", 78)
+      (worker) => worker.crash("exit", 78),
+      { onClose: () => void closed++ }
     )
     return Effect.gen(function* () {
       yield* Effect.flip(Snakepit.call("f"))
       yield* TestClock.adjust("20 seconds")
       assert.strictEqual(workers.length, 1)
+      // its device is free for others meanwhile
+      assert.strictEqual(closed, 1)
       yield* TestClock.adjust("20 seconds")
       assert.strictEqual(workers.length, 2)
     }).pipe(Effect.provide(layer))

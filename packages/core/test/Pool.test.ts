@@ -239,7 +239,8 @@ describe("supervision", () => {
         if (troubles % 2 === 0) trouble()
         return Effect.void
       }),
-      onTools: trouble
+      onTools: trouble,
+      onClose: trouble
     })
     const open = Effect.map(Snakepit.stats, ([stats]) => stats?.workers.length)
     return Effect.gen(function* () {

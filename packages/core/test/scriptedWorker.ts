@@ -117,13 +117,15 @@ export interface Surroundings {
   readonly onSpawn?: Effect.Effect<unknown>
   /** Is called when tools are registered with a worker. */
   readonly onTools?: () => void
+  /** Is called when the scope of a worker closes. */
+  readonly onClose?: () => void
 }
 
 /** The service over scripted workers, and the workers it has started so far. */
 export const scripted = (
   options: NonNullable<Snakepit.Config["pools"]>[string],
   script: Script,
-  { devices = [], onSpawn = Effect.void, onTools = () => {} }: Surroundings = {}
+  { devices = [], onClose = () => {}, onSpawn = Effect.void, onTools = () => {} }: Surroundings = {}
 ): { readonly layer: Layer.Layer<Snakepit.Snakepit, unknown>; readonly workers: Array<ScriptedWorker> } => {
   const workers: Array<ScriptedWorker> = []
   const place = (avoid: ReadonlyArray<string>): string | undefined => {
@@ -140,7 +142,11 @@ export const scripted = (
           workers.push(worker)
           return worker
         }),
-        (worker) => Effect.sync(() => worker.close())
+        (worker) =>
+          Effect.sync(() => {
+            worker.close()
+            onClose()
+          })
       )
   })
   return {

@@ -131,16 +131,21 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     shape: ReadonlyArray<number> = [data.length],
     options: SharedOptions = {}
   ): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
-    return Effect.suspend(() => {
-      const source = Tensor.of(data, shape).bytes
-      const made = allocate(dtypeOf(data), shape, options, (bytes) => bytes.set(source))
-      // it has the dtype of `data`, which is what `Data` names
-      return made as Effect.Effect<
-        Tensor<Data>,
-        SharedMemoryExhausted | ZeroCopyUnavailable,
-        SharedMemory | Scope.Scope
-      >
-    })
+    return Effect.suspend(() => Tensor.share(Tensor.of(data, shape), options))
+  }
+
+  /**
+   * A tensor in shared memory with the items of another: they are written there once.
+   *
+   * @internal
+   */
+  static share<Data extends TensorData>(
+    tensor: Tensor<Data>,
+    options: SharedOptions
+  ): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
+    const made = allocate(tensor.dtype, tensor.shape, options, (room) => tensor.writeTo(room))
+    // it has the dtype of `tensor`, which is what `Data` names
+    return made as Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
   }
 
   /**

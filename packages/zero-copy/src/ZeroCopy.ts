@@ -9,13 +9,13 @@
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
-import { streamOf, tableOf } from "./internal/arrowStream.ts"
+import { leaseOf, streamOf, tableOf } from "./internal/arrowStream.ts"
 import { CurrentLeases, Leases } from "./internal/leases.ts"
 import type { Lease } from "./Lease.ts"
 import { SharedMemory } from "./SharedMemory.ts"
 import { Table } from "./Table.ts"
 import { type SharedOptions, Tensor, type TensorData } from "./Tensor.ts"
-import { LeaseClosed, type SharedMemoryExhausted, type ZeroCopyUnavailable } from "./ZeroCopyError.ts"
+import { LeaseClosed, type ZeroCopyError, ZeroCopyUnavailable } from "./ZeroCopyError.ts"
 
 const leases = Effect.acquireRelease(
   Effect.sync(() => new Leases()),
@@ -44,28 +44,43 @@ export const scopedStream = <A, E, R>(stream: Stream.Stream<A, E, R>): Stream.St
 
 /**
  * Puts a tensor or a table into shared memory, for as long as the scope lives: what a call does with a large argument by itself, once
- * instead of with each call. One that is there already is answered as it is. Where memory cannot be shared, the value itself is
- * answered, and copied with each call; with `strict` it fails with `ZeroCopyUnavailable`.
+ * instead of with each call. One that is there already is answered as it is, unless that is in another pool than the one named, or not
+ * writable as asked. Where memory cannot be shared, the value is copied with each call; with `strict` it fails with `ZeroCopyUnavailable`,
+ * and so does a tensor of Python objects (`|O`), which has no bytes. Fails with `LeaseClosed` for what has been closed.
  */
 function exportValue<Data extends TensorData>(
   tensor: Tensor<Data>,
   options?: SharedOptions
-): Effect.Effect<Tensor<Data>, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
+): Effect.Effect<Tensor<Data>, ZeroCopyError, SharedMemory | Scope.Scope>
 function exportValue(
   table: Table,
   options?: Pick<SharedOptions, "pool">
-): Effect.Effect<Table, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope>
+): Effect.Effect<Table, ZeroCopyError, SharedMemory | Scope.Scope>
 function exportValue(
   value: Tensor | Table,
   options: SharedOptions = {}
-): Effect.Effect<Tensor | Table, SharedMemoryExhausted | ZeroCopyUnavailable, SharedMemory | Scope.Scope> {
+): Effect.Effect<Tensor | Table, ZeroCopyError, SharedMemory | Scope.Scope> {
   return Effect.gen(function* () {
-    if (!Tensor.isTensor(value)) return Table.isShared(value) ? value : yield* exportTable(value, options)
-    if (!value.copied) return value
-    const made = yield* Tensor.make(value.dtype, value.shape, options)
-    made.bytes.set(value.bytes)
-    return made
+    const lease = Tensor.isTensor(value) ? value.lease : leaseOf(value)
+    if (lease !== undefined && (yield* isAsAsked(lease, options))) return value
+    return yield* Tensor.isTensor(value) ? exportTensor(value, options) : exportTable(value, options)
   })
+}
+
+/** Whether what is in shared memory can be answered as it is. */
+const isAsAsked = (lease: Lease, { pool, writable = lease.isWritable }: SharedOptions) =>
+  Effect.gen(function* () {
+    if (!lease.isOpen) {
+      return yield* Effect.fail(new LeaseClosed({ bytes: lease.byteLength, operation: "read" }))
+    }
+    if (lease.isWritable !== writable) return false
+    return pool === undefined || lease.region.arena === (yield* (yield* SharedMemory).pool(pool)).arena
+  })
+
+const exportTensor = (tensor: Tensor, options: SharedOptions) => {
+  if (tensor.dtype !== "|O") return Tensor.share(tensor, options)
+  const reason = "Python objects (|O) have no bytes that it could hold"
+  return Effect.fail(new ZeroCopyUnavailable({ pool: options.pool ?? "default", reason }))
 }
 
 const exportTable = (table: Table, { pool }: SharedOptions) =>

@@ -36,6 +36,47 @@ describe("ZeroCopy", () => {
     }).pipe(withMemory())
   )
 
+  it.live("exports again what is elsewhere than is asked for, or not to be written to as is asked for", () =>
+    Effect.gen(function* () {
+      const one = yield* ZeroCopy.export(Tensor.of(Int16Array.of(1, 2, 3)), { pool: "one" })
+      const two = yield* ZeroCopy.export(one, { pool: "two" })
+      const memory = yield* (yield* SharedMemory.SharedMemory).pool("two")
+      assert.strictEqual(two.lease?.region.arena, memory.arena)
+      const writable = yield* ZeroCopy.export(one, { pool: "one", writable: true })
+      assert.deepStrictEqual([one.readonly, writable.readonly], [true, false])
+      assert.isTrue((yield* ZeroCopy.export(writable, { writable: false })).readonly)
+      assert.deepStrictEqual(
+        [two.toNested(), writable.toNested()],
+        [
+          [1, 2, 3],
+          [1, 2, 3]
+        ]
+      )
+      for (const exported of [one, two, writable]) assert.strictEqual(yield* ZeroCopy.export(exported), exported)
+      assert.strictEqual(yield* ZeroCopy.export(one, { pool: "one", writable: false }), one)
+      const shared = yield* ZeroCopy.export(table, { pool: "one" })
+      const other = yield* ZeroCopy.export(shared, { pool: "two" })
+      assert.notStrictEqual(other, shared)
+      assert.deepStrictEqual([Table.isShared(other), rows(other)], [true, rows(table)])
+      assert.strictEqual(yield* ZeroCopy.export(shared, { pool: "one" }), shared)
+    }).pipe(withMemory())
+  )
+
+  it.live("fails for what has been closed, and for Python objects, which have no bytes", () =>
+    Effect.gen(function* () {
+      const tensor = yield* ZeroCopy.export(Tensor.of(Float32Array.of(1)))
+      const shared = yield* ZeroCopy.export(table)
+      for (const closed of [tensor, shared]) yield* ZeroCopy.close(closed)
+      for (const options of [{}, { pool: "two" }]) {
+        assert.instanceOf(yield* Effect.flip(ZeroCopy.export(tensor, options)), ZeroCopyError.LeaseClosed)
+        assert.instanceOf(yield* Effect.flip(ZeroCopy.export(shared, options)), ZeroCopyError.LeaseClosed)
+      }
+      const error = yield* Effect.flip(ZeroCopy.export(Tensor.fromNested([1, "a"], "|O")))
+      assert.strictEqual(error._tag, "ZeroCopyUnavailable")
+      assert.include(error.message, "Python objects (|O)")
+    }).pipe(withMemory())
+  )
+
   it.live("exports a table once, and its columns lie in shared memory", () =>
     Effect.gen(function* () {
       const exported = yield* ZeroCopy.export(table)

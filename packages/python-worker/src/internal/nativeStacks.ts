@@ -50,10 +50,14 @@ export const nativeStacks = (
         // symbols are not to be fetched from servers now
         env: { ...process.env, DEBUGINFOD_URLS: "" }
       } as const
-      execFile(file, args(pid), options, (_error, stdout) => {
-        // what it has said before it failed is of use too
-        resolve(stdout.split("\n").filter(isOfStack).slice(0, mostLines))
-      }).stdin?.end()
+      try {
+        execFile(file, args(pid), options, (_error, stdout) => {
+          // what it has said before it failed is of use too
+          resolve(stdout.split("\n").filter(isOfStack).slice(0, mostLines))
+        }).stdin?.end()
+      } catch {
+        resolve([]) // the system is out of memory, or the environment is too large
+      }
     })
   }
   return Promise.resolve([])

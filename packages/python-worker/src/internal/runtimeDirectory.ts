@@ -1,7 +1,8 @@
 /**
- * The folder that holds the sockets of one instance: only its user can enter it, and it is removed with the instance. One
- * whose instance was killed is removed by the next that starts: the file `owner` names the process that it belonged to.
+ * The folders of one instance, for its sockets and for its shared memory: only its user can enter them, and they are removed with the
+ * instance. Those whose instance was killed are removed by the next that starts: the file `owner` names the process that they belonged to.
  */
+import { segmentRoots } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
 import * as fs from "node:fs/promises"
 import * as os from "node:os"
@@ -19,35 +20,44 @@ const prefix = "snakepit-"
 const ownerFile = "owner"
 
 /**
- * Makes the folder, with mode 0700, in the first of the roots that can be written to, and sweeps all of them. Fails with the reason when
- * there is no such root.
+ * Makes the folder, with mode 0700, in the first of the roots that can be written to. Fails with the reason when there is no such root.
  */
-export const make = (roots: ReadonlyArray<string> = defaultRoots()): Effect.Effect<string, string, Scope.Scope> =>
+export const make = (roots: ReadonlyArray<string> = socketRoots()): Effect.Effect<string, string, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.tryPromise({
-      try: async () => {
-        const directory = await create(roots)
-        await Promise.all(roots.map(sweep))
-        return directory
-      },
+      try: () => create(roots),
       catch: (error) => (error instanceof Error ? error.message : String(error))
     }),
     (directory) => Effect.promise(() => fs.rm(directory, { recursive: true, force: true }))
   )
+
+/** Wherever an instance can have a folder. */
+const allRoots = (): ReadonlyArray<string> => [...new Set([...socketRoots(), ...segmentRoots()])]
+
+/** Removes the folders of this user whose owners are dead. What does not prove that is left alone. */
+export const sweep = (roots: ReadonlyArray<string> = allRoots()): Effect.Effect<void> =>
+  Effect.promise(async () => {
+    const dead = await abandoned(roots)
+    // another instance may sweep at the same time
+    await Promise.all(dead.map((directory) => fs.rm(directory, { recursive: true, force: true }).catch(() => {})))
+  })
 
 /** The folder of the instance. */
 export class RuntimeDirectory extends Context.Service<RuntimeDirectory, string>()(
   "@snakepit/python-worker/RuntimeDirectory"
 ) {}
 
-/** Makes the folder of an instance, and removes it with the layer. */
+/**
+ * Makes the folder for the sockets of an instance, and removes it with the layer. Sweeps before: whoever asks how much room there is for
+ * shared memory is not to count what the dead have left of theirs.
+ */
 export const layer: Layer.Layer<RuntimeDirectory> = Layer.effect(
   RuntimeDirectory,
   // a host without a folder for temporary files is beyond repair: nobody could handle that
-  Effect.suspend(() => Effect.orDie(Effect.mapError(make(), (reason) => new Error(reason))))
+  Effect.suspend(() => Effect.andThen(sweep(), Effect.orDie(Effect.mapError(make(), (reason) => new Error(reason)))))
 )
 
-const defaultRoots = (): ReadonlyArray<string> => {
+const socketRoots = (): ReadonlyArray<string> => {
   const roots = [process.env["XDG_RUNTIME_DIR"] ?? "", os.tmpdir(), "/tmp"]
   // a relative one would be another folder for workers that have a working directory of their own
   return [...new Set(roots)].filter((root) => path.isAbsolute(root) && Buffer.byteLength(root) <= longestRoot)
@@ -70,17 +80,9 @@ const create = async (roots: ReadonlyArray<string>): Promise<string> => {
   throw new Error(`no folder for sockets could be made: ${reasons.join("; ")}`)
 }
 
-/** Removes the folders of this user whose owners are dead. What does not prove that is left alone. */
-const sweep = async (root: string): Promise<void> => {
-  const found = await owned(root)
-  const dead = found.filter(({ owner }) => !ProcessIdentity.isAlive(owner))
-  // another instance may sweep at the same time
-  await Promise.all(dead.map(({ directory }) => fs.rm(directory, { recursive: true, force: true }).catch(() => {})))
-}
-
 /** The folders of this user's instances that run now. */
 export const running = async (
-  roots: ReadonlyArray<string> = defaultRoots()
+  roots: ReadonlyArray<string> = socketRoots()
 ): Promise<ReadonlyArray<{ readonly directory: string; readonly pid: number }>> => {
   const found = (await Promise.all(roots.map(owned))).flat()
   return found
@@ -89,14 +91,14 @@ export const running = async (
 }
 
 /** The folders of this user's instances that were killed. */
-export const abandoned = async (roots: ReadonlyArray<string> = defaultRoots()): Promise<ReadonlyArray<string>> => {
+export const abandoned = async (roots: ReadonlyArray<string> = allRoots()): Promise<ReadonlyArray<string>> => {
   const found = (await Promise.all(roots.map(owned))).flat()
   return found.filter(({ owner }) => !ProcessIdentity.isAlive(owner)).map(({ directory }) => directory)
 }
 
 /** The root in which a new folder would stand. */
 export const usableRoot = async (): Promise<string | undefined> => {
-  for (const root of defaultRoots()) {
+  for (const root of socketRoots()) {
     try {
       await fs.access(root, fs.constants.W_OK | fs.constants.X_OK)
       return root

@@ -25,6 +25,7 @@ import { nativeStacks } from "./nativeStacks.ts"
 import { watchOomKills } from "./memoryEvents.ts"
 import type { WorkerProcess } from "./process.ts"
 import { Requests } from "./requests.ts"
+import { sharedPlaces } from "./sharedPlaces.ts"
 import { WorkerMemory } from "./workerMemory.ts"
 import { threadStates } from "./threadStates.ts"
 
@@ -119,6 +120,9 @@ export class WorkerClient implements Worker.Worker {
   private readonly processEnded = new AbortController()
   /** Kills a process that is beyond repair, unless it ends by itself. */
   private lastResort: ReturnType<typeof setTimeout> | undefined
+  private killedAt = Infinity
+  /** The call for whose sake the process was told to end. */
+  private terminated: Call.Call | undefined
   private readonly wear = Deferred.makeUnsafe<string>()
   private readonly startedAt = performance.now()
   private calls = 0
@@ -136,6 +140,8 @@ export class WorkerClient implements Worker.Worker {
     end: 0
   }
   private frameCall: number | undefined
+  /** How many places in shared memory that the frame names have been opened. */
+  private opened = 0
 
   constructor(options: ClientOptions, ready: (exit: Exit.Exit<unknown, string>) => void) {
     this.options = options
@@ -241,12 +247,21 @@ export class WorkerClient implements Worker.Worker {
     this.leaving = true
     this.reportRung("terminated", call)
     // the call may have ended when it is killed
-    const started = this.inFlight.get(call)?.call
+    this.terminated = this.inFlight.get(call)?.call
     this.options.process.kill("SIGTERM")
+    this.killWithin(this.options.ladder.terminated)
+  }
+
+  /** Kills the process after so many milliseconds, or earlier if that was said before. */
+  private killWithin(millis: number): void {
+    const at = performance.now() + millis
+    if (at >= this.killedAt) return
+    this.killedAt = at
+    clearTimeout(this.lastResort)
     this.lastResort = setTimeout(() => {
-      if (started !== undefined) this.options.onRung("killed", started)
+      if (this.terminated !== undefined) this.options.onRung("killed", this.terminated)
       this.options.process.kill("SIGKILL")
-    }, this.options.ladder.terminated)
+    }, millis)
   }
 
   private reportRung(rung: Rung, number: number): void {
@@ -331,6 +346,8 @@ export class WorkerClient implements Worker.Worker {
     // nobody would read those of a worker that has no call
     const hasCalls = this.inFlight.entries().length > 0
     const asked = hasCalls ? nativeStacks(pid, nativeStackMillis, this.processEnded.signal) : Promise.resolve([])
+    // whatever becomes of the debugger
+    this.killWithin(nativeStackMillis + stackGraceMillis)
     asked.then((lines) => {
       this.nativeStack = lines
       if (this.processEnded.signal.aborted) return
@@ -341,7 +358,7 @@ export class WorkerClient implements Worker.Worker {
         // it has just ended
       }
       // the dump is written inside the signal's handler, so this is the time for its way here
-      this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), stackGraceMillis)
+      this.killWithin(stackGraceMillis)
     })
   }
 
@@ -419,9 +436,11 @@ export class WorkerClient implements Worker.Worker {
     if (observer === undefined) return true
     let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
     this.frameCall = number
+    this.opened = 0
     try {
       exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
     } catch (error) {
+      this.discardRest(bytes, position, end)
       exit = Exit.fail(this.undecodable(error, "result"))
     }
     this.settle(number, exit, undefined)
@@ -511,7 +530,11 @@ export class WorkerClient implements Worker.Worker {
       const handle: Handle = { session, worker, id, type }
       return this.refMakers.get(session)?.(handle) ?? handle
     },
-    shared: (place) => this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
+    shared: (place) => {
+      const bytes = this.memory.open(this.inFlight.get(this.callOfFrame())?.call.context, place)
+      this.opened++
+      return bytes
+    }
   }
 
   /** The call that the frame being decoded belongs to. */
@@ -578,8 +601,8 @@ export class WorkerClient implements Worker.Worker {
     this.fault = reason
     this.violation = violation
     // a process that died by itself has closed its sockets: its own exit code tells more than ours would
-    this.lastResort = setTimeout(() => this.options.process.kill("SIGKILL"), closeGraceMillis)
-    this.lastResort.unref()
+    this.killWithin(closeGraceMillis)
+    this.lastResort?.unref()
   }
 
   /** The process has ended. Reads what it had sent before, then settles what is left. */
@@ -694,10 +717,23 @@ export class WorkerClient implements Worker.Worker {
   private decodeMessage(decoder: Decoder, bytes: Buffer, start: number, end: number): unknown {
     this.frame = { bytes, start, end }
     this.frameCall = undefined
+    this.opened = 0
     try {
       return decoder.decode(bytes, start, end, this.decodeHooks)
     } catch (error) {
+      this.discardRest(bytes, start, end)
       return new Undecodable(error)
+    }
+  }
+
+  /** Frees the places in shared memory that stand behind the value that did not decode: a decoder comes to them in their order. */
+  private discardRest(bytes: Buffer, start: number, end: number): void {
+    for (const [from, to] of sharedPlaces(bytes, start, end).slice(this.opened)) {
+      try {
+        this.memory.discard(this.decoder.decode(bytes, from, to, this.decodeHooks))
+      } catch {
+        // it is no place
+      }
     }
   }
 

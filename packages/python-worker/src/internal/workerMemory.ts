@@ -197,6 +197,13 @@ export class WorkerMemory implements Storage.Outgoing {
     return lease
   }
 
+  /** A place that a message names which nobody can read: nobody will look there, so it is free again. */
+  discard(place: unknown): void {
+    const [segment, start, , length, id] = Array.isArray(place) ? place : []
+    if (id !== null || ![segment, start, length].every(Number.isSafeInteger)) return
+    if (this.granted(segment, start) !== undefined) this.free([segment, start], length)
+  }
+
   private granted(segment: number, start: number): Region | undefined {
     return this.grants.find(
       (grant) => grant.segment.id === segment && start >= grant.offset && start < grant.offset + grant.byteLength

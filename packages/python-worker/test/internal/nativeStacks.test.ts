@@ -4,7 +4,7 @@ import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { describe } from "vitest"
-import { isRunning, tempDirectory } from "../../../../test/harness.ts"
+import { isRunning, tempDirectory, withoutExec } from "../../../../test/harness.ts"
 import { which } from "../../src/internal/executable.ts"
 import { nativeStacks } from "../../src/internal/nativeStacks.ts"
 
@@ -54,6 +54,14 @@ describe("nativeStacks", () => {
       yield* withPrograms({ "eu-stack": 'echo "PID 1 - process"; echo "TID 1:"; echo "#0  0x1 sleep"; exit 1' })
       assert.deepStrictEqual(yield* stacksOf(1), ["TID 1:", "#0  0x1 sleep"])
     })
+  )
+
+  it.live("is empty where the debugger cannot be started", () =>
+    Effect.gen(function* () {
+      yield* withPrograms({ "eu-stack": 'echo "TID 1:"' })
+      yield* withoutExec
+      assert.deepStrictEqual(yield* stacksOf(1), [])
+    }).pipe(Effect.scoped)
   )
 
   it.live("waits for no debugger longer than it may, nor after the process has ended", () =>

@@ -22,8 +22,8 @@ const remaining = (left: Readonly<Record<string, string | undefined>>) =>
   Effect.gen(function* () {
     const root = yield* folder
     for (const [name, owner] of Object.entries(left)) leave(root, name, owner)
-    const own = yield* RuntimeDirectory.make([root])
-    return fs.readdirSync(root).filter((name) => name !== path.basename(own))
+    yield* RuntimeDirectory.sweep([root])
+    return fs.readdirSync(root)
   })
 
 const { self } = ProcessIdentity
@@ -117,7 +117,7 @@ describe("RuntimeDirectory", () => {
       const [root, elsewhere] = [yield* folder, yield* folder]
       leave(elsewhere, "snakepit-dead", ProcessIdentity.format({ ...self, pid: deadPid() }))
       fs.symlinkSync(path.join(elsewhere, "snakepit-dead"), path.join(root, "snakepit-link"))
-      yield* RuntimeDirectory.make([root])
+      yield* RuntimeDirectory.sweep([root])
       assert.isTrue(fs.existsSync(path.join(elsewhere, "snakepit-dead", "default-0.sock")))
     })
   )

@@ -18,6 +18,9 @@ const smallestShm = 256 * 1024 * 1024
 
 const shm = "/dev/shm"
 
+/** Wherever segments can be: what is left of a program that was killed is there. */
+export const segmentRoots = (): ReadonlyArray<string> => [shm, os.tmpdir()]
+
 /** Where segments go, in order of preference, and what is to be said about it. */
 export interface Places {
   readonly roots: ReadonlyArray<string>

@@ -1,4 +1,4 @@
-"""A worker that breaks the contract: what a call's target is named is what is done to the host. It runs as it is imported."""
+"""A worker that breaks the contract: what a call's target is named is done to the host. It runs as it is imported."""
 
 import json
 import os
