@@ -61,6 +61,7 @@ def register(
         return [name, encode(value)]
 
     _by_name[name] = (kind, decode)
+    _decoders[name] = decode
     _by_kind[kind] = (name, (ADAPTED, payload))
     for forget in _watchers:
         forget()
@@ -94,23 +95,29 @@ def decode(name: object, payload: object) -> object:
 
     Raises Refused when no such adapter is registered in this process.
     """
+    known = _decoders.get(name) if type(name) is str else None
+    return (known or _find_decoder(name))(payload)
+
+
+def _find_decoder(name: object) -> Callable[[Any], object]:
+    decode: Callable[[Any], object]
     if name == "tensor":
         from . import arrays
 
-        return arrays.decode(payload)
-    if name == "device":
+        decode = arrays.decode
+    elif name == "device":
         from . import devices
 
-        return devices.decode(payload)
-    if name == "arrow":
+        decode = devices.decode
+    elif name == "arrow":
         from . import tables
 
-        return tables.decode(payload)
-    known = _by_name.get(name) if isinstance(name, str) else None
-    if known is None:
+        decode = tables.decode
+    else:
         names = ", ".join(sorted([*_SHIPPED, *_by_name]))
         raise Refused(f"no adapter called {name!r} is registered in this worker (known: {names})")
-    return known[1](payload)
+    _decoders[str(name)] = decode
+    return decode
 
 
 def watch(forget: Callable[[], None]) -> None:
@@ -126,6 +133,8 @@ _PLAIN = frozenset({type(None), bool, int, float, str, bytes, bytearray, memoryv
 _SHIPPED = frozenset({"tensor", "arrow", "device"})
 _by_name: dict[str, tuple[type, Callable[[object], object]]] = {}
 _by_kind: dict[type, tuple[str, Rule]] = {}
+# Of shipped adapters, those that were used: an import for each value takes long.
+_decoders: dict[str, Callable[[Any], object]] = {}
 _watchers: list[Callable[[], None]] = []
 
 # (first segment of __module__, __name__) of the classes that arrays.py and tables.py know.

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 _PLACE = 0
 # Half of a float32: numpy has it through ml_dtypes, torch by itself.
 _BFLOAT16 = "bfloat16"
+_MOST_DTYPES = 256
 _COPY_LIMIT = 16_384  # bytes; above it a view saves more than it costs to make
 _dtypes: dict[DType, object] = {}
+_named_dtypes: dict[str, DType] = {}
 
 
 def rule_for(kind: type, base: type) -> Rule | None:
@@ -123,7 +125,7 @@ def _describe(dtype: DType) -> object:
             rebuilt = None
         if rebuilt != dtype:
             raise Refused(f"the dtype {dtype} has no portable description; convert the array first: array.astype(...)")
-    if len(_dtypes) > 256:
+    if len(_dtypes) > _MOST_DTYPES:
         _dtypes.clear()
     _dtypes[dtype] = spec
     return spec
@@ -143,7 +145,12 @@ def _dtype(spec: object) -> DType:
             raise Refused("a tensor of bfloat16, for which numpy needs the package ml_dtypes") from None
         return numpy.dtype(ml_dtypes.bfloat16)
     if type(spec) is str:
-        return numpy.dtype(spec)
+        dtype = _named_dtypes.get(spec)
+        if dtype is None:
+            dtype = numpy.dtype(spec)
+            if len(_named_dtypes) < _MOST_DTYPES:
+                _named_dtypes[spec] = dtype
+        return dtype
     if type(spec) is not list:
         raise Refused(f"a dtype is a str or a list of fields, not {bounded_repr(spec, 80)}")
     names: list[object] = []

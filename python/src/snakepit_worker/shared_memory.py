@@ -41,29 +41,35 @@ _MOST_TYPES = 256
 
 
 class _Watch(weakref.ref):  # type: ignore[type-arg]  # of an exporter
-    """A weak reference to an exporter, which says what it was of.
+    """A weak reference to an exporter.
 
     Exporters die at any moment in the target's code, which is where calls are stopped: their callback is a queue's own
     `append`, so that no code of the worker's runs that could be cut short.
     """
 
-    __slots__ = ("key", "of")
+    __slots__ = ("key",)
 
+    # The `id` of the exporter, which another object may have once it is dead.
     key: int
-    of: Any
 
 
-class View:
+class View(_Watch):
     """One look at bytes that the host sent."""
 
-    __slots__ = ("exporter", "is_kept", "offset", "region", "segment")
+    __slots__ = ("is_kept", "offset", "region", "segment")
 
-    def __init__(self, region: int, segment: int, offset: int, exporter: _Watch) -> None:
-        self.region = region
-        self.segment = segment
-        self.offset = offset
-        self.is_kept = False
-        self.exporter = exporter
+    region: int
+    segment: int
+    offset: int
+    is_kept: bool
+
+
+class _Made(_Watch):
+    """An array that was made here, in a region."""
+
+    __slots__ = ("region",)
+
+    region: Region
 
 
 class Region:
@@ -77,7 +83,7 @@ class Region:
         self.size = size
         self.is_sent = 0
         # of an array that was made here; alive while Python can write to it
-        self.watch: _Watch | None = None
+        self.watch: _Made | None = None
 
 
 class Grant:
@@ -157,9 +163,9 @@ class SharedMemory:
         self._sent: dict[tuple[int, int], Region] = {}
         self._lock = threading.RLock()
         # Of exporters that have died: of views, and of arrays of ours.
-        self.dead: deque[_Watch] = deque()
-        self._forgotten: deque[_Watch] = deque()
-        # By the `id` of their exporters, which another object may have once they are dead.
+        self.dead: deque[View] = deque()
+        self._forgotten: deque[_Made] = deque()
+        # By their keys.
         self._owned: dict[int, Region] = {}
         self._views: dict[int, View] = {}
         # What the request that is being decoded looks at; whoever decodes takes it.
@@ -177,10 +183,14 @@ class SharedMemory:
         if offset < 0 or length < 0 or offset + length > len(memory):
             raise Refused(f"{length} bytes at {offset} of a segment of {len(memory)} bytes")
         exporter = self._export(memory, offset, length)
-        watch = _watch(exporter, self.dead)
-        view = watch.of = View(region, segment, offset, watch)
+        view = View(exporter, self.dead.append)
+        view.key = id(exporter)
+        view.region = region
+        view.segment = segment
+        view.offset = offset
+        view.is_kept = False
         with self._lock:
-            self._views[watch.key] = view
+            self._views[view.key] = view
         self._looking.views.append(view)
         return exporter
 
@@ -200,7 +210,7 @@ class SharedMemory:
     def looked_at(self, owner: object) -> View | None:
         """The view of an exporter that `look` answered."""
         view = self._views.get(id(owner))
-        return view if view is not None and view.exporter() is owner else None
+        return view if view is not None and view() is owner else None
 
     @staticmethod
     def keep(views: Iterable[View]) -> list[int]:
@@ -208,7 +218,7 @@ class SharedMemory:
         kept = []
         for view in views:
             # held while it is marked, so that it dies before or after, and is in `released` if after
-            exporter = view.exporter()
+            exporter = view()
             if exporter is not None:
                 view.is_kept = True
                 kept.append(view.region)
@@ -219,14 +229,12 @@ class SharedMemory:
         regions: list[int] = []
         while True:
             try:  # another thread may take the last one
-                watch = self.dead.popleft()
+                view = self.dead.popleft()
             except IndexError:
                 return regions
-            view: View = watch.of
-            watch.of = None  # they know each other
             with self._lock:
-                if self._views.get(watch.key) is view:
-                    del self._views[watch.key]
+                if self._views.get(view.key) is view:
+                    del self._views[view.key]
             if view.is_kept:
                 regions.append(view.region)
 
@@ -284,10 +292,11 @@ class SharedMemory:
     def array(self, region: Region, size: int) -> Exporter:
         """An exporter of the first `size` bytes of a region, which is taken as long as it lives."""
         exporter = self._export(region.grant.memory, region.grant.offset + region.offset, size)
-        watch = region.watch = _watch(exporter, self._forgotten)
-        watch.of = region
+        made = region.watch = _Made(exporter, self._forgotten.append)
+        made.key = id(exporter)
+        made.region = region
         with self._lock:
-            self._owned[watch.key] = region
+            self._owned[made.key] = region
         return exporter
 
     def address(self, owner: object) -> int:
@@ -302,7 +311,7 @@ class SharedMemory:
         """The exporter that has these bytes, and where it begins; (None, 0) where none does."""
         import ctypes
 
-        known = [view.exporter for view in [*self._views.values()]]
+        known: list[_Watch] = [*self._views.values()]
         known += [region.watch for region in [*self._owned.values()] if region.watch is not None]
         for look in known:
             exporter = look()
@@ -354,10 +363,10 @@ class SharedMemory:
 
     def _collect(self) -> None:
         while self._forgotten:
-            watch = self._forgotten.popleft()
-            region: Region = watch.of
-            if self._owned.get(watch.key) is region:
-                del self._owned[watch.key]
+            made = self._forgotten.popleft()
+            region = made.region
+            if self._owned.get(made.key) is region:
+                del self._owned[made.key]
             region.watch = None
             self._settle(region)
 
@@ -412,9 +421,3 @@ class SharedMemory:
             # never empty: ctypes has no address for nothing
             kind = self._types[size] = ctypes.c_char * max(size, 1)
         return kind.from_buffer(memory, offset)
-
-
-def _watch(exporter: Exporter, dead: deque[_Watch]) -> _Watch:
-    watch = _Watch(exporter, dead.append)
-    watch.key = id(exporter)
-    return watch
