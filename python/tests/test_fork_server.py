@@ -8,6 +8,7 @@ import select
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,53 @@ def test_a_forked_worker_leads_a_process_group_of_its_own(server: Client, tmp_pa
     pid = server.read()["pid"]
     assert os.getpgid(pid) == pid
     os.kill(pid, 9)
+
+
+def spares(server: Client) -> list[int]:
+    """The worker that was forked ahead, once it is there: the server's child in its own process group."""
+
+    def found() -> list[int]:
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        return [pid for pid in map(int, children) if os.getpgid(pid) == server.process.pid]
+
+    deadline = time.monotonic() + 5
+    while not found():
+        assert time.monotonic() < deadline
+    return found()
+
+
+def test_one_worker_is_forked_ahead_and_the_next_after_it_was_asked_for(server: Client, tmp_path: Path) -> None:
+    (spare,) = spares(server)
+    server.send({"fork": 1, "boot": {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}})
+    assert server.read() == {"forked": 1, "pid": spare}
+    assert spares(server) != [spare]
+    os.kill(spare, 9)
+
+
+def test_a_worker_that_was_forked_ahead_and_has_died_is_made_up_for(server: Client, tmp_path: Path) -> None:
+    (spare,) = spares(server)
+    process = os.pidfd_open(spare)
+    os.kill(spare, 9)
+    select.select([process], [], [], 5)
+    os.close(process)
+    server.send({"fork": 1, "boot": {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}})
+    pid = server.read()["pid"]
+    assert pid != spare
+    os.kill(pid, 9)
+    # the end of a process that the host has never heard of is not told
+    assert server.read() == {"exited": pid, "code": None, "signal": 9}
+
+
+def test_a_worker_that_was_forked_ahead_ends_with_its_server() -> None:
+    client = Client({})
+    assert client.read() == {"ready": True}
+    (spare,) = spares(client)
+    process = os.pidfd_open(spare)
+    client.process.kill()
+    client.close()
+    ended, _, _ = select.select([process], [], [], 5)
+    os.close(process)
+    assert ended
 
 
 def test_a_worker_whose_server_dies_before_the_host_connects_leaves_and_lets_its_name_be(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """The fork server: has imported the worker and what ``preload`` names, and forks workers from itself.
 
+One worker is forked ahead and waits for its boot configuration, since a fork with what a process does after it takes a
+third of the time until a worker is ready. It belongs to the server, and is in its process group, until it is asked for.
+
 Forking is safe here because of what this process does not do: it starts no thread, opens no connection to the host but
 the boot channel, and refuses to preload modules that start threads. A forked worker begins with its own process group,
 fresh random state, default signal handlers, and none of the server's descriptors. Partner of ``forkServer.ts``.
@@ -20,9 +23,10 @@ from .worker import BOOT_FD, LIFELINE_FD, listen, run_forked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, NoReturn
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
+_ORDER_BYTES = 65_536
 
 
 def main() -> None:
@@ -30,6 +34,26 @@ def main() -> None:
     lifeline = socket.socket(fileno=LIFELINE_FD)
     hold_to(lifeline)
     Server(socket.socket(fileno=BOOT_FD), lifeline).serve()
+
+
+class Spare:
+    """A worker that was forked ahead, as the server sees it."""
+
+    def __init__(self, pid: int, line: socket.socket) -> None:
+        self.pid = pid
+        self._line = line
+
+    def start(self, boot: dict[str, Any], listener: socket.socket) -> None:
+        """Lets it go on as a worker. Raises OSError when it has died."""
+        with self._line as line:
+            order = json.dumps(boot).encode() + b"\n"
+            sent = socket.send_fds(line, [order], [listener.fileno()])
+            if sent < len(order):  # one that has all of it may have closed its end
+                line.sendall(order[sent:])
+
+    def close(self) -> None:
+        """Lets it end, if it has not."""
+        self._line.close()
 
 
 class Server:
@@ -42,6 +66,7 @@ class Server:
         self._environment: dict[str, str] = {}
         self._openblas: list[str] = []
         self._pid = os.getpid()
+        self._spare: Spare | None = None
 
     def serve(self) -> None:
         """Runs until the boot channel closes."""
@@ -73,6 +98,7 @@ class Server:
         signal.set_wakeup_fd(wakeup.fileno())
         self._inherited += [waker, wakeup]
         self._report({"ready": True})
+        self._fork_ahead()
         while True:
             readable, _, _ = select.select([self._pipe, waker], [], [])
             if waker in readable:
@@ -90,39 +116,82 @@ class Server:
     def _fork(self, command: dict[str, Any]) -> None:
         number, boot = command["fork"], command["boot"]
         try:
-            # bound before the fork, so that the host can connect as soon as it knows the pid
-            listener = listen(boot)
-            pid = os.fork()
+            # bound here, so that the host can connect as soon as it knows the pid
+            with listen(boot) as listener:
+                pid = self._start(boot, listener)
         except OSError as error:
             self._report({"forked": number, "failed": f"{type(error).__name__}: {error}"})
             return
-        if pid == 0:
-            status = 1
-            try:
-                self._become_worker()
-                run_forked(boot, listener, self._pid)
-                status = 0
-            except SystemExit as exit:
-                status = exit.code if isinstance(exit.code, int) else 1
-                if isinstance(exit.code, str):
-                    print(exit.code, file=sys.stderr)
-            except BaseException:
-                sys.excepthook(*sys.exc_info())
-            finally:
-                flush_and_leave(status)
-        listener.close()
         try:
             os.setpgid(pid, pid)
         except OSError:
-            pass  # the child was faster, or has ended
+            pass  # the worker was faster, or has ended
         self._report({"forked": number, "pid": pid})
+        self._fork_ahead()
 
-    def _become_worker(self) -> None:
-        """Leaves behind what is the server's."""
+    def _start(self, boot: dict[str, Any], listener: socket.socket) -> int:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            try:
+                spare.start(boot, listener)
+                return spare.pid
+            except OSError:
+                pass  # it has died, which `_reap` will see
+        spare = self._fork_spare()
+        spare.start(boot, listener)
+        return spare.pid
+
+    def _fork_ahead(self) -> None:
+        try:
+            self._spare = self._fork_spare()
+        except OSError:
+            pass  # too many processes: the next command tries again, and reports it
+
+    def _fork_spare(self) -> Spare:
+        ours, theirs = socket.socketpair()
+        try:
+            pid = os.fork()
+        except OSError:
+            ours.close()
+            theirs.close()
+            raise
+        if pid > 0:
+            theirs.close()
+            return Spare(pid, ours)
+        status = 1
+        try:
+            ours.close()
+            self._become_worker()
+            self._wait(theirs)
+            status = 0
+        except SystemExit as exit:
+            status = exit.code if isinstance(exit.code, int) else 1
+            if isinstance(exit.code, str):
+                print(exit.code, file=sys.stderr)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            flush_and_leave(status)
+
+    def _wait(self, line: socket.socket) -> None:
+        """Runs a worker once its boot configuration and its socket have come; ends with the server before that."""
+        with line:
+            order, descriptors, _, _ = socket.recv_fds(line, _ORDER_BYTES, 1)
+            while order and not order.endswith(b"\n"):
+                more = line.recv(_ORDER_BYTES)
+                order = order + more if more else b""
+        if not order:
+            os._exit(0)  # nothing of it has run that exit functions of preloaded modules would be for
+        listener = socket.socket(fileno=descriptors[0])
+        listener.set_inheritable(False)
         try:
             os.setpgid(0, 0)
         except OSError:
             pass  # the server was faster
+        run_forked(json.loads(order), listener, self._pid)
+
+    def _become_worker(self) -> None:
+        """Leaves behind what is the server's."""
         signal.set_wakeup_fd(-1)
         for number in _SIGNALS:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -139,7 +208,10 @@ class Server:
                 return
             if pid == 0:
                 return
-            if os.WIFSIGNALED(status):
+            if self._spare is not None and pid == self._spare.pid:
+                self._spare.close()
+                self._spare = None
+            elif os.WIFSIGNALED(status):
                 self._report({"exited": pid, "code": None, "signal": os.WTERMSIG(status)})
             else:
                 self._report({"exited": pid, "code": os.waitstatus_to_exitcode(status), "signal": None})
@@ -230,7 +302,7 @@ def set_openblas_threads(paths: list[str], threads: int) -> None:
                 break
 
 
-def flush_and_leave(status: int) -> None:
+def flush_and_leave(status: int) -> NoReturn:
     """Ends a forked worker: it must not unwind into the server's main loop."""
     import atexit
 

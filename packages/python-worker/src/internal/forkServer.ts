@@ -1,6 +1,6 @@
 /**
  * The fork server of a pool: one Python process that has imported the worker, and whatever `preload` names, and forks
- * workers from itself in about a millisecond. Partner of `snakepit_worker/fork_server.py`.
+ * workers from itself in about a millisecond, one of them ahead. Partner of `snakepit_worker/fork_server.py`.
  *
  * It takes commands on its boot channel, a JSON line each, and reports there: `{ forked, pid }`, `{ exited, code, signal }`. A
  * worker's stdout and stderr are connections that the client opens on the worker's socket, since a fork has the server's.
