@@ -498,3 +498,4 @@ def test_a_task_that_other_code_cancels_before_its_first_step_is_answered() -> N
             assert host.data.error_of(1)["pythonType"] == "asyncio.exceptions.CancelledError"
 
     assert serve(script) == 0
+    gc.collect()  # here, and not in a later test
