@@ -46,7 +46,9 @@ class Client:
 
     def send(self, message: dict[str, Any]) -> None:
         """Writes one command."""
-        self.boot.sendall(json.dumps(message).encode() + b"\n")
+        boot = message.get("boot")
+        head = message if boot is None else {"fork": message["fork"], "socket": boot["socket"]}
+        self.boot.sendall("\t".join(map(json.dumps, [head] if boot is None else [head, boot])).encode() + b"\n")
 
     def read(self) -> Any:
         """The next report."""

@@ -10,6 +10,7 @@ fresh random state, default signal handlers, and none of the server's descriptor
 
 from __future__ import annotations
 
+import array  # noqa: F401  # what `socket.recv_fds` imports when it is called
 import gc
 import json
 import os
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 _SIGNALS = (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM)
-_ORDER_BYTES = 65_536
+_ORDER_BYTES = 4_096
 
 
 def main() -> None:
@@ -43,10 +44,9 @@ class Spare:
         self.pid = pid
         self._line = line
 
-    def start(self, boot: dict[str, Any], listener: socket.socket) -> None:
+    def start(self, order: bytes, listener: socket.socket) -> None:
         """Lets it go on as a worker. Raises OSError when it has died."""
         with self._line as line:
-            order = json.dumps(boot).encode() + b"\n"
             sent = socket.send_fds(line, [order], [listener.fileno()])
             if sent < len(order):  # one that has all of it may have closed its end
                 line.sendall(order[sent:])
@@ -111,14 +111,16 @@ class Server:
                 self._rest += data
                 while b"\n" in self._rest:
                     line, self._rest = self._rest.split(b"\n", 1)
-                    self._fork(json.loads(line))
+                    self._fork(line)
 
-    def _fork(self, command: dict[str, Any]) -> None:
-        number, boot = command["fork"], command["boot"]
+    def _fork(self, command: bytes) -> None:
+        head, boot = command.split(b"\t", 1)
+        asked = json.loads(head)
+        number: int = asked["fork"]
         try:
             # bound here, so that the host can connect as soon as it knows the pid
-            with listen(boot) as listener:
-                pid = self._start(boot, listener)
+            with listen(asked) as listener:
+                pid = self._start(boot + b"\n", listener)
         except OSError as error:
             self._report({"forked": number, "failed": f"{type(error).__name__}: {error}"})
             return
@@ -129,16 +131,16 @@ class Server:
         self._report({"forked": number, "pid": pid})
         self._fork_ahead()
 
-    def _start(self, boot: dict[str, Any], listener: socket.socket) -> int:
+    def _start(self, order: bytes, listener: socket.socket) -> int:
         spare, self._spare = self._spare, None
         if spare is not None:
             try:
-                spare.start(boot, listener)
+                spare.start(order, listener)
                 return spare.pid
             except OSError:
                 pass  # it has died, which `_reap` will see
         spare = self._fork_spare()
-        spare.start(boot, listener)
+        spare.start(order, listener)
         return spare.pid
 
     def _fork_ahead(self) -> None:

@@ -2,7 +2,8 @@
  * The fork server of a pool: one Python process that has imported the worker, and whatever `preload` names, and forks
  * workers from itself in about a millisecond, one of them ahead. Partner of `snakepit_worker/fork_server.py`.
  *
- * It takes commands on its boot channel, a JSON line each, and reports there: `{ forked, pid }`, `{ exited, code, signal }`. A
+ * It takes commands on its boot channel, a line each of what it has to know and, behind a tab, the boot configuration, which only the
+ * worker reads; it reports there in JSON: `{ forked, pid }`, `{ exited, code, signal }`. A
  * worker's stdout and stderr are connections that the client opens on the worker's socket, since a fork has the server's.
  *
  * When the server dies its workers live on, but nobody learns their exit codes any more; the next start makes a new server. One
@@ -135,7 +136,9 @@ export const make = (
               onPid: (forked) => answer(Exit.succeed(forked)),
               onFailed: (reason) => answer(Exit.fail(reason))
             })
-            boot.write(`${JSON.stringify({ fork: number, boot: workerBoot })}\n`)
+            boot.write(
+              `${JSON.stringify({ fork: number, socket: workerBoot.socket })}\t${JSON.stringify(workerBoot)}\n`
+            )
           }),
           (forked) => Effect.sync(() => gone || killGroup(forked, "SIGKILL"))
         )
