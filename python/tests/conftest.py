@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from types import FrameType
 
 import pytest
+from hypothesis import settings
 
 _SECONDS = 60
+
+# An example that is slow says that the machine is busy.
+settings.register_profile("snakepit", deadline=None)
+settings.load_profile("snakepit")
 
 
 @pytest.fixture(autouse=True)

@@ -138,7 +138,7 @@ class Server:
                 spare.start(order, listener)
                 return spare.pid
             except OSError:
-                pass  # it has died, which `_reap` will see
+                os.waitpid(spare.pid, 0)  # it has died, and the host has never heard of it
         spare = self._fork_spare()
         spare.start(order, listener)
         return spare.pid
