@@ -479,7 +479,6 @@ def test_the_cleanup_of_a_task_that_was_cancelled_takes_its_time() -> None:
     assert serve(script) == 0
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # its coroutine was never awaited
 def test_a_task_that_other_code_cancels_before_its_first_step_is_answered() -> None:
     from snakepit_worker.event_loop import EventLoop
 
@@ -498,4 +497,3 @@ def test_a_task_that_other_code_cancels_before_its_first_step_is_answered() -> N
             assert host.data.error_of(1)["pythonType"] == "asyncio.exceptions.CancelledError"
 
     assert serve(script) == 0
-    gc.collect()  # here, and not in a later test

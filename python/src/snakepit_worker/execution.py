@@ -332,7 +332,7 @@ class Execution:
         }
         self.gate.move(running)
         self._outbox.send(packb(notice))
-        loop.start(self._finish(running, work, value), lambda task: self._ended(running, task))
+        loop.start(self._finish(running, work, value), lambda task: self._ended(running, value, task))
         return None
 
     def start_loop(self) -> EventLoop:
@@ -379,7 +379,7 @@ class Execution:
             pass  # the connection is gone, which its reader sees too
         self.gate.end(running)
 
-    def _ended(self, running: Running, task: asyncio.Task[None]) -> None:
+    def _ended(self, running: Running, value: Any, task: asyncio.Task[None]) -> None:
         """Sees that a call whose task is over was answered."""
         if self.gate.find(running.id) is not running:
             return
@@ -389,6 +389,7 @@ class Execution:
             # other code has cancelled it before its first step
             import asyncio
 
+            _close(value)
             self._reply(running, self._outbox.failure(running, asyncio.CancelledError()))
             self.gate.end(running)
         except BaseException as error:
