@@ -129,15 +129,19 @@ def slow_cleanup() -> Iterator[int]:
         log.append("cleaned up")
 
 
+async def _clean_up_slowly() -> None:
+    begun.set()
+    while not release.is_set():
+        await asyncio.sleep(0.001)
+    log.append("cleaned up")
+
+
 async def slow_cleanup_async() -> AsyncIterator[int]:
     try:
         while True:
             yield 1
     finally:
-        begun.set()
-        while not release.is_set():
-            await asyncio.sleep(0.001)
-        log.append("cleaned up")
+        await _clean_up_slowly()
 
 
 async def slow_cleanup_of_call() -> None:
@@ -145,10 +149,7 @@ async def slow_cleanup_of_call() -> None:
         log.append("begun")
         await asyncio.sleep(3600)
     finally:
-        begun.set()
-        while not release.is_set():
-            await asyncio.sleep(0.001)
-        log.append("cleaned up")
+        await _clean_up_slowly()
 
 
 def nested(depth: int) -> list[Any]:

@@ -108,6 +108,13 @@ def test_a_forked_worker_leads_a_process_group_of_its_own(server: Client, tmp_pa
     os.kill(pid, 9)
 
 
+def has_ended(process: int) -> bool:
+    """Whether the process of a descriptor, which is closed, ends soon."""
+    ended, _, _ = select.select([process], [], [], 5)
+    os.close(process)
+    return bool(ended)
+
+
 def spares(server: Client) -> list[int]:
     """The worker that was forked ahead, once it is there: the server's child in its own process group."""
 
@@ -133,8 +140,7 @@ def test_a_worker_that_was_forked_ahead_and_has_died_is_made_up_for(server: Clie
     (spare,) = spares(server)
     process = os.pidfd_open(spare)
     os.kill(spare, 9)
-    select.select([process], [], [], 5)
-    os.close(process)
+    assert has_ended(process)
     server.send({"fork": 1, "boot": {**boot(tmp_path / "a.sock"), "start_timeout_seconds": 60}})
     pid = server.read()["pid"]
     assert pid != spare
@@ -150,9 +156,7 @@ def test_a_worker_that_was_forked_ahead_ends_with_its_server() -> None:
     process = os.pidfd_open(spare)
     client.process.kill()
     client.close()
-    ended, _, _ = select.select([process], [], [], 5)
-    os.close(process)
-    assert ended
+    assert has_ended(process)
 
 
 def test_a_worker_whose_server_dies_before_the_host_connects_leaves_and_lets_its_name_be(tmp_path: Path) -> None:
@@ -163,9 +167,7 @@ def test_a_worker_whose_server_dies_before_the_host_connects_leaves_and_lets_its
     worker = os.pidfd_open(pid)
     client.process.kill()
     client.close()
-    ended, _, _ = select.select([worker], [], [], 5)
-    os.close(worker)
-    assert ended
+    assert has_ended(worker)
     # the host may have given the name to the next worker by now
     assert (tmp_path / "a.sock").exists()
 

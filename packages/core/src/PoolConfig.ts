@@ -11,7 +11,7 @@ import type { ConfigError } from "./SnakepitError.ts"
 import type { AnyTool } from "./Tool.ts"
 
 /** For backends, which read their own options of a pool in the same way. */
-export { isObject, OptionReader } from "./internal/optionReader.ts"
+export { isObject, isText, OptionReader } from "./internal/optionReader.ts"
 
 /** How strictly a session keeps to its worker. */
 export type Affinity = "strictQueue" | "strictFailFast" | "hint"

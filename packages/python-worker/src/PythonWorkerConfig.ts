@@ -209,7 +209,13 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     const reader = new PoolConfig.OptionReader(`pools.${options.name}`)
     const { boolean, integer, list, millis, oneOf, refuse, text, timerMillis } = reader
     const texts = <A>(key: string, fallback: A): ReadonlyArray<string> | A =>
-      list(key, given[key], fallback, isText, "an array of strings that are not empty and have no null character")
+      list(
+        key,
+        given[key],
+        fallback,
+        PoolConfig.isText,
+        "an array of strings that are not empty and have no null character"
+      )
     const preferences = <A>(key: string, fallback: A, least: number): ReadonlyArray<Selection.Preference> | A => {
       const value = given[key]
       const wanted = value === undefined || Array.isArray(value) ? value : [value]
@@ -269,8 +275,6 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     return reader.result(resolved)
   })
 
-const isText = (value: unknown): value is string => typeof value === "string" && value !== "" && !value.includes("\0")
-
 const uvOptions = (reader: PoolConfig.OptionReader, value: unknown): UvOptions => {
   if (value === undefined || !reader.object("uv", value, uvKeys)) return {}
   const given = value as Readonly<Record<string, unknown>> // the reader has seen that it is an object
@@ -295,7 +299,7 @@ const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOpt
 }
 
 const zeroCopyOptions = (reader: PoolConfig.OptionReader, value: unknown = {}): SharedMemory.ResolvedOptions => {
-  const bad = Array.isArray(value) ? { key: "", value, expected: "an object of options" } : SharedMemory.invalid(value)
+  const bad = SharedMemory.invalid(value)
   if (bad === undefined) return SharedMemory.resolve(value as SharedMemory.ZeroCopyOptions) // checked just now
   reader.refuse(`zeroCopy${bad.key}`, bad.value, bad.expected)
   return SharedMemory.defaults

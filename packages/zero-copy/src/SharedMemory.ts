@@ -300,7 +300,8 @@ export const invalid = (
   value: unknown
 ): { readonly key: string; readonly value: unknown; readonly expected: string } | undefined => {
   const found = (key: string, wrong: unknown, expected: string) => ({ key, value: wrong, expected })
-  if (typeof value !== "object" || value === null) return found("", value, "an object of options")
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return found("", value, "an object of options")
   for (const [key, given] of Object.entries(value)) {
     if (!Object.hasOwn(checks, key)) return found(`.${key}`, given, `a known key: ${Object.keys(checks).join(", ")}`)
     const check = checks[key as keyof typeof checks] // it has the key

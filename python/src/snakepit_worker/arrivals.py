@@ -10,6 +10,7 @@ for type checkers only) counts as none.
 from __future__ import annotations
 
 import weakref
+from sys import modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,6 +43,11 @@ _ARRAYS = {
     ("torch", "Tensor"): "torch",
     ("jax", "Array"): "jax",
 }
+
+
+def are_possible() -> bool:
+    """Whether arguments can be any that `settle` changes."""
+    return bool(waiting) or "torch" in modules or "jax" in modules
 
 
 def note(table: Any) -> None:

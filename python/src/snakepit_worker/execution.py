@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import threading
 from struct import Struct
-from sys import modules
 from time import perf_counter_ns
 
 from ormsgpack import Ext, packb, unpackb
 
 from . import storage
-from .arrivals import settle, waiting
+from .arrivals import are_possible, settle
 from .context import current
 from .control import give_up
 from .errors import CallCancelled, WorkerFailure
 from .gate import NO_THREAD, Running
 from .invocation import PAYLOAD_VERSION, Invoker
+from .outbox import notification
 from .shared_memory import SharedMemory
 from .streams import send_items, send_items_async
 
@@ -163,9 +163,7 @@ class Execution:
         memory = storage.memory
         regions = [] if memory is None else memory.released()
         if regions:
-            payload = {"regions": regions}
-            notice = {"_tag": "Request", "id": 0, "tag": "snakepit.released", "payload": payload, "headers": []}
-            self._outbox.send(packb({**notice, "isNotification": True}))
+            self._outbox.send(notification("snakepit.released", {"regions": regions}))
 
     def run_quick(self, frame: bytes | memoryview) -> bool:
         """Runs a call whose like was run before, without decoding its envelope; answers whether it was one.
@@ -211,7 +209,7 @@ class Execution:
                 self.views.pop(number, None)
                 return True
             try:
-                if waiting or "torch" in modules or "jax" in modules:
+                if are_possible():
                     args, _ = settle(function, args, {})
                 value = function(*args)
             finally:
@@ -322,16 +320,8 @@ class Execution:
     ) -> bytes | None:
         """Hands the call over to the event loop."""
         loop = self.start_loop()
-        notice = {
-            "_tag": "Request",
-            "id": 0,
-            "tag": "snakepit.parked",
-            "payload": {"request_id": running.id},
-            "headers": [],
-            "isNotification": True,
-        }
         self.gate.move(running)
-        self._outbox.send(packb(notice))
+        self._outbox.send(notification("snakepit.parked", {"request_id": running.id}))
         loop.start(self._finish(running, work, value), lambda task: self._ended(running, value, task))
         return None
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from sys import modules
-
 from . import arrivals
 from .errors import ProtocolError, SessionLost, bounded_repr
 
@@ -164,7 +162,7 @@ _ACTS: dict[str, Callable[[Invoker, dict[str, Any], list[Any], dict[str, Any]], 
 
 
 def _call(target: Any, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    if arrivals.waiting or "torch" in modules or "jax" in modules:
+    if arrivals.are_possible():
         args, kwargs = arrivals.settle(target, args, kwargs)
     return target(*args, **kwargs)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ormsgpack import packb
+
 from . import storage
 from .description import Describer, ErrorOptions, undescribed
 from .errors import CallCancelled, UnserializableResult, WorkerFailure, bounded_repr, type_name
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 # How the number of a call stands in its `Exit`.
 _ID = b"\xa9requestId"
 _NO_ID = _ID + b"\0"
+
+
+def notification(tag: str, payload: dict[str, Any]) -> bytes:
+    """The body of a message to the host that is not answered."""
+    return packb({"_tag": "Request", "id": 0, "tag": tag, "payload": payload, "headers": [], "isNotification": True})
 
 
 class Outbox:

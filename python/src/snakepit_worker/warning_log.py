@@ -10,10 +10,9 @@ import sys
 import threading
 import warnings
 
-from ormsgpack import packb
-
 from .context import running_call
 from .errors import type_name
+from .outbox import notification
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,8 +77,7 @@ class WarningLog:
             "file": _plain(self._redaction.file(filename)),
             "line": lineno,
         }
-        notice = {"_tag": "Request", "id": 0, "tag": "snakepit.warning", "payload": payload, "headers": []}
-        body = packb({**notice, "isNotification": True})
+        body = notification("snakepit.warning", payload)
         if _is_inside_a_lock():
             # a destructor, or a signal handler, warns while this very thread sends
             threading.Thread(target=self._tell, args=(body,), name="snakepit-warning", daemon=True).start()

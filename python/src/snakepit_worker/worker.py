@@ -27,7 +27,7 @@ from .gate import Gate
 from .library_errors import LibraryErrors
 from .lifeline import hold_to
 from .memory import limit_memory
-from .outbox import Outbox
+from .outbox import Outbox, notification
 from .resolve import Resolver
 from .sessions import Sessions
 from .shared_memory import SharedMemory
@@ -455,8 +455,7 @@ class Worker:
         if memory is None:
             return
         payload = {"answer": number, "kept": SharedMemory.keep(memory.take_views() or ())}
-        notice = {"_tag": "Request", "id": 0, "tag": "snakepit.taken", "payload": payload, "headers": []}
-        self._outbox.send(packb({**notice, "isNotification": True}))
+        self._outbox.send(notification("snakepit.taken", payload))
         # those of the answers before it, which may be many in one call
         self._execution.flush_released()
 

@@ -71,9 +71,9 @@ export class OptionReader {
     return fallback
   }
 
-  /** A string that is not empty, and can be passed to the system. */
+  /** What {@link isText} holds for. */
   readonly text = (key: string, value: unknown): string | undefined => {
-    if (value === undefined || (typeof value === "string" && value !== "" && !value.includes("\0"))) return value
+    if (value === undefined || isText(value)) return value
     this.refuse(key, value, "a string that is not empty and has no null character")
     return undefined
   }
@@ -108,5 +108,9 @@ export class OptionReader {
 /** Whether the value is an object of options or of named things, which a list is not. */
 export const isObject = (value: unknown): value is object =>
   typeof value === "object" && value !== null && !Array.isArray(value)
+
+/** Whether the value is a string that is not empty, and can be passed to the system. */
+export const isText = (value: unknown): value is string =>
+  typeof value === "string" && value !== "" && !value.includes("\0")
 
 const join = (path: string, key: string): string => (path === "" || key === "" ? path + key : `${path}.${key}`)

@@ -154,26 +154,24 @@ export const supervise = ({
       changed()
     }
 
+    // Without a worker, calls fail with the reason from here on, and do not wait.
+    const refuse = (reason: WorkerStartError | PoolUnhealthy) => {
+      dispatcher.outage = reason
+      if (dispatcher.members.length === 0) dispatcher.failWaiting(() => reason)
+    }
+
     // Keeps one slot of the pool filled. A worker that did its work before it ended is replaced at once; one that did not is
     // replaced after a delay that grows, and so is any when workers end too often.
     const keepFilled = (failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>
       Effect.gen(function* () {
         const delay = restarts.delay(failures)
-        if (restarts.tooMany) {
-          const error = new PoolUnhealthy({ pool: options.name, ...restarts.summary })
-          dispatcher.outage = error
-          if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-        }
+        if (restarts.tooMany) refuse(new PoolUnhealthy({ pool: options.name, ...restarts.summary }))
         if (delay > 0) yield* Effect.sleep(delay)
-        const outcome = yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
+        return yield* Effect.catchTag(life(onReady), "WorkerStartError", (error) => {
           // one start may fail for reasons of the moment; callers that wait are not to pay for it
-          if (failures > 0) {
-            dispatcher.outage = error
-            if (dispatcher.members.length === 0) dispatcher.failWaiting(() => error)
-          }
+          if (failures > 0) refuse(error)
           return Effect.as(Effect.ignoreCause(Effect.logError(error.message)), "failed" as const)
         })
-        return outcome
       }).pipe(Effect.flatMap((outcome) => goOn(outcome, failures, onReady)))
 
     const goOn = (outcome: Outcome, failures: number, onReady: Effect.Effect<void>): Effect.Effect<void> =>

@@ -102,10 +102,13 @@ export const bootWorker = (
 export const describeEnd = (end: Worker.WorkerEnd): string =>
   end.signal === null ? `it ended with exit code ${end.exitCode ?? "unknown"}` : `it was ended by ${end.signal}`
 
-// `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
-// stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
-// `main` is called when the import is over: no call that runs inside an import can be stopped (`gate.py`).
-/** The program that an interpreter runs to become one of ours, by which its process is known again. */
+/**
+ * The program that an interpreter runs to become one of ours, by which its process is known again.
+ *
+ * `-c` keeps the working directory on the path, where users' modules are. The worker comes last, so that no module of it
+ * stands before a user's; the folder with its needs comes first, since it is there only when the environment's are too old.
+ * `main` is called when the import is over: no call that runs inside an import can be stopped (`gate.py`).
+ */
 export const bootstrap = (module: string): string =>
   `import sys; sys.path.append(sys.argv.pop(1)); sys.path[:0] = sys.argv[1:]; del sys.argv[1:]; from ${module} import main; main()`
 
