@@ -116,7 +116,7 @@ const demo = Effect.gen(function* () {
   yield* Terminal.title("An image with 63 pixels")
   yield* predict(victim, Tensor.of(new Float64Array(63), [1, 63])).pipe(
     Effect.andThen(Terminal.line("was read all the same")),
-    Effect.catchTag("ValueError", (error) => Terminal.line(`caught ${error._tag}: ${error.message}`))
+    Effect.catchTag("ShapeMismatch", ({ _tag, suggestion }) => Terminal.line(`caught ${_tag}: ${suggestion}`))
   )
 
   yield* Terminal.title("A worker is killed in the middle of a call, while the others read the images again")

@@ -3,6 +3,7 @@
 import { Snakepit } from "@snakepit/core"
 import { SnakepitNode } from "@snakepit/python-worker"
 import { SharedMemory, Tensor, ZeroCopy } from "@snakepit/zero-copy"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 
@@ -23,7 +24,7 @@ const draw = (pixels: Float32Array) => {
 
 const timed = <A, E, R>(name: string, effect: Effect.Effect<A, E, R>) =>
   Effect.map(Effect.timed(effect), ([duration, result]) => {
-    console.log(`${name.padEnd(10)} ${String(duration)}`)
+    console.log(`${name.padEnd(10)} ${Duration.toMillis(duration).toFixed(1)} ms`)
     return result
   })
 

@@ -54,8 +54,11 @@ const CLEAR_LINE = "\r\u001b[2K"
  * Shows the events on a terminal, or as plain lines with a sign of life every ten seconds where there is none, or one that nobody
  * sits at: in CI, and where `TERM` is `dumb`.
  */
-export const terminal = (output: Terminal = process.stderr): Emit =>
-  output.isTTY === true && !isLog() ? live(output) : plain(output)
+export const terminal = (output: Terminal = process.stderr): Emit => {
+  const show = output.isTTY === true && !isLog() ? live(output) : plain(output)
+  // two pools of one program that want the same environment: the one that makes it tells of it
+  return (event) => (event._tag === "Waiting" && event.pid === process.pid ? undefined : show(event))
+}
 
 /** Whether what is written is kept as it comes, whatever it is written to. */
 const isLog = (): boolean => process.env["TERM"] === "dumb" || !["", "0", "false"].includes(process.env["CI"] ?? "")

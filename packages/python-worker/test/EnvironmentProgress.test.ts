@@ -70,6 +70,7 @@ it("writes plain lines on a terminal that nobody sits at", () => {
 it("says whom it waits for, and what a person should know", () => {
   const written = show({ isTTY: false }, (emit) => {
     emit({ _tag: "Waiting", pid: 17 })
+    emit({ _tag: "Waiting", pid: process.pid })
     emit({ _tag: "Note", text: "uv cannot be had" })
     emit({ _tag: "End", text: undefined })
   })
