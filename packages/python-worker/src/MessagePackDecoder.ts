@@ -627,14 +627,10 @@ export class Decoder {
 
   private shared(): unknown {
     const length = this.header("a place in shared memory")
-    const place = Array.from({ length }, () => this.read())
+    if (length !== 5) throw new ValueFailure(`${length} items`, "a place in shared memory of 5 items")
+    const place = [this.read(), this.read(), this.read(), this.read(), this.read()]
     const open = this.hooks.shared
-    if (length !== 5 || open === undefined) {
-      throw new ValueFailure(
-        open === undefined ? "bytes in shared memory" : `${length} items`,
-        open === undefined ? "bytes inside the message" : "a place in shared memory of 5 items"
-      )
-    }
+    if (open === undefined) throw new ValueFailure("bytes in shared memory", "bytes inside the message")
     try {
       return open(place)
     } catch (error) {

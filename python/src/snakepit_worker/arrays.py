@@ -246,7 +246,7 @@ def _view(numpy: Any, dtype: DType, shape: list[int], data: storage.Shared, layo
         # numpy sees to it that no item lies outside of the bytes
         whole = numpy.ndarray((data.size,), "u1", data.exporter)
         array = numpy.ndarray(tuple(shape), dtype, whole, layout[0], tuple(layout[1]))
-    array.flags.writeable = data.is_writable
+    array.setflags(data.is_writable)
     return array
 
 
@@ -295,6 +295,8 @@ def _writable(array: Array) -> Array:
 
 
 def _has(library: str) -> bool:
+    if library in sys.modules:
+        return True
     from importlib.util import find_spec
 
     return find_spec(library) is not None

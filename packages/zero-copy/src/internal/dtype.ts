@@ -35,8 +35,21 @@ const sizes: Readonly<Record<string, ReadonlyArray<number>>> = {
   M: [8]
 }
 
+/** What was parsed before: a tensor asks several times each time it crosses. Bounded, since Python says what they are. */
+const parsed = new Map<string, Scalar>()
+const mostParsed = 256
+
 /** The parts of `dtype.str`. Throws a `TypeError` for a string that is none. */
 export const parseScalar = (dtype: string): Scalar => {
+  const known = parsed.get(dtype)
+  if (known !== undefined) return known
+  const scalar = parse(dtype)
+  if (parsed.size >= mostParsed) parsed.clear()
+  parsed.set(dtype, scalar)
+  return scalar
+}
+
+const parse = (dtype: string): Scalar => {
   // numpy has no name of its own for it
   if (dtype === "bfloat16") return { kind: "bfloat", size: 2, littleEndian: true }
   const match = pattern.exec(dtype)
