@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import lru_cache
 
 
 def total(values: list[float]) -> float:
@@ -9,8 +10,9 @@ def total(values: list[float]) -> float:
     return sum(values)
 
 
+@lru_cache(maxsize=1)
 def thirds(length: int) -> list[float]:
-    """Answer an array: 0, 1/3, 2/3, ... so that most values need all their digits."""
+    """Answer an array that is made once: 0, 1/3, 2/3, ... so that most values need all their digits."""
     return [i / 3 for i in range(length)]
 
 
