@@ -6,6 +6,7 @@ import datetime
 import math
 import os.path
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -40,9 +41,20 @@ def test_imports_a_submodule_that_nobody_has_imported(tmp_path: Path, monkeypatc
         Resolver(False).target("snakepit_test_package.broken", "get")
 
 
-def test_reads_the_last_name_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reads_what_is_inside_a_module_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolver.target("targets", "identity") is targets.identity
+    assert resolver.target("targets.Thing", "double") is targets.Thing.double
     monkeypatch.setattr(targets, "identity", len)
+    monkeypatch.setattr(targets, "Thing", type("Thing", (), {"double": max}))
+    assert resolver.target("targets", "identity") is len
+    assert resolver.target("targets.Thing", "double") is max
+
+
+def test_follows_a_module_that_was_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolver.target("targets", "identity") is targets.identity
+    other = types.ModuleType("targets")
+    other.identity = len  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "targets", other)
     assert resolver.target("targets", "identity") is len
 
 
@@ -50,10 +62,33 @@ def test_knows_the_place_of_what_was_found_and_of_nothing_else() -> None:
     fresh = Resolver(False)
     assert fresh.place("math", "sqrt") is None
     fresh.target("math", "sqrt")
-    assert fresh.place("math", "sqrt") == (math, "sqrt")
-    with pytest.raises(ModuleNotFoundError):
-        fresh.target("no_such_module_anywhere", "f")
-    assert fresh.place("no_such_module_anywhere", "f") is None
+    place = fresh.place("math", "sqrt")
+    assert place is not None
+    assert place.module is math
+    for module, path in [("no_such_module_anywhere", "f"), ("math", "no_such_function")]:
+        with pytest.raises((ModuleNotFoundError, AttributeError)):
+            fresh.target(module, path)
+        assert fresh.place(module, path) is None
+
+
+def test_lets_code_that_answers_for_a_name_say_why_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "snakepit_test_reasons.py").write_text(
+        "class Model:\n"
+        "    @property\n"
+        "    def run(self):\n"
+        "        return self.weights\n"
+        "model = Model()\n"
+        "def __getattr__(name):\n"
+        "    raise AttributeError(f'{name} was removed in 2.0')\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(AttributeError, match="'Model' object has no attribute 'weights'") as failure:
+        resolver.target("snakepit_test_reasons", "model.run")
+    assert failure.traceback[-1].name == "run"
+    with pytest.raises(AttributeError, match="gone was removed in 2"):
+        resolver.target("snakepit_test_reasons", "gone")
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,8 @@ export class WorkerCrash extends taggedError<WorkerCrash>()("WorkerCrash", {
 }) {
   override get message() {
     const how = this.signal === null ? `exit code ${this.exitCode ?? "unknown"}` : `signal ${this.signal}`
-    const tail = this.stderr.length === 0 ? "" : `; last stderr line: ${this.stderr[this.stderr.length - 1]}`
+    const last = this.stderr.findLast((line) => line.trim() !== "")
+    const tail = last === undefined ? "" : `; last stderr line: ${last}`
     const ran = this.mayHaveExecuted ? "the call may have run" : "the call had not begun"
     return `worker ${this.worker} of pool "${this.pool}" ended (${this.crash}, ${how}); ${ran}${tail}`
   }

@@ -58,6 +58,13 @@ const samples: ReadonlyArray<readonly [SnakepitError.RuntimeFailure, ReadonlyArr
     ["exit code 3", "had not begun"]
   ],
   [
+    new SnakepitError.WorkerCrash({
+      ...crash,
+      stderr: ["Current thread (most recent call first):", "  in abort", "", " "]
+    }),
+    ["last stderr line:   in abort"]
+  ],
+  [
     new SnakepitError.WorkerStartError({ pool: "p", worker: "p-0", reason: "no Python", stderr: ["Traceback"] }),
     ["p-0", "no Python", "Traceback"]
   ],

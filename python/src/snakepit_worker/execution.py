@@ -11,6 +11,9 @@ profile. Only ``async def`` targets, other awaitables and async generators move 
 from __future__ import annotations
 
 import threading
+
+# what `operator.attrgetter` is
+from _operator import attrgetter
 from struct import Struct
 from time import perf_counter_ns
 
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from .event_loop import EventLoop
     from .gate import Gate
     from .outbox import Outbox
-    from .resolve import Resolver
+    from .resolve import Place, Resolver
     from .sessions import Sessions
     from .shared_memory import View
     from .values import Unpacker
@@ -89,8 +92,8 @@ class Execution:
         self.refs_seen: set[str] = set()
         # What the arguments of a call look at in shared memory, by the number of the call.
         self.views: dict[int, list[View]] = {}
-        # What calls of one target have in common, as bytes: the target's owner, its name, and a record to run with.
-        self._plans: dict[bytes | memoryview, tuple[Any, str, Running]] = {}
+        # What calls of one target have in common, as bytes: its place, what reads it there, and a record to run with.
+        self._plans: dict[bytes | memoryview, tuple[Place, Callable[[Any], Any], Running]] = {}
         # Where the args of the call before began, which is nearly always right for the next.
         self._args_at = 0
         self._loop: EventLoop | None = None
@@ -184,9 +187,11 @@ class Execution:
         head, number = _read_head(frame)
         if head != _HEAD:
             return False
-        owner, name, running = plan
+        place, read, running = plan
+        if not place.is_current:
+            return False
         try:
-            function = getattr(owner, name)
+            function = read(place.module)
             args = unpackb(frame[at:], ext_hook=self._ext_hook)
         except (AttributeError, ValueError, WorkerFailure):
             return False  # the general way finds out what is wrong, and whose fault it is
@@ -267,7 +272,7 @@ class Execution:
             return  # it failed: its next call is to fail the same way
         at = frame.find(_ARGS, _COMMON) + len(_ARGS)
         common = {**request, "payload": {key: value for key, value in payload.items() if key != "args"}}
-        self._plans[frame[_COMMON:at]] = (*place, Running(common))
+        self._plans[frame[_COMMON:at]] = (place, attrgetter(".".join(place.names)), Running(common))
 
     def _run(self, running: Running) -> bytes | None:
         """The reply of a call that may be stopped while the target runs; None when the event loop goes on with it."""

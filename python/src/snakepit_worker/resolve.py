@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
+from sys import modules
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 
+_Module = type(modules[__name__])
+
 # Far more than any package is deep.
 _MAX_NAMES = 64
+_MOST_PLACES = 4096
+
+
+class Place:
+    """Where a target is: the module that it begins in, which is kept, and the names from there, read anew each time."""
+
+    __slots__ = ("_module_name", "module", "names")
+
+    def __init__(self, module: Any, module_name: str, names: list[str]) -> None:
+        self.module = module
+        self.names = names
+        self._module_name = module_name
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the module is still the one that an import would answer."""
+        return modules.get(self._module_name) is self.module
 
 
 class Resolver:
-    """Resolves targets and remembers where they are: the owner is kept, the last attribute is read anew each time."""
+    """Resolves targets and remembers the modules that they are in: whatever is inside a module may change."""
 
     def __init__(self, allow_private: bool) -> None:
         self._allow_private = allow_private
-        self._parents: dict[tuple[str, str], tuple[Any, str]] = {}
+        self._places: dict[tuple[str, str], Place] = {}
 
     def target(self, module: str, path: str) -> Any:
         """The object at ``path`` inside ``module``; both dotted. Raises ImportError or AttributeError."""
         key = (module, path)
-        known = self._parents.get(key)
-        if known is None:
-            known = self._parents[key] = self._find(module, path)
-        return self._read(known[0], known[1], f"{module}.{path}")
+        known = self._places.get(key)
+        place = known if known is not None and known.is_current else self._find(module, path)
+        value = place.module
+        for name in place.names:
+            value = _read(value, name, module, path)
+        if place is not known:
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            self._places[key] = place
+        return value
 
-    def place(self, module: str, path: str) -> tuple[Any, str] | None:
-        """Where a target that was found before is: the object that has it, and the attribute's name."""
-        return self._parents.get((module, path))
+    def place(self, module: str, path: str) -> Place | None:
+        """Where a target that was found before is."""
+        return self._places.get((module, path))
 
     def attribute(self, owner: object, path: str) -> Any:
         """An attribute of an object that a ref names."""
@@ -50,7 +75,7 @@ class Resolver:
                 "set `allowPrivate` on the pool to allow them"
             )
 
-    def _find(self, module: str, path: str) -> tuple[Any, str]:
+    def _find(self, module: str, path: str) -> Place:
         names = [*module.split("."), *path.split(".")]
         if len(names) > _MAX_NAMES or not all(name.isidentifier() for name in names):
             shown = f"{module}.{path}"
@@ -60,24 +85,25 @@ class Resolver:
         for name in names:
             self.check(name, f"{module}.{path}")
         # The module part may run into classes ("datetime.datetime" + "now"): import as far as modules go.
-        owner, depth = _import_longest(names[:-1], f"{module}.{path}")
-        for index in range(depth, len(names) - 1):
-            owner = self._read(owner, names[index], ".".join(names[: index + 1]))
-        return owner, names[-1]
+        found, depth = _import_longest(names[:-1], f"{module}.{path}")
+        return Place(found, ".".join(names[:depth]), names[depth:])
 
-    def _read(self, owner: Any, name: str, target: str) -> Any:
-        try:
-            return getattr(owner, name)
-        except AttributeError:
-            module = getattr(owner, "__name__", None)
-            if isinstance(owner, type(sys)) and module is not None:
-                # "package.submodule" where nobody has imported the submodule yet
-                try:
-                    return import_module(f"{module}.{name}")
-                except ModuleNotFoundError as error:
-                    if error.name != f"{module}.{name}":
-                        raise
-            raise AttributeError(_unknown(owner, name, target), name=name, obj=owner) from None
+
+def _read(owner: Any, name: str, module: str, path: str) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError as error:
+        package = getattr(owner, "__name__", None)
+        if isinstance(owner, _Module) and package is not None:
+            # "package.submodule" where nobody has imported the submodule yet
+            try:
+                return import_module(f"{package}.{name}")
+            except ModuleNotFoundError as missing:
+                if missing.name != f"{package}.{name}":
+                    raise
+        if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+            raise  # by Python code, a property or a `__getattr__`, that has its own reason
+        raise AttributeError(_unknown(owner, name, f"{module}.{path}"), name=name, obj=owner) from None
 
 
 # Documented dunders that are part of an object's public face.
@@ -104,6 +130,6 @@ def _unknown_module(name: str, target: str) -> str:
 
 
 def _unknown(owner: object, name: str, target: str) -> str:
-    kind = "module" if isinstance(owner, type(sys)) else "object"
+    kind = "module" if isinstance(owner, _Module) else "object"
     label = getattr(owner, "__name__", type(owner).__name__)
     return f"{kind} {label!r} has no attribute {name!r} (target {target!r})"

@@ -124,11 +124,14 @@ export abstract class Ticket implements CallObserver, Link<Ticket> {
   answer(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros?: number): void {
     if (this.answered) return
     this.answered = true
-    if (this.deadline !== undefined) {
-      this.dispatcher.deadlines.cancel(this.deadline)
-      this.deadline = undefined
-    }
+    if (this.deadline !== undefined) this.dispatcher.deadlines.cancel(this.deadline)
     this.deliver(exit, pythonMicros)
+    this.deadline = undefined
+  }
+
+  /** Why the caller gets no result: its deadline has passed. */
+  expired(mayHaveExecuted: boolean): CallTimeout {
+    return new CallTimeout({ target: this.call.target, timeoutMillis: this.timeoutMillis ?? 0, mayHaveExecuted })
   }
 }
 
@@ -302,11 +305,7 @@ export class Dispatcher {
     const mayHaveExecuted = ticket.state !== "waiting" || ticket.trouble !== undefined
     this.report(ticket, "CallTimeout", false)
     this.stop(ticket)
-    ticket.answer(
-      Exit.fail(
-        new CallTimeout({ target: ticket.call.target, timeoutMillis: ticket.timeoutMillis ?? 0, mayHaveExecuted })
-      )
-    )
+    ticket.answer(Exit.fail(ticket.expired(mayHaveExecuted)))
   }
 
   private stop(ticket: Ticket): void {

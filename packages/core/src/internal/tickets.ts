@@ -56,9 +56,23 @@ export class CallTicket<A, R> extends Ticket {
 
   override deliver(exit: Exit.Exit<unknown, SnakepitError>, pythonMicros: number | undefined): void {
     if (this.onSettled !== undefined) this.onSettled(timings(this, pythonMicros))
-    this.resume(
-      exit._tag === "Success" ? this.decode(exit.value, "result") : Exit.failCause(told(exit.cause, this.call))
-    )
+    this.resume(exit._tag === "Success" ? this.decoded(exit.value) : Exit.failCause(told(exit.cause, this.call)))
+  }
+
+  /** What the schema makes of the result; one that takes its time has what is left of the deadline. */
+  private decoded(value: unknown): Effect.Effect<A, SnakepitError, R> {
+    const { deadline } = this
+    try {
+      const decoded = this.decode(value, "result")
+      if (deadline === undefined || Exit.isExit(decoded)) return decoded
+      return Effect.timeoutOrElse(decoded, {
+        duration: Math.max(0, deadline.at - performance.now()),
+        orElse: () => Exit.failCause(told(Cause.fail(this.expired(true)), this.call))
+      })
+    } catch (defect) {
+      // a schema that cannot be used: the caller's, and neither the worker's nor that of the calls beside it
+      return Exit.die(defect)
+    }
   }
 }
 

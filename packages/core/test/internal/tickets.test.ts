@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
+import type { Decode } from "../../src/internal/decodeResult.ts"
 import { CallTicket, StreamTicket, type Timings } from "../../src/internal/tickets.ts"
 import * as PythonError from "../../src/PythonError.ts"
 import { sampleCall } from "../../../../test/sampleCall.ts"
@@ -56,6 +57,37 @@ describe("CallTicket", () => {
     worker.reply(1, Exit.fail(error))
     assert.deepStrictEqual(resumed, Exit.fail(error))
   })
+})
+
+/** What a call is resumed with whose result, 5, is decoded so. */
+const resumedWith = (decode: Decode<unknown, never>, timeoutMillis?: number): Effect.Effect<unknown, unknown> => {
+  const harness = new Harness()
+  const { worker } = harness.add()
+  let resumed: Effect.Effect<unknown, unknown> = Effect.die("not resumed")
+  const resume = (effect: Effect.Effect<unknown, unknown>) => {
+    resumed = effect
+  }
+  const ticket = new CallTicket(harness.dispatcher, sampleCall("a"), timeoutMillis, decode, resume, undefined)
+  harness.dispatcher.submit(ticket)
+  worker.reply(1, Exit.succeed(5))
+  return resumed
+}
+
+describe("CallTicket's schema", () => {
+  it("that throws is a defect of the call, not of who delivers", () => {
+    const broken = new TypeError("used before it was defined")
+    const decode = () => {
+      throw broken
+    }
+    assert.deepStrictEqual(resumedWith(decode), Exit.die(broken))
+  })
+
+  it.live("that takes longer than the deadline ends with it", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(resumedWith(() => Effect.never, 20))
+      assert.deepInclude(error, { _tag: "CallTimeout", timeoutMillis: 20, mayHaveExecuted: true })
+    })
+  )
 })
 
 describe("StreamTicket", () => {
