@@ -28,6 +28,15 @@ layer(pool(), { excludeTestServices: true })("Calls", (it) => {
     })
   )
 
+  it.effect("an object of a module that was replaced is not called any more", () =>
+    Effect.gen(function* () {
+      const version = Snakepit.call("plain.model.version", { success: Schema.Number })
+      assert.deepStrictEqual([yield* version, yield* version], [1, 1])
+      yield* Snakepit.call("plain.load_model", { args: [2] })
+      assert.deepStrictEqual([yield* version, yield* version], [2, 2])
+    })
+  )
+
   it.effect("a submodule that nobody imported is found", () =>
     Effect.gen(function* () {
       assert.strictEqual(yield* Snakepit.call("xml.etree.ElementTree.iselement", { args: [1] }), false)

@@ -127,3 +127,21 @@ def raise_given(name, *args):
     import builtins
 
     raise getattr(builtins, name)(*args)
+
+
+class Model:
+    """What a program loads anew while it runs."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def version(self) -> int:
+        return self.number
+
+
+model = Model(1)
+
+
+def load_model(number: int) -> None:
+    global model
+    model = Model(number)
