@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from describing import caught, described
-from snakepit_worker.description import MAX_CHAIN, MAX_MEMBERS, ErrorOptions, tag_of
+from snakepit_worker import tracebacks
+from snakepit_worker.description import MAX_CHAIN, MAX_MEMBERS, Describer, ErrorOptions, tag_of
+from snakepit_worker.redaction import Redaction
 from snakepit_worker.values import Packer
 
 LIMITS = ErrorOptions()
@@ -227,6 +229,38 @@ def test_a_syntax_error_that_says_nowhere_has_no_place() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="columns came with Python 3.11")
+def test_a_function_that_was_edited_and_loaded_again_has_its_new_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "edited_between_failures.py"
+    file.write_text("def fail():\n    return {}['first']\n")
+    module = importlib.import_module("edited_between_failures")
+    describer = Describer(LIMITS, lambda value: b"", [])
+    for line in ("return {}['other']", "return {}['third one']"):
+        before = describer.describe(caught(module.fail))["frames"]
+        assert describer.describe(caught(module.fail))["frames"] == before
+        file.write_text(f"def fail():\n    {line}\n")
+        os.utime(file, (0, file.stat().st_mtime + 10))
+        importlib.reload(module)
+        frame: Any = describer.describe(caught(module.fail))["frames"][-1]  # type: ignore[index]
+        assert (frame["line"], frame["source"]) == (2, line)
+    del sys.modules["edited_between_failures"]
+
+
+def test_code_that_comes_and_goes_is_not_mixed_up_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracebacks, "_CACHE_LIMIT", 10)
+    frames = tracebacks.Frames(Redaction([]))
+    for number in range(200):
+        scope: dict[str, Any] = {}
+        exec(f"def f{number}():\n    1 / 0", scope)
+        entry = tracebacks.shown(caught(scope[f"f{number}"]).__traceback__)[-1]
+        assert frames.describe(entry)["function"] == f"f{number}"
+        assert frames.describe(entry) is frames.describe(entry)
+        assert len(frames._known) <= 10
+
+
 def test_a_frame_says_which_part_of_its_line_failed() -> None:
     table = {"größe": {"x": 1}}
 
