@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from describing import caught, described
-from snakepit_worker import tracebacks
-from snakepit_worker.description import MAX_CHAIN, MAX_MEMBERS, Describer, ErrorOptions, tag_of
+from snakepit_worker import description, tracebacks
+from snakepit_worker.description import MAX_CHAIN, MAX_MEMBERS, Describer, ErrorOptions, call_context, tag_of
 from snakepit_worker.redaction import Redaction
 from snakepit_worker.values import Packer
 
@@ -455,6 +455,32 @@ def test_the_call_context_names_the_target_and_the_types_of_its_arguments() -> N
             {"name": "name", "type": "str"},
         ],
     }
+
+
+def test_calls_with_arguments_of_the_same_types_do_not_see_each_other() -> None:
+    class Array:
+        shape = (2,)
+
+    def arguments(*args: object, **kwargs: object) -> list[tuple[str, object]]:
+        call = call_context({"python_module": "m", "function": "f", "args": list(args), "kwargs": kwargs})
+        return [(each["name"], each.get("shape", each["type"])) for each in call["arguments"]]  # type: ignore[attr-defined]
+
+    for _ in range(2):
+        assert arguments(1, "a", key=2.5) == [("0", "int"), ("1", "str"), ("key", "float")]
+        assert arguments(1, "a") == [("0", "int"), ("1", "str")]
+    small, large = Array(), Array()
+    large.shape = (3, 4)
+    assert arguments(1, small) == [("0", "int"), ("1", [2])]
+    assert arguments(1, large) == [("0", "int"), ("1", [3, 4])]
+
+
+def test_what_is_remembered_of_arguments_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(description, "_CACHE_LIMIT", 10)
+    monkeypatch.setattr(description, "_positionals", {})
+    for count in range(100):
+        arguments = call_context({"args": [1] * count})["arguments"]
+        assert len(arguments) == min(count, description.MAX_ARGS)  # type: ignore[arg-type]
+        assert len(description._positionals) <= 10
 
 
 def test_the_call_context_of_a_method_names_the_class_of_its_object() -> None:
