@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from describing import caught, described
-from snakepit_worker.description import MAX_CHAIN, MAX_MEMBERS, ErrorOptions, tag_of
+from snakepit_worker import description, tracebacks
+from snakepit_worker.description import MAX_CHAIN, MAX_MEMBERS, Describer, ErrorOptions, call_context, tag_of
+from snakepit_worker.redaction import Redaction
 from snakepit_worker.values import Packer
 
 LIMITS = ErrorOptions()
@@ -227,6 +229,38 @@ def test_a_syntax_error_that_says_nowhere_has_no_place() -> None:
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="columns came with Python 3.11")
+def test_a_function_that_was_edited_and_loaded_again_has_its_new_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "edited_between_failures.py"
+    file.write_text("def fail():\n    return {}['first']\n")
+    module = importlib.import_module("edited_between_failures")
+    describer = Describer(LIMITS, lambda value: b"", [])
+    for line in ("return {}['other']", "return {}['third one']"):
+        before = describer.describe(caught(module.fail))["frames"]
+        assert describer.describe(caught(module.fail))["frames"] == before
+        file.write_text(f"def fail():\n    {line}\n")
+        os.utime(file, (0, file.stat().st_mtime + 10))
+        importlib.reload(module)
+        frame: Any = describer.describe(caught(module.fail))["frames"][-1]  # type: ignore[index]
+        assert (frame["line"], frame["source"]) == (2, line)
+    del sys.modules["edited_between_failures"]
+
+
+def test_code_that_comes_and_goes_is_not_mixed_up_and_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracebacks, "_CACHE_LIMIT", 10)
+    frames = tracebacks.Frames(Redaction([]))
+    for number in range(200):
+        scope: dict[str, Any] = {}
+        exec(f"def f{number}():\n    1 / 0", scope)
+        entry = tracebacks.shown(caught(scope[f"f{number}"]).__traceback__)[-1]
+        assert frames.describe(entry)["function"] == f"f{number}"
+        assert frames.describe(entry) is frames.describe(entry)
+        assert len(frames._known) <= 10
+
+
 def test_a_frame_says_which_part_of_its_line_failed() -> None:
     table = {"größe": {"x": 1}}
 
@@ -421,6 +455,32 @@ def test_the_call_context_names_the_target_and_the_types_of_its_arguments() -> N
             {"name": "name", "type": "str"},
         ],
     }
+
+
+def test_calls_with_arguments_of_the_same_types_do_not_see_each_other() -> None:
+    class Array:
+        shape = (2,)
+
+    def arguments(*args: object, **kwargs: object) -> list[tuple[str, object]]:
+        call = call_context({"python_module": "m", "function": "f", "args": list(args), "kwargs": kwargs})
+        return [(each["name"], each.get("shape", each["type"])) for each in call["arguments"]]  # type: ignore[attr-defined]
+
+    for _ in range(2):
+        assert arguments(1, "a", key=2.5) == [("0", "int"), ("1", "str"), ("key", "float")]
+        assert arguments(1, "a") == [("0", "int"), ("1", "str")]
+    small, large = Array(), Array()
+    large.shape = (3, 4)
+    assert arguments(1, small) == [("0", "int"), ("1", [2])]
+    assert arguments(1, large) == [("0", "int"), ("1", [3, 4])]
+
+
+def test_what_is_remembered_of_arguments_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(description, "_CACHE_LIMIT", 10)
+    monkeypatch.setattr(description, "_positionals", {})
+    for count in range(100):
+        arguments = call_context({"args": [1] * count})["arguments"]
+        assert len(arguments) == min(count, description.MAX_ARGS)  # type: ignore[arg-type]
+        assert len(description._positionals) <= 10
 
 
 def test_the_call_context_of_a_method_names_the_class_of_its_object() -> None:

@@ -36,6 +36,25 @@ def test_answers_calls_in_the_general_and_in_the_quick_way_alike() -> None:
     assert serve(script) == 0
 
 
+def test_calls_that_fail_the_quick_way_tell_of_their_own_arguments() -> None:
+    def script(host: Host) -> None:
+        for number, (value, kind) in enumerate(
+            [(1, "int"), (-1.5, "float"), (-1, "int"), ("x", "str"), (None, "NoneType")], 1
+        ):
+            host.data.send_frames(quick_call(number, "math", "sqrt", value))
+            if value == 1:
+                assert host.data.value_of(number) == 1.0
+            else:
+                call = host.data.error_of(number)["call"]
+                assert call == {
+                    "target": "math.sqrt",
+                    "callType": "function",
+                    "arguments": [{"name": "0", "type": kind}],
+                }
+
+    assert serve(script) == 0
+
+
 def test_measures_a_sampled_call() -> None:
     def script(host: Host) -> None:
         host.data.send({**call(1, "math:sqrt", 4), "sampled": True})

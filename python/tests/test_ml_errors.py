@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from snakepit_worker.description import _ABOUT_ARRAYS
+from snakepit_worker.description import _is_about_arrays
 from snakepit_worker.ml_errors import Evidence, classify, decide
 from snakepit_worker.operations import Operation
 from snakepit_worker.tracebacks import shown
@@ -28,7 +28,7 @@ CORPUS: list[dict[str, Any]] = json.loads((FOLDER / "messages.json").read_text("
 def decided(entry: dict[str, Any], operations: bool = True) -> dict[str, Any] | None:
     if entry["operations"] is None:
         return None
-    if _ABOUT_ARRAYS(entry["message"]) is None:
+    if not _is_about_arrays(entry["message"]):
         return None
     known = [Operation.from_json(each) for each in entry["operations"]] if operations else []
     return decide(Evidence(entry["type"], entry["message"], known, entry["attributes"] if operations else {}))

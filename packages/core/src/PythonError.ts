@@ -419,12 +419,19 @@ export const makeUnsafe = <D extends Details>(tag: string, details: D): PythonEr
     return makeUntold(() => new Class(details as never, { disableChecks: true }))
   }
   const known = Object.hasOwn(plain, tag) ? (tag as keyof typeof plain) : "PythonException" // the same
-  return makeUntold(() => makeTrusted<PythonError>(plain[known], { _tag: known, ...detailsOf(details) }))
+  return makeUntold(() => makeTrusted<PythonError>(plain[known], fieldsOf(known, details)))
 }
 
 /** The details alone, of an error or of anything that has more. */
 export const detailsOf = (error: Details): Details => {
-  const details: { -readonly [K in keyof Details]: Details[K] } = {
+  const { _tag, ...details } = fieldsOf("", error)
+  return details
+}
+
+/** All fields of an error that has no more than its tag and details. Every call that fails makes them, so nothing is spread. */
+const fieldsOf = (_tag: string, error: Details): Details & { readonly _tag: string } => {
+  const details: { -readonly [K in keyof Details]: Details[K] } & { readonly _tag: string } = {
+    _tag,
     pythonType: error.pythonType,
     mro: error.mro,
     message: error.message,

@@ -1,6 +1,6 @@
 /** The client of a worker against a peer that the test plays: who is told what, exactly once, whatever the peer does. */
 import { SharedMemory } from "@snakepit/zero-copy"
-import { type Call, SnakepitError, type Worker } from "@snakepit/core"
+import { type Call, PythonError, SnakepitError, type Worker } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
 import * as net from "node:net"
 import * as path from "node:path"
@@ -183,6 +183,36 @@ describe("WorkerClient", () => {
         assert.deepStrictEqual(heard.exit, Exit.succeed(`of ${number}`))
         assert.deepStrictEqual(heard.events, ["exit"])
       }
+    })
+  )
+
+  it.live("reads a failure alike however its message is spelled, and says which part of one does not decode", () =>
+    Effect.gen(function* () {
+      const { data, settled, start } = yield* connected()
+      const error = {
+        _tag: "KeyError",
+        pythonType: "KeyError",
+        mro: ["KeyError", "Exception"],
+        message: "'x'",
+        args: ["x"]
+      }
+      const exit = { _tag: "Failure", cause: [{ _tag: "Fail", error }] }
+      const [usual, timed, turned, broken] = [start(), start(), start(), start()]
+      data.send({ _tag: "Exit", requestId: usual.number, exit })
+      data.send({ _tag: "Exit", requestId: timed.number, exit, pythonMicros: 7 })
+      data.send({ exit, requestId: turned.number, _tag: "Exit" })
+      const frame = data.frame({ _tag: "Exit", requestId: broken.number, exit })
+      frame[frame.indexOf("\xa4args\x91", 0, "latin1") + 6] = 0xc1 // what begins no value
+      data.sendBytes(frame)
+      yield* settled(usual.heard, timed.heard, turned.heard, broken.heard)
+      assert.instanceOf(usual.heard.error, PythonError.KeyError)
+      assert.deepInclude({ ...usual.heard.error }, { mro: error.mro, args: ["x"], frames: [], mayHaveExecuted: true })
+      for (const { heard } of [timed, turned]) {
+        assert.strictEqual(String(heard.error), String(usual.heard.error))
+        assert.deepStrictEqual({ ...heard.error }, { ...usual.heard.error })
+      }
+      assert.instanceOf(broken.heard.error, SnakepitError.DecodeError)
+      assert.deepInclude({ ...broken.heard.error }, { path: "error.args[0]" })
     })
   )
 

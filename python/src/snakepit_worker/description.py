@@ -8,7 +8,6 @@ exceptions are made of: one whose `__str__`, `__repr__` or `__dir__` raises is d
 from __future__ import annotations
 
 import os
-import re
 import sys
 
 from .callbacks import CallbackError
@@ -42,12 +41,13 @@ _GROUPS = frozenset({"ExceptionGroup", "BaseExceptionGroup"})
 # Without one of these, no exception is about arrays; the classifier is not even loaded.
 _ARRAY_LIBRARIES = ("numpy", "torch", "jax")
 
-# Without one of these words neither, so that an error in a worker that has numpy costs what others do.
-_ABOUT_ARRAYS = re.compile(
-    r"shape|size|dimension|d?type|device|memory|length|broadcast|columns?\b|square|align|cast|CUDA|GPU|driver|NVIDIA"
-    r"|backend|allocate|merge|numeric|loop|samples|features|array|tensor|matri|integer|index|implemented|operand|operator|elements",
-    re.IGNORECASE,
-).search
+# Without one of these words neither, so that an error in a worker that has numpy costs what others do. To look for one
+# after the other takes a tenth of the time of a regular expression of all.
+_WORDS_OF_ARRAYS = (
+    *("shape", "size", "dimension", "type", "device", "memory", "length", "broadcast", "column", "square", "align"),
+    *("cast", "cuda", "gpu", "driver", "nvidia", "backend", "allocate", "merge", "numeric", "loop", "samples"),
+    *("features", "array", "tensor", "matri", "integer", "index", "implemented", "operand", "operator", "elements"),
+)
 
 
 class ErrorOptions:
@@ -98,7 +98,7 @@ class Describer:
                 if not described["frames"]:
                     # no code of the target has run: the call itself was wrong, and Python does not say which call
                     message = f"{message} (target {context['target']!r})"
-                described["message"] = with_suggestion(message, lambda: keyword_suggestion(message, call))
+                described["message"] = with_suggestion(message, keyword_suggestion, message, call)
             if self.options.generate_repro is not None:
                 path = self._reproduce(self.options.generate_repro, described, call)
                 if path is not None:
@@ -136,54 +136,47 @@ class _Report:
         self._seen.add(id(error))
         truncated: list[Error] = []
         kind = type(error)
-        tag, name, mro, suggest = _kinds.get(kind) or _learn(kind)
+        template, suggest, finish = _kinds.get(kind) or _learn(kind)
+        described = template.copy()
         text = _message(error)
         if suggest is not None:
-            text = with_suggestion(text, lambda: suggest(error))
-        entries = shown(error.__traceback__)
-        cause = error.__cause__
-        context = None if error.__suppress_context__ else error.__context__
-        message = self._bounded(text, "message", truncated)
+            text = with_suggestion(text, suggest, error)
+        message = described["message"] = self._bounded(text, "message", truncated)
         args = error.args
-        described: Error = {
-            "_tag": tag,
-            "pythonType": name,
-            "mro": mro,
-            "message": message,
-            # nearly always a message alone, which is not bounded and redacted once more
-            "args": [message]
-            if len(args) == 1 and args[0] is text and not truncated
-            else self._args(args, truncated)
-            if args
-            else [],
-            "frames": self._frames(entries, truncated),
-            "notes": self._notes(error, truncated),
-            "cause": self._linked(cause, depth, truncated, "cause") if cause is not None else None,
-            "context": self._linked(context, depth, truncated, "context") if context is not None else None,
-            "exceptions": self._members(error, depth, truncated) if tag in _GROUPS else [],
-            "call": None,
-        }
-        report = self._describer.libraries.report(error, lambda value: self._arg(value, "library", truncated))
-        if report is not None:
-            described["library"] = report
-        if len(mro) == MAX_MRO:
+        if len(args) == 1 and args[0] is text and not truncated:
+            described["args"] = [message]  # nearly always; it is not bounded and redacted once more
+        elif args:
+            described["args"] = self._args(args, truncated)
+        if entries := shown(error.__traceback__):
+            described["frames"] = self._frames(entries, truncated)
+        if notes := self._notes(error, truncated):
+            described["notes"] = notes
+        if (cause := error.__cause__) is not None:
+            described["cause"] = self._linked(cause, depth, truncated, "cause")
+        if (context := error.__context__) is not None and not error.__suppress_context__:
+            described["context"] = self._linked(context, depth, truncated, "context")
+        if described["_tag"] in _GROUPS:
+            described["exceptions"] = self._members(error, depth, truncated)
+        if self._describer.libraries.wanted(kind) is not None:
+            described["library"] = self._library(error, truncated)
+        if len(kind.__mro__) > MAX_MRO + 1:
             truncated.append(_cut("mro", MAX_MRO, len(kind.__mro__) - 1))
         if truncated:
             described["truncated"] = truncated
-        if tag in _SYNTAX_ERRORS:
-            self._locate(error, described)
-        elif kind is CallbackError:
-            if error.request_id is not None:  # type: ignore[attr-defined]  # it is a CallbackError
-                described["callback"] = error.request_id  # type: ignore[attr-defined]
+        if finish is not None:
+            finish(self, error, described)
         else:
             for library in _ARRAY_LIBRARIES:
                 if library in sys.modules:
-                    if _ABOUT_ARRAYS(text) is not None:
+                    if _is_about_arrays(text):
                         self._classify(error, text, entries, depth, described)
                     break
             if isinstance(error, MemoryError) and "ml" not in described and (found := out_of_memory()) is not None:
                 described["ml"] = found
         return described
+
+    def _library(self, error: BaseException, truncated: list[Error]) -> Error | None:
+        return self._describer.libraries.report(error, lambda value: self._arg(value, "library", truncated))
 
     def _classify(
         self, error: BaseException, text: str, entries: list[TracebackType], depth: int, described: Error
@@ -283,6 +276,11 @@ class _Report:
             truncated.append(_cut(field, 0, size))
         return _repr_of(arg)
 
+    def _answer(self, error: BaseException, described: Error) -> None:
+        """Which question to the host failed."""
+        if error.request_id is not None:  # type: ignore[attr-defined]  # it is a CallbackError
+            described["callback"] = error.request_id  # type: ignore[attr-defined]
+
     def _locate(self, error: BaseException, described: Error) -> None:
         """Where a text does not parse."""
         file, line, text, offset, end = (
@@ -303,6 +301,14 @@ class _Report:
             if source and 0 <= start <= size:
                 syntax["caret"] = [start, max(start + 1, min(until, size))]
         described["syntax"] = syntax
+
+
+def _is_about_arrays(text: str) -> bool:
+    lowered = text.lower()
+    for word in _WORDS_OF_ARRAYS:  # a generator would take as long as the search
+        if word in lowered:
+            return True
+    return False
 
 
 def _message(error: BaseException) -> str:
@@ -330,19 +336,9 @@ def undescribed(error: BaseException, failure: BaseException) -> Error:
         tag = tag_of(kind)
     except Exception:  # a metaclass can be anybody's code as well
         tag = "PythonException"
-    return {
-        "_tag": tag,
-        "pythonType": type_name(kind),
-        "mro": [type_name(each) for each in type.mro(kind) if each is not object][:MAX_MRO],
-        "message": f"<the details are lost: describing the exception raised {type_name(type(failure))}>",
-        "args": [],
-        "frames": [],
-        "notes": [],
-        "cause": None,
-        "context": None,
-        "exceptions": [],
-        "call": None,
-    }
+    described = _nothing_of(kind, tag, [type_name(each) for each in type.mro(kind) if each is not object])
+    described["message"] = f"<the details are lost: describing the exception raised {type_name(type(failure))}>"
+    return described
 
 
 # ---- the call that failed ------------------------------------------------------------------------------------------
@@ -358,15 +354,27 @@ def call_context(payload: dict[str, object]) -> Error:
         owner = str(payload.get("python_module") or "builtins")
     args = payload.get("args")
     kwargs = payload.get("kwargs")
-    arguments: list[object] = []
-    if isinstance(args, list):
-        arguments += [_argument(str(index), arg) for index, arg in enumerate(args[:MAX_ARGS])]
-    if isinstance(kwargs, dict):
-        arguments += [_argument(str(key), kwargs[key]) for key in list(kwargs)[:MAX_ARGS]]
+    arguments = _positional(args[:MAX_ARGS]) if isinstance(args, list) else []
+    if kwargs and isinstance(kwargs, dict):
+        arguments = arguments + [_argument(str(key), kwargs[key]) for key in list(kwargs)[:MAX_ARGS]]
     return {"target": f"{owner}.{name}" if name else owner, "callType": call_type, "arguments": arguments}
 
 
 _PLAIN = {kind: kind.__name__ for kind in (type(None), bool, int, float, str, bytes, list, tuple, dict, set)}
+_positionals: dict[tuple[type, ...], list[Error]] = {}
+
+
+def _positional(args: list[object]) -> list[Error]:
+    """What there is to say of positional arguments. It is shared between reports: nobody changes it."""
+    kinds = tuple(map(type, args))
+    known = _positionals.get(kinds)
+    if known is None:
+        known = [_argument(str(index), arg) for index, arg in enumerate(args)]
+        if _PLAIN.keys() >= set(kinds):  # nothing but the types is said of these
+            if len(_positionals) >= _CACHE_LIMIT:
+                _positionals.clear()
+            _positionals[kinds] = known
+    return known
 
 
 def _argument(name: str, value: object) -> Error:
@@ -397,16 +405,45 @@ _DEVICE_LIBRARIES = ("torch", "jax", "cupy")
 
 # ---- what depends on the class alone -------------------------------------------------------------------------------
 
+if TYPE_CHECKING:
+    # the description of an exception that has nothing to say, which is copied and never changed; what makes a sentence
+    # of what was meant; what else there is to say
+    Kind = tuple[
+        Error, Callable[[BaseException], "str | None"] | None, Callable[[_Report, BaseException, Error], None] | None
+    ]
+
 _SYNTAX_ERRORS = frozenset({"SyntaxError", "IndentationError", "TabError"})
-_kinds: dict[type, tuple[str, str, list[str], Callable[[BaseException], str | None] | None]] = {}
+_kinds: dict[type, Kind] = {}
 
 
-def _learn(kind: type) -> tuple[str, str, list[str], Callable[[BaseException], str | None] | None]:
+def _learn(kind: type) -> Kind:
     if len(_kinds) >= _CACHE_LIMIT:
         _kinds.clear()
-    mro = [type_name(base) for base in kind.__mro__ if base is not object]
-    learned = _kinds[kind] = (tag_of(kind), type_name(kind), mro[:MAX_MRO], suggestion_for(kind))
+    template = _nothing_of(kind, tag_of(kind), [type_name(base) for base in kind.__mro__ if base is not object])
+    finish = None
+    if template["_tag"] in _SYNTAX_ERRORS:
+        finish = _Report._locate
+    elif kind is CallbackError:
+        finish = _Report._answer
+    learned = _kinds[kind] = (template, suggestion_for(kind), finish)
     return learned
+
+
+def _nothing_of(kind: type, tag: str, mro: list[str]) -> Error:
+    """The fields that are always there, in their order."""
+    return {
+        "_tag": tag,
+        "pythonType": type_name(kind),
+        "mro": mro[:MAX_MRO],
+        "message": "",
+        "args": [],
+        "frames": [],
+        "notes": [],
+        "cause": None,
+        "context": None,
+        "exceptions": [],
+        "call": None,
+    }
 
 
 def tag_of(kind: type) -> str:

@@ -237,7 +237,10 @@ class Execution:
                 body = reply
         except BaseException as error:
             running.shielded = True
-            body = self._outbox.failure(self._own(running, args), error)
+            # lent to the record until the failure is described
+            running.payload["args"] = args
+            body = self._outbox.failure(running, error)
+            del running.payload["args"]
         gate.on_main = None
         if memory is not None and (self.views or memory.dead):
             value = args = None

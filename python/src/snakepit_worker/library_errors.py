@@ -29,14 +29,17 @@ class LibraryErrors:
         self._known: dict[type, tuple[str | None, list[str]] | None] = {}
         self._versions: dict[str, str | None] = {}
 
-    def report(self, error: BaseException, value: Callable[[object], object]) -> Error | None:
-        """`{ name, version, attributes }`, or None when nobody asked. ``value`` makes of a leaf what can cross."""
-        kind = type(error)
+    def wanted(self, kind: type) -> tuple[str | None, list[str]] | None:
+        """The distribution and the attributes that somebody wants to know of a class; None when nobody asked."""
         if kind not in self._known:
             if len(self._known) >= _CACHE_LIMIT:
                 self._known.clear()
-            self._known[kind] = self._wanted(kind)
-        wanted = self._known[kind]
+            self._known[kind] = self._look(kind)
+        return self._known[kind]
+
+    def report(self, error: BaseException, value: Callable[[object], object]) -> Error | None:
+        """`{ name, version, attributes }`, or None when nobody asked. ``value`` makes of a leaf what can cross."""
+        wanted = self.wanted(type(error))
         if wanted is None:
             return None
         library, paths = wanted
@@ -48,7 +51,7 @@ class LibraryErrors:
                 continue  # there is none, or it cannot be read: the host takes it for null
         return {"name": library, "version": self._version(library), "attributes": attributes}
 
-    def _wanted(self, kind: type) -> tuple[str | None, list[str]] | None:
+    def _look(self, kind: type) -> tuple[str | None, list[str]] | None:
         names = {type_name(base) for base in kind.__mro__}
         found = [each for each in self._descriptions if not names.isdisjoint(each["types"])]
         if not found:

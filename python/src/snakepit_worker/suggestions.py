@@ -24,12 +24,12 @@ def suggestion_for(kind: type) -> Callable[[BaseException], str | None] | None:
     return None
 
 
-def with_suggestion(message: str, suggest: Callable[[], str | None]) -> str:
-    """The message with a sentence more, unless it names what was meant already."""
+def with_suggestion(message: str, suggest: Callable[..., str | None], *about: object) -> str:
+    """The message with what `suggest(*about)` answers as a sentence more, unless it names what was meant already."""
     if "Did you mean" in message:
         return message
     try:
-        suggestion = suggest()
+        suggestion = suggest(*about)
     except Exception:
         return message  # a __dir__ or a __getattr__ of the user's raised
     return f"{message.removesuffix('.')}. {suggestion}" if suggestion is not None else message

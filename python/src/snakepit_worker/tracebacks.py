@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 MAX_SOURCE = 500  # characters
 
 _CACHE_LIMIT = 4096
-_OWN = __file__.rpartition("tracebacks.py")[0]
-_IMPORT = ("<frozen importlib", importlib.__file__)
+# Where the files begin whose code is the worker's own or the import system's.
+_HIDDEN = (__file__.rpartition("tracebacks.py")[0], "<frozen importlib", importlib.__file__)
 _HAS_POSITIONS = sys.version_info >= (3, 11)
 
 
@@ -33,8 +33,7 @@ def shown(traceback: TracebackType | None) -> list[TracebackType]:
     """
     entries: list[TracebackType] = []
     while traceback is not None:
-        file = traceback.tb_frame.f_code.co_filename
-        if not file.startswith(_OWN) and not file.startswith(_IMPORT):
+        if not traceback.tb_frame.f_code.co_filename.startswith(_HIDDEN):
             entries.append(traceback)
         traceback = traceback.tb_next
     return entries
@@ -45,37 +44,39 @@ class Frames:
 
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
-        self._known: dict[tuple[str, int, int, str], Frame] = {}
+        # By the identity of the code, which no other has as long as the code is kept, and the instruction: Python would
+        # have to search for the line. What was edited and loaded again is other code, even where nothing moved.
+        self._known: dict[tuple[int, int], tuple[Frame, CodeType]] = {}
 
     def describe(self, entry: TracebackType) -> Frame:
         """One frame. It is shared between reports: nobody changes it."""
-        code = entry.tb_frame.f_code
-        key = (code.co_filename, entry.tb_lineno or 0, entry.tb_lasti, code.co_name)
-        return self._known.get(key) or self._learn(key, entry)
+        known = self._known.get((id(entry.tb_frame.f_code), entry.tb_lasti))
+        return self._learn(entry) if known is None else known[0]
 
-    def _learn(self, key: tuple[str, int, int, str], entry: TracebackType) -> Frame:
-        file, line, instruction, name = key
+    def _learn(self, entry: TracebackType) -> Frame:
         code = entry.tb_frame.f_code
+        line = entry.tb_lineno or 0
         text = source_line(entry)
         source = text.strip()
         frame: Frame = {
-            "file": self._redaction.file(file),
+            "file": self._redaction.file(code.co_filename),
             "line": line,
-            "function": getattr(code, "co_qualname", name),  # Python 3.11
+            "function": getattr(code, "co_qualname", code.co_name),  # Python 3.11
             "source": source[:MAX_SOURCE],
         }
-        span = expression_span(code, instruction, line) if source else None
+        span = expression_span(code, entry.tb_lasti, line) if source else None
         if span is not None:
             mark(frame, text, *span)
         if len(self._known) >= _CACHE_LIMIT:
             self._known.clear()
-        self._known[key] = frame
+        self._known[id(code), entry.tb_lasti] = frame, code
         return frame
 
 
 def source_line(entry: TracebackType) -> str:
     """The line of the file, as it stands there; empty when there is none."""
     try:
+        linecache.checkcache(entry.tb_frame.f_code.co_filename)  # the file may have been edited, and loaded again
         return linecache.getline(entry.tb_frame.f_code.co_filename, entry.tb_lineno or 0, entry.tb_frame.f_globals)
     except Exception:
         return ""  # a loader of the user's raised

@@ -33,7 +33,8 @@ export const decodeExit = (
   return Exit.failCause(Cause.fromReasons(reasons))
 }
 
-const decodeError = (error: unknown, target: string, originals: Originals): SnakepitError.SnakepitError => {
+/** The error of a failed call, from the `error` field of a `Fail`. */
+export const decodeError = (error: unknown, target: string, originals = noOriginals): SnakepitError.SnakepitError => {
   switch (field(error, "_tag")) {
     case "SessionLost":
       return new SnakepitError.SessionLost({

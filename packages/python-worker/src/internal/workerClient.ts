@@ -18,7 +18,7 @@ import { Callbacks } from "./callbacks.ts"
 import { Cancellations, type Ladder, type Rung } from "./cancellations.ts"
 import { Channel, closedReason } from "./channel.ts"
 import { crashClass } from "./crashClass.ts"
-import { decodeExit, field } from "./failures.ts"
+import { decodeError, decodeExit, field } from "./failures.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
 import { InFlight } from "./inFlight.ts"
 import { nativeStacks } from "./nativeStacks.ts"
@@ -70,10 +70,11 @@ export interface PythonWarning {
   readonly line: number
 }
 
-// An `Exit` with a success, as Python packs it: these bytes, the number, `exitPrefix`, the value. Comparing them saves
-// decoding the envelope of nearly every reply; any other spelling of the same message takes the general way.
+// An `Exit` as Python packs it: `headPrefix`, the number, `successPrefix` or `failPrefix`, the value or the error. Comparing
+// them saves decoding the envelope of nearly every reply; any other spelling of the same message takes the general way.
 const headPrefix = Buffer.from("\x83\xa4_tag\xa4Exit\xa9requestId", "latin1")
-const exitPrefix = Buffer.from("\xa4exit\x82\xa4_tag\xa7Success\xa5value", "latin1")
+const successPrefix = Buffer.from("\xa4exit\x82\xa4_tag\xa7Success\xa5value", "latin1")
+const failPrefix = Buffer.from("\xa4exit\x82\xa4_tag\xa7Failure\xa5cause\x91\x82\xa4_tag\xa4Fail\xa5error", "latin1")
 
 export class WorkerClient implements Worker.Worker {
   readonly id: string
@@ -423,25 +424,28 @@ export class WorkerClient implements Worker.Worker {
 
   /** Handles the reply of nearly every call; answers whether it was one. */
   private quickExit(bytes: Buffer, start: number, end: number): boolean {
-    let position = start
-    if (end - start < headPrefix.length + exitPrefix.length + 2) return false
-    for (let i = 0; i < headPrefix.length; i++) if (bytes[position++] !== headPrefix[i]) return false
+    if (!startsWith(bytes, start, end, headPrefix)) return false
+    let position = start + headPrefix.length
     const token = bytes[position] ?? 0
     const number = readUint(bytes, position, end)
     if (number === undefined) return false
     position += 1 + uintSize(token)
-    for (let i = 0; i < exitPrefix.length; i++) if (bytes[position++] !== exitPrefix[i]) return false
-    if (number === 0) return false
+    const isSuccess = startsWith(bytes, position, end, successPrefix)
+    if (number === 0 || (!isSuccess && !startsWith(bytes, position, end, failPrefix))) return false
+    position += isSuccess ? successPrefix.length : failPrefix.length
     const observer = this.inFlight.get(number)
     if (observer === undefined) return true
     let exit: Exit.Exit<unknown, SnakepitError.SnakepitError>
     this.frameCall = number
     this.opened = 0
     try {
-      exit = Exit.succeed(this.decoder.decode(bytes, position, end, this.decodeHooks))
+      const value = this.decoder.decode(bytes, position, end, this.decodeHooks)
+      exit = isSuccess
+        ? Exit.succeed(value)
+        : Exit.fail(decodeError(value, observer.call.target, this.callbacks.failuresOf(number)))
     } catch (error) {
       this.discardRest(bytes, position, end)
-      exit = Exit.fail(this.undecodable(error, "result"))
+      exit = Exit.fail(this.undecodable(error, isSuccess ? "result" : "error"))
     }
     this.settle(number, exit, undefined)
     return true
@@ -803,6 +807,13 @@ const numberAfter = (key: string, head: string, bytes: Buffer, start: number, en
   if (found < 0) return undefined
   const at = start + found + key.length
   return readUint(bytes, at, end)
+}
+
+/** Whether a frame goes on with these bytes, and with something behind them. */
+const startsWith = (bytes: Buffer, position: number, end: number, prefix: Buffer): boolean => {
+  if (end - position <= prefix.length) return false
+  for (let i = 0; i < prefix.length; i++) if (bytes[position + i] !== prefix[i]) return false
+  return true
 }
 
 /** Bytes of a MessagePack integer behind its token: 0 for those that are their token, and for what is none. */
