@@ -55,6 +55,40 @@ def test_calls_that_fail_the_quick_way_tell_of_their_own_arguments() -> None:
     assert serve(script) == 0
 
 
+class _Moody:
+    """Has a method that another object answers for."""
+
+    mood: BaseException | None = None
+
+    @property
+    def double(self) -> Any:
+        if self.mood is not None:
+            raise self.mood
+        return lambda value: 2 * value
+
+
+def test_code_that_answers_for_a_target_is_part_of_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    moody = _Moody()
+    monkeypatch.setattr(targets, "moody", moody, raising=False)
+
+    def script(host: Host) -> None:
+        number = 0
+        for mood in [None, RuntimeError("no"), None, SystemExit(3), ValueError("bad"), AttributeError("gone"), None]:
+            moody.mood = mood
+            number += 1
+            host.data.send_frames(quick_call(number, "targets.moody", "double", 21))
+            if mood is None:
+                assert host.data.value_of(number) == 42
+            else:
+                error = host.data.error_of(number)
+                assert (error["_tag"], error["message"]) == (type(mood).__name__, str(mood))
+        monkeypatch.delattr(targets, "moody")
+        host.data.send_frames(quick_call(number + 1, "targets.moody", "double", 21))
+        assert "module 'targets' has no attribute 'moody'" in host.data.error_of(number + 1)["message"]
+
+    assert serve(script) == 0
+
+
 def test_measures_a_sampled_call() -> None:
     def script(host: Host) -> None:
         host.data.send({**call(1, "math:sqrt", 4), "sampled": True})

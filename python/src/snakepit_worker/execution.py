@@ -191,9 +191,8 @@ class Execution:
         if not place.is_current:
             return False
         try:
-            function = read(place.module)
             args = unpackb(frame[at:], ext_hook=self._ext_hook)
-        except (AttributeError, ValueError, WorkerFailure):
+        except (ValueError, WorkerFailure):
             return False  # the general way finds out what is wrong, and whose fault it is
         memory = storage.memory
         if memory is not None and (views := memory.take_views()):
@@ -214,6 +213,11 @@ class Execution:
                 self.views.pop(number, None)
                 return True
             try:
+                # part of the call: what is inside a module may be properties
+                try:
+                    function = read(place.module)
+                except AttributeError:
+                    function = self._resolver.target(running.payload["python_module"], running.payload["function"])
                 if are_possible():
                     args, _ = settle(function, args, {})
                 value = function(*args)
