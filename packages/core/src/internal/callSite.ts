@@ -2,9 +2,9 @@
  * Where TypeScript code made a call. The place is noted when the call is described, since the stack is gone when a reply comes;
  * V8 keeps a few frames and makes text of them, through source maps, only when somebody reads it.
  *
- * Noting costs two to four microseconds, which nobody wants to pay for calls that succeed by the ten thousand. So it is on a
- * budget: a program that makes fewer calls than `perMilli` on average has all of them noted, a busy loop loses less than a per cent
- * of its time to it, and an error of a call that was not noted says so.
+ * Noting costs two to four microseconds, among other work up to fifteen, which nobody wants to pay for calls that succeed by
+ * the ten thousand. So it is on a budget: a program that makes fewer calls than `perMilli` on average has all of them noted, a
+ * busy loop loses three per cent of its time to it at most, and an error of a call that was not noted says so.
  */
 
 /** A noted place. */
