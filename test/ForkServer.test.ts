@@ -1,9 +1,22 @@
 /** Workers that are forked from a process that has imported everything, and the death of that process. */
 import { Snakepit, SnakepitError } from "@snakepit/core"
 import { assert, describe, it } from "@effect/vitest"
+import * as fs from "node:fs"
+import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
-import { children, freeze, isRunning, kill, pidsOf, pool, waitForWorkers, waitUntil, withPool } from "./harness.ts"
+import {
+  children,
+  freeze,
+  isRunning,
+  kill,
+  pidsOf,
+  pool,
+  socketDirectory,
+  waitForWorkers,
+  waitUntil,
+  withPool
+} from "./harness.ts"
 import { descendants } from "./processTree.ts"
 
 const poolWith = (preload: ReadonlyArray<string>) => pool({ start: "fork", preload })
@@ -56,6 +69,39 @@ describe("The fork server", () => {
       assert.isNumber(yield* getpid)
       assert.isFalse(isRunning(server))
     }).pipe(withPool({ start: "fork" }))
+  )
+
+  it.live("several that are asked for while the first is forked ahead are workers of their own", () =>
+    Effect.gen(function* () {
+      // which of them gets the one that was forked ahead is a matter of moments
+      for (let round = 0; round < 10; round++) {
+        const pids = yield* withPool({ size: 3, start: "fork" })(pidsOf())
+        assert.strictEqual(new Set(pids).size, 3)
+      }
+    })
+  )
+
+  it.live("a worker forked ahead that was killed is missed by nobody, and leaves no socket", () =>
+    Effect.gen(function* () {
+      const sockets = yield* socketDirectory
+      yield* Effect.gen(function* () {
+        const [folder] = fs.readdirSync(sockets)
+        if (folder === undefined) return assert.fail("there is no folder for sockets")
+        const standing = () =>
+          fs.readdirSync(path.join(sockets, folder)).filter((name) => name !== "owner" && name !== "status.sock")
+        const server = yield* forkServer
+        const pid = yield* getpid
+        const ahead = () => descendants(server).find((child) => child !== pid)
+        yield* waitUntil("the next worker listens", () => standing().length === 1 && ahead() !== undefined)
+        const spare = ahead()
+        if (spare === undefined) return assert.fail("no worker was forked ahead")
+        yield* kill(spare, "SIGKILL")
+        yield* waitUntil("its socket is gone", () => standing().length === 0)
+        assert.instanceOf(yield* Effect.flip(Snakepit.call("hazards.leave", { args: [3] })), SnakepitError.WorkerCrash)
+        assert.notInclude([pid, spare], yield* getpid)
+        yield* waitUntil("another is forked ahead", () => standing().length === 1)
+      }).pipe(withPool({ start: "fork" }))
+    })
   )
 
   it.live("forked workers draw different random numbers", () =>

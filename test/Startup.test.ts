@@ -132,21 +132,28 @@ describe("Startup", () => {
     })
   )
 
-  it.live("the socket stands in a folder that only its user can enter, and is gone once both channels are open", () =>
-    Effect.gen(function* () {
-      const sockets = yield* socketDirectory
-      yield* Effect.suspend(() => {
-        const [folder] = fs.readdirSync(sockets)
-        if (folder === undefined) return assert.fail("there is no folder for sockets")
-        assert.strictEqual(fs.statSync(path.join(sockets, folder)).mode & 0o777, 0o700)
-        return waitUntil(
-          "only the name of its owner and the status socket are left",
-          () => fs.readdirSync(path.join(sockets, folder)).join() === "owner,status.sock"
-        )
-      }).pipe(withPool({ size: 2 }))
-      yield* expectNoSockets(sockets)
-    })
-  )
+  // of forked workers, the next one listens already
+  for (const [start, listening] of [
+    ["fork", 1],
+    ["spawn", 0]
+  ] as const) {
+    it.live(
+      `sockets stand in a folder that only its user can enter, and are gone once all channels are open (${start})`,
+      () =>
+        Effect.gen(function* () {
+          const sockets = yield* socketDirectory
+          yield* Effect.suspend(() => {
+            const [folder] = fs.readdirSync(sockets)
+            if (folder === undefined) return assert.fail("there is no folder for sockets")
+            assert.strictEqual(fs.statSync(path.join(sockets, folder)).mode & 0o777, 0o700)
+            const standing = () =>
+              fs.readdirSync(path.join(sockets, folder)).filter((name) => name !== "owner" && name !== "status.sock")
+            return waitUntil("those of the workers are gone", () => standing().length === listening)
+          }).pipe(withPool({ size: 2, start }))
+          yield* expectNoSockets(sockets)
+        })
+    )
+  }
 
   it.live("the token is neither in the arguments nor in the environment of the worker", () =>
     Effect.gen(function* () {

@@ -17,7 +17,6 @@ import {
 import { DevicePlacement, Hardware, type HardwareInfo } from "@snakepit/hardware"
 import { DeviceTensor, findPlaces, SharedMemory, Table, Tensor } from "@snakepit/zero-copy"
 import * as crypto from "node:crypto"
-import * as fs from "node:fs"
 import * as path from "node:path"
 import * as Array from "effect/Array"
 import * as Context from "effect/Context"
@@ -33,11 +32,12 @@ import { EnvironmentProgress, terminal } from "./EnvironmentProgress.ts"
 import * as ForkServer from "./internal/forkServer.ts"
 import * as MemoryGroups from "./internal/memoryGroups.ts"
 import * as Launch from "./internal/launch.ts"
-import type { Boot, OnLine, WorkerProcess } from "./internal/process.ts"
+import type { Boot, Greet, Launched, OnLine } from "./internal/process.ts"
 import * as RuntimeDirectory from "./internal/runtimeDirectory.ts"
 import * as Spares from "./internal/spares.ts"
 import { describeEnd } from "./internal/spawnedProcess.ts"
 import { Tail } from "./internal/stdio.ts"
+import { Channel } from "./internal/channel.ts"
 import { type ClientOptions, WorkerClient } from "./internal/workerClient.ts"
 import { Decoder, Encoder } from "./MessagePack.ts"
 import * as PythonWorkerConfig from "./PythonWorkerConfig.ts"
@@ -57,7 +57,7 @@ interface Kit {
   readonly options: PythonWorkerConfig.PythonOptions
   /** What the pool shares with its workers. */
   readonly memory: SharedMemory.PoolMemory
-  readonly launch: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string, Scope.Scope>
+  readonly launch: (boot: Boot, greet: Greet, onLine: OnLine) => Effect.Effect<Launched, string, Scope.Scope>
   /** Where groups with a memory ceiling are made; absent without a limit, or where it is one on address space. */
   readonly memoryGroups: MemoryGroups.MemoryGroups | undefined
   /** What the fork server, where there is one, printed last to stderr: why it did not come up. */
@@ -94,7 +94,9 @@ export const layerIn: Layer.Layer<WorkerSpawner | SharedMemory.SharedMemory, nev
           const known = kits.get(wanted.pool)
           if (known !== undefined) return yield* known
           const made = yield* Effect.cached(
-            Effect.tap(prepare(wanted, scope), ({ memory }) => Effect.sync(() => memories.set(wanted.pool, memory)))
+            Effect.tap(prepare(instance, wanted, scope), ({ memory }) =>
+              Effect.sync(() => memories.set(wanted.pool, memory))
+            )
           )
           kits.set(wanted.pool, made)
           return yield* made
@@ -161,7 +163,11 @@ const libraryErrorsOf = (own: ReadonlyArray<LibraryError.LibraryErrorClass>): Bo
     return { types: pythonTypes, library: library ?? null, attributes }
   })
 
-const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
+const prepare = (
+  { directory }: Instance,
+  wanted: SpawnOptions,
+  scope: Scope.Scope
+): Effect.Effect<Kit, SnakepitError.WorkerStartError> =>
   Effect.gen(function* () {
     const options = yield* PythonWorkerConfig.resolve(wanted.options)
     const { environment, progress } = options
@@ -174,8 +180,12 @@ const prepare = (wanted: SpawnOptions, scope: Scope.Scope): Effect.Effect<Kit, S
     const memoryGroups = options.memoryLimit === undefined ? undefined : yield* findMemoryGroups(wanted.pool)
     const memory = yield* Scope.provide(sharedMemory(wanted.pool, options), scope)
     const common = { options, memory, memoryGroups }
-    if (options.start === "fork") return { ...common, ...(yield* forkLaunch(wanted, options, interpreter, scope)) }
-    return { ...common, launch: Spares.launch(interpreter, options.spares, scope), lastWords: () => [] }
+    if (options.start === "fork") {
+      return { ...common, ...(yield* forkLaunch(directory, wanted, options, interpreter, scope)) }
+    }
+    // not named after the pool, whose name may hold anything and be of any length
+    const newSocket = () => path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`)
+    return { ...common, launch: Spares.launch(interpreter, options.spares, newSocket, scope), lastWords: () => [] }
   }).pipe(
     Effect.mapError((error: SnakepitError.ConfigError | EnvironmentError) => startError(wanted, error.message, []))
   )
@@ -218,6 +228,7 @@ const findMemoryGroups = (pool: string): Effect.Effect<MemoryGroups.MemoryGroups
 
 /** Forks workers from the pool's fork server, which is started when it is needed and not there. */
 const forkLaunch = (
+  directory: string,
   wanted: SpawnOptions,
   options: PythonWorkerConfig.PythonOptions,
   interpreter: Launch.Interpreter,
@@ -237,7 +248,7 @@ const forkLaunch = (
       stderr = new Tail()
       const made = yield* ForkServer.make(
         interpreter,
-        { preload: options.preload, pythonPath, environment },
+        { directory, preload: options.preload, pythonPath, environment },
         (stream, line) => {
           if (stream === "stderr") stderr.add(line)
           log(stream, line)
@@ -249,10 +260,8 @@ const forkLaunch = (
       current = { server: made, scope: own }
       return made
     }).pipe(one.withPermit)
-    const launch: Kit["launch"] = (boot, onLine) =>
-      Effect.flatMap(server, (running) => running.fork(boot, onLine)).pipe(
-        // what the dead one had bound is in the way of the next
-        Effect.tapError(() => Effect.sync(() => fs.rmSync(boot.socket, { force: true }))),
+    const launch: Kit["launch"] = (boot, greet, onLine) =>
+      Effect.flatMap(server, (running) => running.fork(boot, greet, onLine)).pipe(
         Effect.retry({ times: 2, while: (error) => typeof error !== "string" }),
         Effect.mapError((error) => (typeof error === "string" ? error : error.reason))
       )
@@ -305,7 +314,7 @@ const rungLogger =
   }
 
 const start = (
-  { adapters, directory, libraryErrors }: Instance,
+  { adapters, libraryErrors }: Instance,
   wanted: SpawnOptions,
   { lastWords, launch, memory, memoryGroups, options }: Kit,
   placed: Placed | undefined
@@ -319,8 +328,6 @@ const start = (
       log(stream, line)
     }
     const boot: Boot = {
-      // not named after the pool, whose name may hold anything and be of any length
-      socket: path.join(directory, `${crypto.randomBytes(6).toString("hex")}.sock`),
       token: crypto.randomBytes(32).toString("base64url"),
       worker: `${wanted.worker}-${crypto.randomBytes(4).toString("hex")}`,
       profile: wanted.options.profile,
@@ -340,15 +347,23 @@ const start = (
       library_errors: libraryErrors,
       shared: sharedOf(memory, options)
     }
-    const clientOptions: Omit<ClientOptions, "process"> = {
+    const opened: Array<Channel> = []
+    yield* Effect.addFinalizer(() => Effect.sync(() => opened.forEach((channel) => channel.destroy())))
+    const greet: Greet = (socket) => {
+      const greetOn = (name: "data" | "control") => {
+        const encoder = new Encoder({ adapters })
+        const channel = Channel.greet({ encoder, maxFrameBytes: options.maxFrameBytes, path: socket }, boot.token, name)
+        opened.push(channel)
+        return channel
+      }
+      return { data: greetOn("data"), control: greetOn("control") }
+    }
+    const clientOptions: Omit<ClientOptions, keyof Launched> = {
       pool: wanted.pool,
       worker: wanted.worker,
       device: placed?.device.id,
       concurrency: wanted.options.profile === "thread" ? wanted.options.threads : 1,
       maxFrameBytes: options.maxFrameBytes,
-      socket: boot.socket,
-      token: boot.token,
-      encoder: () => new Encoder({ adapters }),
       decoder: () => new Decoder({ adapters }),
       ladder: { cooperative: options.cancelGrace, raised: options.killGrace, terminated: options.stopTimeout },
       heartbeat: {
@@ -361,13 +376,13 @@ const start = (
       onRung: rungLogger({ pool: wanted.pool, worker: wanted.worker }, options),
       memory
     }
-    const client = yield* launch(boot, onLine).pipe(
-      Effect.tap(({ pid }) =>
+    const client = yield* launch(boot, greet, onLine).pipe(
+      Effect.tap(({ process }) =>
         memoryGroups === undefined || options.memoryLimit === undefined
           ? Effect.void
-          : MemoryGroups.enter(memoryGroups, wanted.worker, pid, options.memoryLimit)
+          : MemoryGroups.enter(memoryGroups, wanted.worker, process.pid, options.memoryLimit)
       ),
-      Effect.flatMap((process) => connect({ ...clientOptions, process })),
+      Effect.flatMap((launched) => connect({ ...clientOptions, ...launched })),
       Effect.timeoutOrElse({
         duration: options.startTimeout,
         orElse: () => Effect.fail(`it did not answer the handshake within ${options.startTimeout} ms`)

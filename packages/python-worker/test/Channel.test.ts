@@ -11,6 +11,10 @@ const maxFrameBytes = 1 << 20
 
 /** A channel, its peer, and what has happened so far. */
 const connected = (onFrame?: (frame: Buffer) => void) =>
+  Effect.tap(connecting(onFrame), ({ listen }) => Effect.sync(listen))
+
+/** One that nobody listens to yet. */
+const connecting = (onFrame?: (frame: Buffer) => void) =>
   Effect.gen(function* () {
     const socket = path.join(yield* tempDirectory, "peer.sock")
     let peer: net.Socket | undefined
@@ -22,27 +26,24 @@ const connected = (onFrame?: (frame: Buffer) => void) =>
     const frames: Array<Buffer> = []
     const ends: Array<readonly [reason: string, violation: boolean]> = []
     const channel = yield* Effect.acquireRelease(
-      Effect.sync(() =>
-        Channel.connect({
-          encoder: new Encoder({ adapters: [] }),
-          maxFrameBytes,
-          path: socket,
-          onFrame: (bytes, start, end) => {
-            const frame = Buffer.from(bytes.subarray(start, end))
-            frames.push(frame)
-            onFrame?.(frame)
-          },
-          onBroken: (reason, violation) => ends.push([reason, violation])
-        })
-      ),
+      Effect.sync(() => new Channel({ encoder: new Encoder({ adapters: [] }), maxFrameBytes, path: socket })),
       (opened) => Effect.sync(() => opened.destroy())
     )
+    const listen = () =>
+      channel.listen(
+        (bytes, start, end) => {
+          const frame = Buffer.from(bytes.subarray(start, end))
+          frames.push(frame)
+          onFrame?.(frame)
+        },
+        (reason, violation) => ends.push([reason, violation])
+      )
     yield* waitUntil("the peer is connected", () => peer !== undefined)
     if (peer === undefined) return assert.fail("there is no peer")
     let arrived = Buffer.alloc(0)
     peer.on("data", (chunk: Buffer) => (arrived = Buffer.concat([arrived, chunk])))
     peer.on("error", () => {})
-    return { channel, peer, frames, ends, arrived: () => arrived }
+    return { channel, listen, peer, frames, ends, arrived: () => arrived }
   })
 
 const frameOf = (body: string | Buffer): Buffer => {
@@ -159,21 +160,43 @@ describe("Channel", () => {
     })
   )
 
-  it.live("ends when nobody listens at its path", () =>
+  it.live("keeps what has come, and the end, until somebody listens", () =>
     Effect.gen(function* () {
-      const folder = yield* tempDirectory
-      const ends: Array<string> = []
-      Channel.connect({
-        encoder: new Encoder({ adapters: [] }),
-        maxFrameBytes,
-        path: path.join(folder, "nobody.sock"),
-        onFrame: () => assert.fail("there is no peer"),
-        onBroken: (reason) => ends.push(reason)
-      })
-      yield* waitUntil("it has failed", () => ends.length > 0)
-      assert.include(ends[0], "ENOENT")
+      const { channel, ends, frames, listen, peer } = yield* connecting()
+      write(channel, "hello")
+      yield* waitUntil("the peer has heard", () => peer.bytesRead > 0)
+      let closed = false
+      peer.end(Buffer.concat([frameOf("one"), frameOf("two")]), () => (closed = true))
+      yield* waitUntil("the peer has closed", () => closed)
+      assert.deepStrictEqual(frames, [])
+      listen()
+      yield* waitUntil("the channel has ended", () => ends.length > 0)
+      assert.deepStrictEqual(frames.map(String), ["one", "two"])
+      assert.deepStrictEqual(ends[0], [closedReason, false])
     })
   )
+
+  for (const when of ["before", "after"]) {
+    it.live(`ends when nobody listens at its path, which is known ${when} it is listened to`, () =>
+      Effect.gen(function* () {
+        const folder = yield* tempDirectory
+        const ends: Array<string> = []
+        const encoder = new Encoder({ adapters: [] })
+        const channel = new Channel({ encoder, maxFrameBytes, path: path.join(folder, "nobody.sock") })
+        let ended = false
+        if (when === "before") {
+          channel.afterClose(10_000, () => (ended = true))
+          yield* waitUntil("it has failed", () => ended)
+        }
+        channel.listen(
+          () => assert.fail("there is no peer"),
+          (reason) => ends.push(reason)
+        )
+        yield* waitUntil("its end is told", () => ends.length > 0)
+        assert.include(ends[0], "ENOENT")
+      })
+    )
+  }
 
   it.live("writes after its end go nowhere, and throw nothing", () =>
     Effect.gen(function* () {

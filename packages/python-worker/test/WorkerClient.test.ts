@@ -11,6 +11,7 @@ import { tempDirectory, waitUntil } from "../../../test/harness.ts"
 import { sampleCall } from "../../../test/sampleCall.ts"
 import { type Message, Wire } from "../../../test/rawWorker.ts"
 import { Tail } from "../src/internal/stdio.ts"
+import { Channel } from "../src/internal/channel.ts"
 import { type PythonWarning, WorkerClient } from "../src/internal/workerClient.ts"
 import { Decoder, Encoder } from "../src/MessagePack.ts"
 
@@ -91,6 +92,8 @@ const connecting = (concurrency = 1, answersPings = true) =>
     const rungs: Array<string> = []
     const stderr = new Tail()
     stderr.add("last words")
+    const channel = (name: "data" | "control") =>
+      Channel.greet({ encoder: new Encoder({ adapters: [] }), maxFrameBytes: 1 << 16, path: socket }, "token", name)
     const client = new WorkerClient(
       {
         pool: "default",
@@ -98,9 +101,7 @@ const connecting = (concurrency = 1, answersPings = true) =>
         device: undefined,
         concurrency,
         maxFrameBytes: 1 << 16,
-        socket,
-        token: "token",
-        encoder: () => new Encoder({ adapters: [] }),
+        channels: { data: channel("data"), control: channel("control") },
         decoder: () => new Decoder({ adapters: [] }),
         ladder: { cooperative: 5, raised: 5, terminated: 5 },
         heartbeat: { interval: 60_000, timeout: 60_000, misses: 3 },

@@ -26,6 +26,25 @@ if TYPE_CHECKING:
 _LEAVE_SECONDS = 5.0
 
 
+class ControlThread:
+    """The thread of a control channel, which can be there before the channel is."""
+
+    def __init__(self) -> None:
+        self._work: list[Callable[[], object]] = []
+        self._given = threading.Lock()
+        self._given.acquire()
+        threading.Thread(target=self._wait, name="snakepit-control", daemon=True).start()
+
+    def run(self, work: Callable[[], object]) -> None:
+        """Gives it what it is for."""
+        self._work.append(work)
+        self._given.release()
+
+    def _wait(self) -> None:
+        self._given.acquire()
+        self._work.pop()()
+
+
 class Control:
     """Reads the control channel until it closes. Its end means that the host is gone, and ``on_lost`` is called."""
 
@@ -44,11 +63,9 @@ class Control:
         self._on_lost = on_lost
         self._leaving = threading.Event()
 
-    def start(self) -> threading.Thread:
-        """Starts the thread."""
-        thread = threading.Thread(target=self._run, name="snakepit-control", daemon=True)
-        thread.start()
-        return thread
+    def start(self, thread: ControlThread) -> None:
+        """Goes on on its thread."""
+        thread.run(self._run)
 
     def after_fork(self) -> None:
         """In a child process: lets go of the channel."""

@@ -1,7 +1,8 @@
 """The fork server: has imported the worker and what ``preload`` names, and forks workers from itself.
 
-One worker is forked ahead and waits for its boot configuration, since a fork with what a process does after it takes a
-third of the time until a worker is ready. It belongs to the server, and is in its process group, until it is asked for.
+One worker is forked ahead. It listens, has copied the pages that it will write to, and waits for its boot
+configuration, so that little is left to do once it is asked for. It belongs to the server, and is in its process group,
+until then. The next is forked when it is up, and not while it needs the processor.
 
 Forking is safe here because of what this process does not do: it starts no thread, opens no connection to the host but
 the boot channel, and refuses to preload modules that start threads. A forked worker begins with its own process group,
@@ -10,7 +11,6 @@ fresh random state, default signal handlers, and none of the server's descriptor
 
 from __future__ import annotations
 
-import array  # noqa: F401  # what `socket.recv_fds` imports when it is called
 import gc
 import json
 import os
@@ -19,8 +19,9 @@ import signal
 import socket
 import sys
 
+from .control import ControlThread
 from .lifeline import hold_to
-from .worker import BOOT_FD, LIFELINE_FD, listen, run_forked
+from .worker import BOOT_FD, LIFELINE_FD, listen, rehearse, run_forked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,20 +41,16 @@ def main() -> None:
 class Spare:
     """A worker that was forked ahead, as the server sees it."""
 
-    def __init__(self, pid: int, line: socket.socket) -> None:
+    def __init__(self, pid: int, path: str, line: socket.socket) -> None:
         self.pid = pid
-        self._line = line
-
-    def start(self, order: bytes, listener: socket.socket) -> None:
-        """Lets it go on as a worker. Raises OSError when it has died."""
-        with self._line as line:
-            sent = socket.send_fds(line, [order], [listener.fileno()])
-            if sent < len(order):  # one that has all of it may have closed its end
-                line.sendall(order[sent:])
+        self.path = path
+        # it closes its end when it is up
+        self.line = line
 
     def close(self) -> None:
-        """Lets it end, if it has not."""
-        self._line.close()
+        """Clears away what one that has died before it was asked for leaves behind."""
+        self.line.close()
+        remove(self.path)
 
 
 class Server:
@@ -64,9 +61,12 @@ class Server:
         self._inherited = [lifeline]
         self._rest = b""
         self._environment: dict[str, str] = {}
+        self._directory = ""
         self._openblas: list[str] = []
         self._pid = os.getpid()
         self._spare: Spare | None = None
+        # what tells that workers which were asked for are up, or have ended
+        self._rising: list[socket.socket] = []
 
     def serve(self) -> None:
         """Runs until the boot channel closes."""
@@ -74,6 +74,7 @@ class Server:
         if options is None:
             return
         self._environment = options["environment"]
+        self._directory = options["directory"]
         for path in reversed(options["python_path"]):
             sys.path.insert(0, path)
         refusal = preload(options["preload"])
@@ -82,6 +83,7 @@ class Server:
             return
         if "numpy" in sys.modules:
             from . import arrays  # noqa: F401  # what a worker would import with its first array
+        rehearse()
         # looked for here and once: what a worker reads of its maps are pages that it copies
         self._openblas = openblas_libraries()
         # What has been imported moves out of the collector's sight: a collection in a worker does not copy its pages.
@@ -100,7 +102,7 @@ class Server:
         self._report({"ready": True})
         self._fork_ahead()
         while True:
-            readable, _, _ = select.select([self._pipe, waker], [], [])
+            readable, _, _ = select.select([self._pipe, waker, *self._rising], [], [])
             if waker in readable:
                 waker.recv(4096)
                 self._reap()
@@ -112,59 +114,68 @@ class Server:
                 while b"\n" in self._rest:
                     line, self._rest = self._rest.split(b"\n", 1)
                     self._fork(line)
+            for risen in [end for end in self._rising if end in readable]:
+                self._rising.remove(risen)
+                risen.close()
+                # not when one has died while it waited: what killed it may kill the next
+                if not self._rising and self._spare is None:
+                    self._fork_ahead()
 
     def _fork(self, command: bytes) -> None:
         head, boot = command.split(b"\t", 1)
-        asked = json.loads(head)
-        number: int = asked["fork"]
+        number: int = json.loads(head)["fork"]
         try:
-            # bound here, so that the host can connect as soon as it knows the pid
-            with listen(asked) as listener:
-                pid = self._start(boot + b"\n", listener)
+            spare = self._start(boot + b"\n")
         except OSError as error:
             self._report({"forked": number, "failed": f"{type(error).__name__}: {error}"})
             return
+        self._rising.append(spare.line)
         try:
-            os.setpgid(pid, pid)
+            os.setpgid(spare.pid, spare.pid)
         except OSError:
             pass  # the worker was faster, or has ended
-        self._report({"forked": number, "pid": pid})
-        self._fork_ahead()
+        self._report({"forked": number, "pid": spare.pid, "socket": spare.path})
 
-    def _start(self, order: bytes, listener: socket.socket) -> int:
+    def _start(self, order: bytes) -> Spare:
         spare, self._spare = self._spare, None
         if spare is not None:
             try:
-                spare.start(order, listener)
-                return spare.pid
+                spare.line.sendall(order)
+                return spare
             except OSError:
+                spare.close()
                 os.waitpid(spare.pid, 0)  # it has died, and the host has never heard of it
         spare = self._fork_spare()
-        spare.start(order, listener)
-        return spare.pid
+        spare.line.sendall(order)
+        return spare
 
     def _fork_ahead(self) -> None:
         try:
             self._spare = self._fork_spare()
         except OSError:
-            pass  # too many processes: the next command tries again, and reports it
+            return  # too many processes: the next command tries again, and reports it
+        self._report({"ahead": self._spare.path})
 
     def _fork_spare(self) -> Spare:
+        path = f"{self._directory}/{os.urandom(6).hex()}.sock"
+        listener = listen(path)
         ours, theirs = socket.socketpair()
         try:
             pid = os.fork()
         except OSError:
-            ours.close()
-            theirs.close()
+            for end in (listener, ours, theirs):
+                end.close()
+            remove(path)
             raise
         if pid > 0:
+            listener.close()
             theirs.close()
-            return Spare(pid, ours)
+            return Spare(pid, path, ours)
         status = 1
         try:
             ours.close()
             self._become_worker()
-            self._wait(theirs)
+            self._wait(path, listener, theirs)
             status = 0
         except SystemExit as exit:
             status = exit.code if isinstance(exit.code, int) else 1
@@ -175,22 +186,22 @@ class Server:
         finally:
             flush_and_leave(status)
 
-    def _wait(self, line: socket.socket) -> None:
-        """Runs a worker once its boot configuration and its socket have come; ends with the server before that."""
-        with line:
-            order, descriptors, _, _ = socket.recv_fds(line, _ORDER_BYTES, 1)
-            while order and not order.endswith(b"\n"):
-                more = line.recv(_ORDER_BYTES)
-                order = order + more if more else b""
-        if not order:
-            os._exit(0)  # nothing of it has run that exit functions of preloaded modules would be for
-        listener = socket.socket(fileno=descriptors[0])
-        listener.set_inheritable(False)
+    def _wait(self, path: str, listener: socket.socket, line: socket.socket) -> None:
+        """Runs a worker once its boot configuration has come; ends with the server before that."""
+        rehearse()
+        thread = ControlThread()
+        order = b""
+        while not order.endswith(b"\n"):
+            more = line.recv(_ORDER_BYTES)
+            if not more:
+                remove(path)
+                os._exit(0)  # nothing of it has run that exit functions of preloaded modules would be for
+            order += more
         try:
             os.setpgid(0, 0)
         except OSError:
             pass  # the server was faster
-        run_forked(json.loads(order), listener, self._pid)
+        run_forked({**json.loads(order), "socket": path}, listener, self._pid, thread, line.close)
 
     def _become_worker(self) -> None:
         """Leaves behind what is the server's."""
@@ -198,7 +209,7 @@ class Server:
         for number in _SIGNALS:
             signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
         self._pipe.close()
-        for end in self._inherited:
+        for end in (*self._inherited, *self._rising):
             end.close()
         reset_after_fork(self._environment, self._openblas)
 
@@ -230,6 +241,14 @@ class Server:
 
     def _report(self, message: dict[str, Any]) -> None:
         self._pipe.sendall(json.dumps(message).encode() + b"\n")
+
+
+def remove(path: str) -> None:
+    """Removes a socket's name."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # the host has removed the directory
 
 
 def preload(modules: list[str]) -> str | None:

@@ -19,7 +19,7 @@ from ormsgpack import packb, unpackb
 from . import storage
 from .callbacks import Callback, Callbacks, tools
 from .context import running_call, watch_main
-from .control import Control, complain, end_with_host, give_up
+from .control import Control, ControlThread, complain, end_with_host, give_up
 from .description import ErrorOptions
 from .errors import CallCancelled, ProtocolError, SessionLost, WorkerFailure
 from .execution import Execution
@@ -50,6 +50,10 @@ BOOT_FD = 3
 LIFELINE_FD = 4
 
 
+def _nothing() -> None:
+    pass
+
+
 def main() -> None:
     """Runs a spawned worker on the boot configuration that the host writes to a descriptor."""
     pipe = socket.socket(fileno=BOOT_FD)
@@ -57,7 +61,7 @@ def main() -> None:
     boot = _read_boot(pipe)
     for path in reversed(boot["python_path"]):
         sys.path.insert(0, path)
-    listener = listen(boot)
+    listener = listen(boot["socket"])
     pipe.sendall(b"listening\n")
     pipe.close()
     _run(boot, _accept(boot, listener, ("data", "control"), os.getppid()))
@@ -74,17 +78,28 @@ def _lifeline() -> socket.socket | None:
     return lifeline
 
 
-def run_forked(boot: dict[str, Any], listener: socket.socket, server: int) -> None:
-    """Runs a worker in a process that was just forked for it by the process `server`."""
+def run_forked(
+    boot: dict[str, Any],
+    listener: socket.socket,
+    server: int,
+    thread: ControlThread,
+    on_up: Callable[[], object],
+) -> None:
+    """Runs a worker in a process that was forked for it by the process `server`; `on_up` is called once it answers."""
     channels = _accept(boot, listener, ("data", "control", "stdout", "stderr", "lifeline"), server)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
         os.dup2(channels[name].fileno(), descriptor)
         channels[name].close_descriptor()
     hold_to(channels["lifeline"].connection)
-    _run(boot, channels)
+    _run(boot, channels, thread, on_up)
 
 
-def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
+def _run(
+    boot: dict[str, Any],
+    channels: dict[str, Channel],
+    thread: ControlThread | None = None,
+    on_up: Callable[[], object] = _nothing,
+) -> None:
     # before any code of the user's runs: libraries look at these when they open a GPU
     os.environ.update(boot.get("environment", {}))
     if sys.stderr is not None:
@@ -96,10 +111,25 @@ def _run(boot: dict[str, Any], channels: dict[str, Channel]) -> None:
     if boot.get("memory_limit_bytes") is not None:
         worker.limit_memory(boot["memory_limit_bytes"])
     try:
-        code = worker.serve()
+        code = worker.serve(thread, on_up)
     except BaseException as error:
         give_up(error)
     raise SystemExit(code)
+
+
+def rehearse() -> None:
+    """Does for nothing what a worker does when it starts.
+
+    The fork server remembers what is made once, and a worker that waits copies the pages that it will write to.
+    """
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        channel = Channel(ours, 1 << 20)
+        boot = {"worker": "", "token": "", "profile": "process", "allow_private": False, "python_path": []}
+        hello = {"protocol_version": PROTOCOL_VERSION, "token": "", "channel": "data"}
+        Channel(theirs, 1 << 20).send(packb({"tag": "snakepit.hello", "payload": hello}))
+        _greet(channel, boot, ["data"])
+        Worker(boot, channel, channel, end_with_host)
 
 
 def _read_boot(pipe: socket.socket) -> dict[str, Any]:
@@ -113,11 +143,11 @@ def _read_boot(pipe: socket.socket) -> dict[str, Any]:
     return boot
 
 
-def listen(boot: dict[str, Any]) -> socket.socket:
+def listen(path: str) -> socket.socket:
     """The socket on which the host opens its channels; its folder is closed to other users, and so is the socket."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(boot["socket"])
-    os.chmod(boot["socket"], 0o600)
+    listener.bind(path)
+    os.chmod(path, 0o600)
     listener.listen(8)
     return listener
 
@@ -249,9 +279,10 @@ class Worker:
         self._execution.start_loop()
         limit_memory(limit)
 
-    def serve(self) -> int:
+    def serve(self, thread: ControlThread | None = None, on_up: Callable[[], object] = _nothing) -> int:
         """Runs requests until the host says goodbye or breaks the connection; answers the exit code."""
-        self._control.start()
+        self._control.start(thread or ControlThread())
+        on_up()
         code = 0
         try:
             self._read_requests()

@@ -5,7 +5,7 @@
  * after the other, and what they cause to be written leaves together when the last is done.
  */
 import * as net from "node:net"
-import type { Encoder } from "../MessagePack.ts"
+import { Encoder } from "../MessagePack.ts"
 
 /** Takes one frame: `bytes` from `start` to `end`. The memory is reused after it returns, unless the frame is above 4 KiB. */
 export type OnFrame = (bytes: Buffer, start: number, end: number) => void
@@ -16,17 +16,43 @@ export type OnBroken = (reason: string, violation: boolean) => void
 /** How an ordinary end is reported: the peer closed, and nothing was wrong with what it sent. */
 export const closedReason = "the connection is closed"
 
+/** The connections on which the host calls a worker. */
+export interface Channels {
+  readonly data: Channel
+  readonly control: Channel
+}
+
+/** What the host says first on each of its connections to a worker, as a frame. */
+export const hello = (token: string, channel: string): Uint8Array => {
+  const mark = helloEncoder.begin()
+  const payload = { protocol_version: 1, token, channel }
+  helloEncoder.value({ _tag: "Request", id: 0, tag: "snakepit.hello", payload, headers: [] }, "hello", {})
+  helloEncoder.end(mark)
+  return helloEncoder.takeFrames() ?? new Uint8Array()
+}
+
+const helloEncoder = new Encoder({ adapters: [] })
+
 const readBytes = 1 << 18
 
 /** Byte strings above this size are decoded as views, so the frames that hold them need memory of their own. */
 const viewBytes = 4096
 
+interface ChannelOptions {
+  readonly encoder: Encoder
+  readonly maxFrameBytes: number
+  /** The socket of the peer. */
+  readonly path: string
+}
+
 export class Channel {
   readonly encoder: Encoder
   private readonly socket: net.Socket
   private readonly maxFrameBytes: number
-  private readonly onFrame: OnFrame
-  private readonly onBroken: OnBroken
+  private onFrame: OnFrame = () => {}
+  private onBroken: OnBroken = () => {}
+  /** Why it ended before anybody listened. */
+  private brokenBy: string | undefined
   private flushScheduled = false
   private reading = false
   /** What has arrived in part: a frame, or the four bytes of a frame's length. */
@@ -34,11 +60,10 @@ export class Channel {
   private partialFilled = 0
   private partialIsFrame = false
 
-  private constructor(encoder: Encoder, maxFrameBytes: number, path: string, onFrame: OnFrame, onBroken: OnBroken) {
+  /** Starts to connect. Nothing is read before {@link listen}. */
+  constructor({ encoder, maxFrameBytes, path }: ChannelOptions) {
     this.encoder = encoder
     this.maxFrameBytes = maxFrameBytes
-    this.onFrame = onFrame
-    this.onBroken = onBroken
     // `onread` skips the stream machinery and its allocations: about 3 us of a 25 us round trip
     this.socket = net.connect({
       path,
@@ -50,19 +75,28 @@ export class Channel {
         }
       }
     })
-    this.socket.on("error", (error) => this.onBroken(error.message, false))
-    this.socket.on("close", () => this.onBroken(closedReason, false))
+    this.socket.pause()
+    const ended = (reason: string) => {
+      this.brokenBy ??= reason
+      this.onBroken(reason, false)
+    }
+    this.socket.on("error", (error) => ended(error.message))
+    this.socket.on("close", () => ended(closedReason))
   }
 
-  /** Connects. `onBroken` is called once or more when the connection has ended, whatever the reason. */
-  static connect(options: {
-    readonly encoder: Encoder
-    readonly maxFrameBytes: number
-    readonly path: string
-    readonly onFrame: OnFrame
-    readonly onBroken: OnBroken
-  }): Channel {
-    return new Channel(options.encoder, options.maxFrameBytes, options.path, options.onFrame, options.onBroken)
+  /** Connects to a worker that listens there, and says hello. */
+  static greet(options: ChannelOptions, token: string, name: "data" | "control"): Channel {
+    const channel = new Channel(options)
+    channel.socket.write(hello(token, name))
+    return channel
+  }
+
+  /** Begins to read. `onBroken` is called once or more when the connection has ended, whatever the reason. */
+  listen(onFrame: OnFrame, onBroken: OnBroken): void {
+    this.onFrame = onFrame
+    this.onBroken = onBroken
+    if (this.brokenBy !== undefined) onBroken(this.brokenBy, false)
+    else this.socket.resume()
   }
 
   /** Lets the frames that the encoder has finished leave with this turn of the event loop. */

@@ -3,12 +3,14 @@
  * workers from itself in about a millisecond, one of them ahead. Partner of `snakepit_worker/fork_server.py`.
  *
  * It takes commands on its boot channel, a line each of what it has to know and, behind a tab, the boot configuration, which only the
- * worker reads; it reports there in JSON: `{ forked, pid }`, `{ exited, code, signal }`. A
- * worker's stdout and stderr are connections that the client opens on the worker's socket, since a fork has the server's.
+ * worker reads; it reports there in JSON: `{ ahead }`, the socket on which the next worker listens already, so that connecting does
+ * not wait for the fork; `{ forked, pid, socket }`, `{ exited, code, signal }`. A worker's stdout and stderr are connections that are
+ * opened on its socket, since a fork has the server's.
  *
  * When the server dies its workers live on, but nobody learns their exit codes any more; the next start makes a new server. One
  * that is asked for a fork and does not answer is killed, and so counts as dead.
  */
+import * as fs from "node:fs"
 import * as net from "node:net"
 import * as os from "node:os"
 import * as Data from "effect/Data"
@@ -17,10 +19,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Scope from "effect/Scope"
 import type { Worker } from "@snakepit/core"
-import { Encoder } from "../MessagePack.ts"
+import { hello } from "./channel.ts"
 import { field } from "./failures.ts"
 import { type Interpreter, withoutThreads } from "./launch.ts"
-import { type Boot, classify, killGroup, type OnLine, type WorkerProcess } from "./process.ts"
+import { type Boot, classify, type Greet, killGroup, type Launched, type OnLine } from "./process.ts"
 import * as ProcessIdentity from "./processIdentity.ts"
 import { describeEnd, forkServerModule, spawnPython } from "./spawnedProcess.ts"
 import { readLines, Tail } from "./stdio.ts"
@@ -33,17 +35,26 @@ export interface ForkServer {
   readonly pid: number
   /** False once it has died. */
   readonly isAlive: () => boolean
-  /** Forks one worker, and answers it once it listens. */
-  readonly fork: (boot: Boot, onLine: OnLine) => Effect.Effect<WorkerProcess, string | ForkServerDied, Scope.Scope>
+  /** Forks one worker. */
+  readonly fork: (
+    boot: Boot,
+    greet: Greet,
+    onLine: OnLine
+  ) => Effect.Effect<Launched, string | ForkServerDied, Scope.Scope>
 }
 
+/** A worker as the server reports it. */
 interface Forked {
-  readonly onPid: (pid: number) => void
-  readonly onFailed: (reason: string | ForkServerDied) => void
+  readonly pid: number
+  readonly socket: string
 }
+
+type Answer = (exit: Exit.Exit<Forked, string | ForkServerDied>) => void
 
 /** What the fork server does in the child, beside what the boot says. */
 export interface ForkOptions {
+  /** Where workers' sockets stand. */
+  readonly directory: string
   readonly preload: ReadonlyArray<string>
   readonly pythonPath: ReadonlyArray<string>
   /** Variables of a worker that the server itself has otherwise. */
@@ -64,20 +75,28 @@ export const make = (
       onLine
     )
     const ready = Deferred.makeUnsafe<void, string | ForkServerDied>()
-    const asked = new Map<number, Forked>()
+    const asked = new Map<number, Answer>()
     const exits = new Map<number, (end: Worker.WorkerEnd) => void>()
     let last = 0
     let alive = true
+    /** Where the next worker listens, when that is known. */
+    let ahead: string | undefined
 
     const report = (message: unknown): void => {
       const forked = field(message, "forked")
       const pid = field(message, "pid")
       if (typeof forked === "number") {
-        const waiting = asked.get(forked)
+        const answer = asked.get(forked)
         asked.delete(forked)
-        const failed = field(message, "failed")
-        if (typeof pid === "number") waiting?.onPid(pid)
-        else waiting?.onFailed(String(failed))
+        const socket = field(message, "socket")
+        const isForked = typeof pid === "number" && typeof socket === "string"
+        answer?.(isForked ? Exit.succeed({ pid, socket }) : Exit.fail(String(field(message, "failed"))))
+        return
+      }
+      const next = field(message, "ahead")
+      if (typeof next === "string") {
+        // else it goes to the first of those who have asked already, and who wait to be told
+        if (asked.size === 0) ahead = next
         return
       }
       const exited = field(message, "exited")
@@ -110,47 +129,58 @@ export const make = (
       const died = new ForkServerDied({ reason })
       // one that ends by itself before it is ready will do so again
       Deferred.doneUnsafe(ready, Exit.fail(end.signal === null ? reason : died))
-      for (const waiting of asked.values()) waiting.onFailed(died)
+      for (const answer of asked.values()) answer(Exit.fail(died))
       asked.clear()
+      if (ahead !== undefined) fs.rmSync(ahead, { force: true })
+      ahead = undefined
       // its workers go on; their ends are known from their connections from now on, without exit codes
       for (const [pid, onEnd] of exits) watchOrphan(ProcessIdentity.of(pid), 0, onEnd)
     })
     boot.write(
-      `${JSON.stringify({ preload: options.preload, python_path: options.pythonPath, environment: options.environment })}\n`
+      `${JSON.stringify({
+        directory: options.directory,
+        preload: options.preload,
+        python_path: options.pythonPath,
+        environment: options.environment
+      })}\n`
     )
     yield* Deferred.await(ready)
 
-    const fork: ForkServer["fork"] = (workerBoot, onWorkerLine) =>
+    const fork: ForkServer["fork"] = (workerBoot, greet, onWorkerLine) =>
       Effect.gen(function* () {
         let gone = false
-        const pid = yield* Effect.acquireRelease(
-          Effect.callback<number, string | ForkServerDied>((resume) => {
+        const stderr = new Tail()
+        const connect = (socket: string) => ({
+          socket,
+          channels: greet(socket),
+          printed: [
+            readPrinted(socket, workerBoot, "stdout", (line) => onWorkerLine("stdout", line)),
+            readPrinted(socket, workerBoot, "stderr", (line) => {
+              stderr.add(line)
+              onWorkerLine("stderr", line)
+            })
+          ],
+          lifeline: openPlain(socket, workerBoot, "lifeline")
+        })
+        let early: ReturnType<typeof connect> | undefined
+        const { pid, socket } = yield* Effect.acquireRelease(
+          Effect.callback<Forked, string | ForkServerDied>((resume) => {
             if (!alive) return resume(Effect.fail(new ForkServerDied({ reason: "the fork server died" })))
             const number = ++last
             const timer = setTimeout(() => process.kill("SIGKILL"), forkMillis)
-            const answer = (exit: Exit.Exit<number, string | ForkServerDied>) => {
+            asked.set(number, (exit) => {
               clearTimeout(timer)
-              resume(exit)
-            }
-            asked.set(number, {
-              onPid: (forked) => answer(Exit.succeed(forked)),
-              onFailed: (reason) => answer(Exit.fail(reason))
+              // the connections that are open by now say hello first: what follows a fork takes a millisecond
+              setImmediate(() => resume(exit))
             })
-            boot.write(
-              `${JSON.stringify({ fork: number, socket: workerBoot.socket })}\t${JSON.stringify(workerBoot)}\n`
-            )
+            boot.write(`${JSON.stringify({ fork: number })}\t${JSON.stringify(workerBoot)}\n`)
+            if (ahead !== undefined) early = connect(ahead)
+            ahead = undefined
           }),
-          (forked) => Effect.sync(() => gone || killGroup(forked, "SIGKILL"))
+          (forked) => Effect.sync(() => gone || killGroup(forked.pid, "SIGKILL"))
         )
-        const stderr = new Tail()
-        const printed = [
-          readPrinted(workerBoot, "stdout", (line) => onWorkerLine("stdout", line)),
-          readPrinted(workerBoot, "stderr", (line) => {
-            stderr.add(line)
-            onWorkerLine("stderr", line)
-          })
-        ]
-        const lifeline = openPlain(workerBoot, "lifeline")
+        // the one that was forked ahead may have died, and another have taken its place
+        const { channels, lifeline, printed } = early?.socket === socket ? early : connect(socket)
         const identity = ProcessIdentity.of(pid)
         const onEnd = (end: Worker.WorkerEnd) => {
           if (exits.get(pid) !== onEnd) return
@@ -162,7 +192,7 @@ export const make = (
           lifeline.destroy()
           // a process that left the group may hold them open: that is not to hold up anything here
           const timer = setTimeout(() => {
-            for (const { socket } of printed) socket.destroy()
+            for (const { stream } of printed) stream.destroy()
           }, pipeGraceMillis)
           Promise.all(printed.map(({ closed }) => closed)).then(() => {
             clearTimeout(timer)
@@ -191,7 +221,7 @@ export const make = (
             return ended
           })
         )
-        return { pid, stderr, kill, ended }
+        return { process: { pid, stderr, kill, ended }, channels }
       })
 
     return { pid: process.pid, isAlive: () => alive, fork }
@@ -206,27 +236,23 @@ const forkMillis = 5_000
 const reportMillis = 500
 
 /** Opens a channel on which the worker gets no messages: what it prints, and its lifeline. */
-const openPlain = (boot: Boot, channel: "stdout" | "stderr" | "lifeline"): net.Socket => {
-  const encoder = new Encoder({ adapters: [] })
-  const mark = encoder.begin()
-  const payload = { protocol_version: 1, token: boot.token, channel }
-  encoder.value({ _tag: "Request", id: 0, tag: "snakepit.hello", payload, headers: [] }, "hello", {})
-  encoder.end(mark)
-  const socket = net.connect({ path: boot.socket })
-  socket.on("error", () => {}) // the worker's end is known from the fork server
-  socket.write(encoder.takeFrames() ?? new Uint8Array())
-  return socket
+const openPlain = (path: string, { token }: Boot, channel: "stdout" | "stderr" | "lifeline"): net.Socket => {
+  const stream = net.connect({ path })
+  stream.on("error", () => {}) // the worker's end is known from the fork server
+  stream.write(hello(token, channel))
+  return stream
 }
 
 /** Reads what a forked worker prints; `closed` resolves when it has printed its last. */
 const readPrinted = (
+  path: string,
   boot: Boot,
   channel: "stdout" | "stderr",
   onLine: (line: string) => void
-): { readonly socket: net.Socket; readonly closed: Promise<void> } => {
-  const socket = openPlain(boot, channel)
-  readLines(socket, onLine)
-  return { socket, closed: new Promise((resolve) => socket.on("close", () => resolve())) }
+): { readonly stream: net.Socket; readonly closed: Promise<void> } => {
+  const stream = openPlain(path, boot, channel)
+  readLines(stream, onLine)
+  return { stream, closed: new Promise((resolve) => stream.on("close", () => resolve())) }
 }
 
 /**

@@ -3,6 +3,7 @@
  * was in counts those it had to kill: `memory.events` (cgroup v2), `memory.oom_control` (v1).
  */
 import * as fs from "node:fs"
+import * as path from "node:path"
 
 /** Answers whether a process of the group has been killed for memory since this was called. */
 export const watchOomKills = (pid: number, root = "/sys/fs/cgroup", proc = "/proc"): (() => boolean) => {
@@ -18,7 +19,7 @@ const counterFiles = (pid: number, root: string, proc: string): ReadonlyArray<st
   } catch {
     return [] // it has ended, or this is not Linux
   }
-  return groups.split("\n").flatMap((line) => {
+  const files = groups.split("\n").flatMap((line) => {
     const [, controllers, group] = /^\d+:([^:]*):(.*)$/.exec(line) ?? []
     if (group === undefined || controllers === undefined) return []
     // inside a container the path may be the host's, while the container's own group is mounted as the root
@@ -28,6 +29,8 @@ const counterFiles = (pid: number, root: string, proc: string): ReadonlyArray<st
     }
     return []
   })
+  // those that are there, once each: they are read when a worker starts and when it has ended, and its successor waits for both
+  return [...new Set(files.map((file) => path.normalize(file)))].filter((file) => fs.existsSync(file))
 }
 
 const countOf = (file: string): number => {

@@ -1,11 +1,11 @@
 /** A worker's process as its client sees it, however it came to be. */
 import type { Worker } from "@snakepit/core"
 import type { SnakepitError } from "@snakepit/core"
+import type { Channels } from "./channel.ts"
 import type { Tail } from "./stdio.ts"
 
-/** What a worker is told when it starts; one JSON line, or a part of one. */
+/** What a worker is told when it starts; one JSON line, or a part of one, with the `socket` that it listens on. */
 export interface Boot {
-  readonly socket: string
   readonly token: string
   readonly worker: string
   readonly profile: "process" | "thread"
@@ -47,6 +47,15 @@ export interface WorkerProcess {
   /** Its end, once what it had printed has been read. */
   readonly ended: Promise<Worker.WorkerEnd>
 }
+
+/** A live process, and the connections to it. */
+export interface Launched {
+  readonly process: WorkerProcess
+  readonly channels: Channels
+}
+
+/** Connects to a worker that listens on a socket, and says hello. */
+export type Greet = (socket: string) => Channels
 
 /** Takes what a worker prints. */
 export type OnLine = (stream: "stdout" | "stderr", line: string) => void

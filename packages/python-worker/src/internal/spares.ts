@@ -8,7 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import type { Interpreter } from "./launch.ts"
-import type { Boot, OnLine, WorkerProcess } from "./process.ts"
+import type { Boot, Greet, Launched, OnLine, WorkerProcess } from "./process.ts"
 import { bootWorker, spawnPython, workerModule } from "./spawnedProcess.ts"
 
 interface Spare {
@@ -20,8 +20,8 @@ interface Spare {
   hasEnded: boolean
 }
 
-/** How workers are launched from so many spares; these live as long as the scope. */
-export const launch = (interpreter: Interpreter, count: number, scope: Scope.Scope) => {
+/** How workers are launched from so many spares, each on a new socket; the spares live as long as the scope. */
+export const launch = (interpreter: Interpreter, count: number, newSocket: () => string, scope: Scope.Scope) => {
   const waiting: Array<Spare> = []
   let starting = 0
 
@@ -63,16 +63,17 @@ export const launch = (interpreter: Interpreter, count: number, scope: Scope.Sco
     return spare
   })
 
-  return (boot: Boot, onLine: OnLine): Effect.Effect<WorkerProcess, string, Scope.Scope> =>
+  return (boot: Boot, greet: Greet, onLine: OnLine): Effect.Effect<Launched, string, Scope.Scope> =>
     Effect.gen(function* () {
       const spare = yield* Effect.acquireRelease(take, (taken, exit) =>
         taken === undefined ? Effect.void : Scope.close(taken.scope, exit)
       )
       const spawned = spare ?? (yield* spawnPython(interpreter, workerModule, onLine))
       spare?.attach(onLine)
-      const worker = yield* bootWorker(spawned, boot)
+      const socket = newSocket()
+      const process = yield* bootWorker(spawned, { ...boot, socket })
       // with nothing of this worker's: the process of a spare would keep it, and so each worker the one before
       yield* Effect.updateContext(Effect.forkIn(refill, scope), (_worker: Context.Context<never>) => Context.empty())
-      return worker
+      return { process, channels: greet(socket) }
     })
 }

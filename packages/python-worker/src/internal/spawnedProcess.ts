@@ -90,7 +90,7 @@ export const forkServerModule = "snakepit_worker.fork_server"
 /** Tells an interpreter which worker it is, and answers it once it listens. */
 export const bootWorker = (
   spawned: { readonly process: WorkerProcess; readonly boot: Duplex },
-  boot: Boot
+  boot: Boot & { readonly socket: string }
 ): Effect.Effect<WorkerProcess, string> =>
   Effect.callback((resume) => {
     spawned.boot.once("data", () => resume(Effect.succeed(spawned.process)))

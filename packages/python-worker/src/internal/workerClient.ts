@@ -13,10 +13,10 @@ import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import type { Decoder, DecodeHooks, Encoder, EncodeHooks } from "../MessagePack.ts"
+import type { Decoder, DecodeHooks, EncodeHooks } from "../MessagePack.ts"
 import { Callbacks } from "./callbacks.ts"
 import { Cancellations, type Ladder, type Rung } from "./cancellations.ts"
-import { Channel, closedReason } from "./channel.ts"
+import { type Channel, type Channels, closedReason } from "./channel.ts"
 import { crashClass } from "./crashClass.ts"
 import { decodeError, decodeExit, field } from "./failures.ts"
 import { Heartbeat, type HeartbeatOptions } from "./heartbeat.ts"
@@ -45,14 +45,12 @@ export interface ClientOptions {
   readonly device: string | undefined
   readonly concurrency: number
   readonly maxFrameBytes: number
-  readonly socket: string
-  readonly token: string
-  readonly encoder: () => Encoder
   readonly decoder: () => Decoder
   readonly ladder: Ladder
   readonly heartbeat: HeartbeatOptions
   readonly limits: WearLimits
   readonly process: WorkerProcess
+  readonly channels: Channels
   /** Hears each warning of Python, with the context of the call that it came up in. */
   readonly onWarning: (warning: PythonWarning, context: Context.Context<never> | undefined) => void
   /** Hears how far the cancellation of a call went. */
@@ -149,7 +147,6 @@ export class WorkerClient implements Worker.Worker {
     this.ready = ready
     this.id = options.worker
     this.device = options.device
-    this.killedForMemory = watchOomKills(options.process.pid)
     this.concurrency = options.concurrency
     this.cancellations = new Cancellations(options.ladder, {
       raise: (call) => this.requestControl("snakepit.raise", { request_id: call }),
@@ -170,18 +167,12 @@ export class WorkerClient implements Worker.Worker {
     }
     this.decoder = options.decoder()
     this.controlDecoder = options.decoder()
-    const connect = (onFrame: (bytes: Buffer, start: number, end: number) => void) =>
-      Channel.connect({
-        encoder: options.encoder(),
-        maxFrameBytes: options.maxFrameBytes,
-        path: options.socket,
-        onFrame,
-        onBroken: (reason, violation) => this.broken(reason, violation)
-      })
-    this.data = connect((bytes, start, end) => this.onData(bytes, start, end))
-    this.control = connect((bytes, start, end) => this.onControl(bytes, start, end))
-    this.hello(this.data, "data")
-    this.hello(this.control, "control")
+    this.killedForMemory = watchOomKills(options.process.pid)
+    this.data = options.channels.data
+    this.control = options.channels.control
+    const onBroken = (reason: string, violation: boolean) => this.broken(reason, violation)
+    this.data.listen((bytes, start, end) => this.onData(bytes, start, end), onBroken)
+    this.control.listen((bytes, start, end) => this.onControl(bytes, start, end), onBroken)
   }
 
   get pid(): number | undefined {
@@ -669,16 +660,6 @@ export class WorkerClient implements Worker.Worker {
   // Messages
   // -------------------------------------------------------------------------------------------------------------------
 
-  private hello(channel: Channel, name: "data" | "control"): void {
-    this.send(channel, {
-      _tag: "Request",
-      id: 0,
-      tag: "snakepit.hello",
-      payload: { protocol_version: protocolVersion, token: this.options.token, channel: name },
-      headers: []
-    })
-  }
-
   private sendData(tag: string, payload: unknown): void {
     this.send(this.data, { _tag: "Request", id: this.inFlight.reserve(), tag, payload, headers: [] })
   }
@@ -768,8 +749,6 @@ export class WorkerClient implements Worker.Worker {
     return new SnakepitError.ProtocolError({ reason: String(error), mayHaveExecuted: true })
   }
 }
-
-const protocolVersion = 1
 
 const closeGraceMillis = 100
 
