@@ -133,6 +133,24 @@ layer(pool(), { excludeTestServices: true })("Bad input", (shared) => {
     })
   )
 
+  shared.effect("members and keys that Python takes for one are a DecodeError that says where", () =>
+    Effect.gen(function* () {
+      for (const value of [
+        new Set([1, true, 0, false]),
+        new Map<unknown, string>([
+          [1, "one"],
+          [true, "yes"]
+        ])
+      ]) {
+        const error = yield* failureOf("plain.echo", { args: [{ rows: [value] }] })
+        if (error._tag !== "DecodeError") return assert.fail(error.message)
+        assert.strictEqual(error.path, "args[0].rows[0]")
+        assert.isFalse(error.mayHaveExecuted)
+        assert.include(error.message, "equal in Python: 1 and True")
+      }
+    })
+  )
+
   shared.effect("an empty target is refused", () =>
     Effect.gen(function* () {
       for (const target of ["", ".", "math.", ".sqrt", "math..sqrt"]) {
