@@ -172,11 +172,16 @@ export class PyRef {
     }
   }
 
+  /** `PyRef(module.Class #1)`. */
   toString(): string {
     return `PyRef(${this.handle.type} #${this.handle.id})`
   }
 
   toJSON(): unknown {
     return { _id: "PyRef", ...this.handle }
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString()
   }
 }
