@@ -174,6 +174,26 @@ layer(pool(), { excludeTestServices: true })("Bad input", (shared) => {
     })
   )
 
+  shared.effect("arguments that are no array, and keywords that are no object, are an EncodeError that says so", () =>
+    Effect.gen(function* () {
+      for (const [option, given] of [
+        ["args", "abc"],
+        ["args", 1],
+        ["args", { 0: 1 }],
+        ["kwargs", "abc"],
+        ["kwargs", [1]],
+        ["kwargs", 5]
+      ] as const) {
+        // What a program without types could pass.
+        const error = yield* failureOf("plain.echo", { [option]: given } as Parameters<typeof Snakepit.call>[1])
+        if (error._tag !== "EncodeError") return assert.fail(error.message)
+        assert.strictEqual(error.path, option)
+        assert.match(error.reason, option === "args" ? /an array of/ : /an object with/)
+      }
+      assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+    })
+  )
+
   shared.effect("a cycle among the arguments is an EncodeError", () =>
     Effect.gen(function* () {
       const cycle: Array<unknown> = [1]

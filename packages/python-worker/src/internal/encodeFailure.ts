@@ -45,7 +45,8 @@ const findCycle = (steps: ReadonlyArray<Step>): { readonly outer: number; readon
   return undefined
 }
 
-const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`
+/** `a string`, `an array`. */
+export const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`
 
 /** A value in the words of a message. */
 export const describe = (value: object): string => {
