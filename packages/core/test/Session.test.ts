@@ -96,6 +96,15 @@ describe("Session", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
+  it.effect("a callback's failure without a message is told by its name", () =>
+    Effect.gen(function* () {
+      const silent = () => Effect.fail(new RangeError())
+      const error = yield* Effect.flip(Snakepit.call("app.back", { args: [silent] }))
+      assert.strictEqual(error._tag, "CallbackError")
+      assert.strictEqual(error.message, "RangeError")
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("has tools of its own, before those of the pool", () =>
     Effect.gen(function* () {
       const city = (name: string) =>
