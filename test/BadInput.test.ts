@@ -133,6 +133,24 @@ layer(pool(), { excludeTestServices: true })("Bad input", (shared) => {
     })
   )
 
+  shared.effect("members and keys that Python takes for one are a DecodeError that says where", () =>
+    Effect.gen(function* () {
+      for (const value of [
+        new Set([1, true, 0, false]),
+        new Map<unknown, string>([
+          [1, "one"],
+          [true, "yes"]
+        ])
+      ]) {
+        const error = yield* failureOf("plain.echo", { args: [{ rows: [value] }] })
+        if (error._tag !== "DecodeError") return assert.fail(error.message)
+        assert.strictEqual(error.path, "args[0].rows[0]")
+        assert.isFalse(error.mayHaveExecuted)
+        assert.include(error.message, "equal in Python: 1 and True")
+      }
+    })
+  )
+
   shared.effect("an empty target is refused", () =>
     Effect.gen(function* () {
       for (const target of ["", ".", "math.", ".sqrt", "math..sqrt"]) {
@@ -153,6 +171,26 @@ layer(pool(), { excludeTestServices: true })("Bad input", (shared) => {
       const inKwargs = yield* failureOf("plain.echo", { kwargs: { value: { deep: new WeakMap() } } })
       assert.instanceOf(inKwargs, SnakepitError.EncodeError)
       assert.strictEqual(inKwargs.path, "kwargs.value.deep")
+    })
+  )
+
+  shared.effect("arguments that are no array, and keywords that are no object, are an EncodeError that says so", () =>
+    Effect.gen(function* () {
+      for (const [option, given] of [
+        ["args", "abc"],
+        ["args", 1],
+        ["args", { 0: 1 }],
+        ["kwargs", "abc"],
+        ["kwargs", [1]],
+        ["kwargs", 5]
+      ] as const) {
+        // What a program without types could pass.
+        const error = yield* failureOf("plain.echo", { [option]: given } as Parameters<typeof Snakepit.call>[1])
+        if (error._tag !== "EncodeError") return assert.fail(error.message)
+        assert.strictEqual(error.path, option)
+        assert.match(error.reason, option === "args" ? /an array of/ : /an object with/)
+      }
+      assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
     })
   )
 

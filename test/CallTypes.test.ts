@@ -113,6 +113,28 @@ layer(pool(), { excludeTestServices: true })("Call types", (it) => {
     })
   )
 
+  it.effect("what exit answers suppresses no failure of the scope", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const block = yield* session.construct("plain.Suppressing")
+      const error = yield* Effect.flip(
+        Effect.scoped(Effect.andThen(block.enter(), session.call("int", { args: ["no number"] })))
+      )
+      assert.strictEqual(error._tag, "ValueError")
+      assert.strictEqual(yield* block.get("seen"), "CallbackError")
+    })
+  )
+
+  it.effect("an object for async with is refused", () =>
+    Effect.gen(function* () {
+      const session = yield* Snakepit.session()
+      const lock = yield* session.construct("asyncio.Lock")
+      const error = yield* Effect.flip(Effect.scoped(lock.enter()))
+      assert.strictEqual(error._tag, "AttributeError")
+      assert.include(error.message, "__enter__")
+    })
+  )
+
   it.effect("a result that cannot cross is a ref inside a session", () =>
     Effect.gen(function* () {
       const session = yield* Snakepit.session()

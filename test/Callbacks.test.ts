@@ -124,6 +124,23 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
     })
   )
 
+  shared.effect("a failure without a message is told by its tag or name", () =>
+    Effect.gen(function* () {
+      class Silent extends Data.TaggedError("Silent")<{ readonly code: number }> {}
+      const silent: ReadonlyArray<readonly [() => unknown, string]> = [
+        [() => Effect.fail(new Silent({ code: 3 })), "Silent"],
+        [() => Effect.fail({ _tag: "Plain" }), "Plain"],
+        [() => Effect.fail(new RangeError()), "RangeError"],
+        [() => Effect.fail(null), "null"]
+      ]
+      for (const [fails, name] of silent) {
+        const error = yield* Effect.flip(Snakepit.call("calling_back.apply", { args: [fails] }))
+        assert.strictEqual(error._tag, "CallbackError")
+        assert.strictEqual(error.message, name)
+      }
+    })
+  )
+
   shared.effect("an uncaught failure of a callback fails the call as a Python exception", () =>
     Effect.gen(function* () {
       const error = yield* Effect.flip(
@@ -160,7 +177,12 @@ layer(pool(), { excludeTestServices: true })("Callbacks", (shared) => {
         success: Schema.Array(Schema.Any)
       })
       assert.strictEqual(caught[1], "EncodeError")
+      assert.match(String(caught[2]), /^result\.deep cannot cross/)
       assert.strictEqual(yield* Snakepit.call("math.sqrt", { args: [4] }), 2)
+      const around: Array<unknown> = []
+      around.push([around])
+      const cycle = yield* Effect.flip(Snakepit.call("calling_back.apply", { args: [() => around] }))
+      assert.match(cycle.message, /result\[0\]\[0\] cannot cross to Python: got a reference back to result\./)
     })
   )
 

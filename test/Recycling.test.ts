@@ -110,6 +110,7 @@ describe("Recycling", () => {
       assert(error._tag === "OutOfMemory")
       assert.isTrue(PythonError.isInstanceOf(error, "MemoryError"))
       assert.deepInclude({ ...error }, { device: "cpu", totalBytes: 256 << 20, pythonType: "MemoryError" })
+      assert.match(error.message, /^no memory is left: .*`memoryLimit`/)
       assert.strictEqual(yield* Snakepit.call("hazards.allocate", { args: [100 << 20] }), 100 << 20)
       assert.strictEqual(yield* getpid, pid)
     }).pipe(withPool({ memoryLimit: 256 << 20 }))

@@ -204,6 +204,49 @@ layer(pool(), { excludeTestServices: true })("Values", (shared) => {
     })
   )
 
+  shared.effect("a numpy scalar that Python has no type for is a tensor without dimensions", () =>
+    Effect.gen(function* () {
+      const day = yield* Snakepit.call("numpy.datetime64", { args: ["2026-01-02"] })
+      assert.strictEqual(String(day), "Tensor(<M8[D], no dimensions)")
+      assert.match(String(yield* Snakepit.call("repr", { args: [day] })), /^array\('2026-01-02'/)
+    })
+  )
+
+  shared.effect("safe integers are ints in Python, all other numbers are floats", () =>
+    Effect.gen(function* () {
+      const numbers = [2 ** 53 - 1, 2 ** 53, -(2 ** 53), 1e21, 0, -0]
+      assert.strictEqual(
+        yield* Snakepit.call("repr", { args: [numbers] }),
+        "[9007199254740991, 9007199254740992.0, -9007199254740992.0, 1e+21, 0, -0.0]"
+      )
+    })
+  )
+
+  shared.effect("an exception that is returned is refused, since only raised ones have a row", () =>
+    Effect.gen(function* () {
+      const error = yield* Effect.flip(Snakepit.call("ValueError", { args: ["no"] }))
+      assert.strictEqual(error._tag, "UnserializableResult")
+    })
+  )
+
+  shared.effect("the order of a dict is kept by an object as JavaScript can, and by a Map", () =>
+    Effect.gen(function* () {
+      const args = ['{"b": 1, "10": 2, "9": 3}']
+      const dict = yield* Snakepit.call("json.loads", { args, success: Schema.Record(Schema.String, Schema.Int) })
+      assert.deepStrictEqual(Object.entries(dict), [
+        ["9", 3],
+        ["10", 2],
+        ["b", 1]
+      ])
+      const ordered = new Map([
+        ["b", 1],
+        ["10", 2],
+        ["9", 3]
+      ])
+      assert.strictEqual(yield* Snakepit.call("json.dumps", { args: [ordered] }), args[0])
+    })
+  )
+
   shared.effect("schemas decode what crossed", () =>
     Effect.gen(function* () {
       const decoded = yield* Snakepit.call("values_made.make", {

@@ -218,3 +218,8 @@ def column(table: Any, name: str) -> Any:
 
 def all_kinds(*values: Any, **named: Any) -> None:
     raise ValueError(repr((values, named)))
+
+
+def quote(*arguments: Any, message: str, **named: Any) -> None:
+    """Raises a message that was made of the arguments."""
+    raise ValueError(message.format(*arguments, **named))

@@ -354,4 +354,4 @@ def use_tool(name: str, **kwargs: Any) -> Any:
 
 
 def tool_names() -> list[str]:
-    return sorted(tool.name for tool in snakepit_worker.tools)
+    return sorted(snakepit_worker.tools)

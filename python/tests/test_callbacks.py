@@ -198,7 +198,10 @@ def test_tools_tell_what_they_are() -> None:
     assert repr(tools["add"]) == "<tool 'add': adds>"
     with pytest.raises(KeyError, match="no tool 'own'; registered: add"):
         tools["own"]
-    assert [tool.name for tool in tools] == ["add"]
+    assert sorted(tools) == ["add"]
+    assert [tool.name for tool in tools.values()] == ["add"]
+    assert dict(tools) == {"add": tools["add"]}
+    assert tools.get("own") is None
     assert repr(Callback(Callbacks(Gate(), lambda _m, _s: None, lambda _f, _s, _n: {}), 3)) == "<TypeScript function 3>"
 
 

@@ -161,6 +161,69 @@ def test_keys_that_look_like_secrets_are_redacted(tmp_path: Path) -> None:
     assert not [path for path in Path(script).parent.iterdir() if secret in path.read_text()]
 
 
+@pytest.mark.parametrize(
+    ("message", "given"),
+    [
+        ("incorrect key: {api_key}", {"api_key": "hunter2hunter2"}),
+        ("incorrect key: {api_key!r}", {"api_key": "hunter2\\\n'hunter2"}),
+        ("incorrect key:\u00a0{api_key}", {"api_key": "hunter2\nhunter2"}),
+        ("incorrect key: {api_key}", {"api_key": b"hunter2\xff"}),
+        ("incorrect key: {credentials[value]}", {"credentials": {"user": "alice", "value": "hunter2"}}),
+        ("incorrect key: {credentials[value]}", {"credentials": {"keys": ["hunter2hunter2"], "value": "hunter2"}}),
+        ("incorrect key: {password}", {"password": Path("hunter2")}),
+        ("incorrect key: hunter2", {"url": "postgres://alice:hunter2@db/app"}),
+        ("incorrect key: hunter2hunter2", {"header": "Bearer hunter2hunter2"}),
+    ],
+)
+def test_what_was_redacted_from_the_arguments_is_redacted_from_the_message(
+    tmp_path: Path, message: str, given: dict[str, Any]
+) -> None:
+    script, _ = reproduce(tmp_path, "quote", message=message, **given)
+    assert script is not None
+    written = "".join(path.read_text() for path in Path(script).parent.iterdir())
+    assert "hunter2" not in written.replace(json.dumps(message)[1:-1], "")
+    shown = str(ast.get_docstring(ast.parse(Path(script).read_text())))
+    assert "ValueError: incorrect key:" in shown
+    assert "<redacted>" in shown.partition("key:")[2].splitlines()[0]
+
+
+def test_a_secret_is_redacted_from_other_arguments_but_not_from_names(tmp_path: Path) -> None:
+    given = {"message": "", "password": "password", "url": "https://host/?key=password", "more": {"a": ["password"]}}
+    script, _ = reproduce(tmp_path, "quote", "password", **given)
+    assert script is not None
+    arguments = json.loads((Path(script).parent / "arguments.json").read_text())
+    expected = {"password": "<redacted>", "url": "https://host/?key=<redacted>", "more": {"a": ["<redacted>"]}}
+    assert arguments == {"args": ["<redacted>"], "kwargs": {"message": "", **expected}}
+    assert "to be filled in where it matters: password." in Path(script).read_text()
+
+
+def test_short_secrets_leave_the_message_as_it_is(tmp_path: Path) -> None:
+    short = {"token": "", "secret": "e", "api_key": "true", "auth": {"on": True, "user": "admin"}, "cookie": "none"}
+    script, _ = reproduce(tmp_path, "quote", message="true, none: the admin is e", **short)
+    assert script is not None
+    assert "ValueError: true, none: the admin is e\n" in Path(script).read_text()
+
+
+def test_secret_cells_are_redacted_from_the_message(tmp_path: Path) -> None:
+    numpy, pandas = pytest.importorskip("numpy"), pytest.importorskip("pandas")
+    pyarrow, polars = pytest.importorskip("pyarrow"), pytest.importorskip("polars")
+    columns = {"token": ["swordfish", None], "n": [1, 2]}
+    frame = pandas.DataFrame(columns)
+    tables = [
+        frame,
+        frame["token"],
+        frame.set_index("token"),
+        pyarrow.table(columns),
+        polars.DataFrame(columns),
+        polars.Series("token", columns["token"]),
+        numpy.array([("swordfish", 1)], [("token", "U9"), ("n", "i4")]),
+    ]
+    for number, given in enumerate(tables):
+        script, _ = reproduce(tmp_path / str(number), "quote", given, message="no swordfish")
+        assert script is not None
+        assert "ValueError: no <redacted>\n" in Path(script).read_text()
+
+
 def test_secret_series_and_indexes_are_redacted(tmp_path: Path) -> None:
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     pytest.importorskip("pyarrow")

@@ -517,6 +517,31 @@ def test_sets_in_sets_and_as_keys_are_frozen() -> None:
     assert unpacker.unpack(plain.pack_value({frozenset({1}): 2})) == {frozenset({1}): 2}
 
 
+@pytest.mark.parametrize(
+    ("code", "items", "shown"),
+    [
+        (3, [1, 2, True], "two members that are equal in Python: 1 and True"),
+        (3, [b"a", b"a"], "two members that are equal in Python: b'a' and b'a'"),
+        (
+            3,
+            [ormsgpack.Ext(3, ormsgpack.packb([1])), ormsgpack.Ext(3, ormsgpack.packb([1]))],
+            "two members that are equal in Python: frozenset({1}) and",
+        ),
+        (4, [0, "zero", False, "no"], "two keys that are equal in Python: 0 and False"),
+        (
+            4,
+            [ormsgpack.Ext(3, ormsgpack.packb([])), 1, ormsgpack.Ext(3, ormsgpack.packb([])), 2],
+            "two keys that are equal in Python: frozenset() and",
+        ),
+    ],
+)
+def test_members_and_keys_that_python_takes_for_one_are_refused(code: int, items: list[object], shown: str) -> None:
+    error = unreadable(ormsgpack.packb({"id": 7, "payload": {"args": [[ormsgpack.Ext(code, ormsgpack.packb(items))]]}}))
+    assert error.path == "args[0][0]"
+    assert shown in error.actual
+    assert error.request_id == 7
+
+
 def test_a_clock_time_that_another_time_zone_database_reads_differently_keeps_its_instant() -> None:
     # Berlin was at +1 that day; a host with other data says +3.
     moment: Any = unpacker.unpack(extension(7, [2024, 1, 1, 12, 0, 0, 0, ["Europe/Berlin", 10_800]]))

@@ -95,7 +95,7 @@ class Model:
 
 
 def describe_tools():
-    return {tool.name: [tool.description, tool.parameters] for tool in tools}
+    return {name: [tool.description, tool.parameters] for name, tool in tools.items()}
 
 
 def use_tool(name, *args, **kwargs):

@@ -90,6 +90,17 @@ class Block:
         return False
 
 
+class Suppressing:
+    """A context manager that swallows any exception."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.seen = kind.__name__
+        return True
+
+
 class Unsendable:
     """Nothing in TypeScript is like it."""
 

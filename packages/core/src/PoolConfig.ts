@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as CircuitBreaker from "./CircuitBreaker.ts"
 import * as CrashBarrier from "./CrashBarrier.ts"
 import { OptionReader } from "./internal/optionReader.ts"
+import { wrongTools } from "./internal/toolNames.ts"
 import type { ConfigError } from "./SnakepitError.ts"
 import type { AnyTool } from "./Tool.ts"
 
@@ -118,10 +119,8 @@ export const resolve = (
     const { boolean, integer, millis, oneOf, refuse } = reader
     const input: PoolInput = reader.object("", given, [...keys, ...backendKeys]) ? given : {}
     const backend = Object.fromEntries(Object.entries(input).filter(([key]) => backendKeys.includes(key)))
-    const isTool = (tool: unknown) => typeof tool === "object" && tool !== null && "registration" in tool
-    if (input.tools !== undefined && !(Array.isArray(input.tools) && input.tools.every(isTool))) {
-      refuse("tools", input.tools, "an array of tools, made with Tool.make")
-    }
+    const wrong = wrongTools(input.tools)
+    if (wrong !== undefined) refuse("tools", wrong.value, wrong.expected)
     const options: PoolOptions = {
       name,
       size: integer("size", input.size, cores(), 1),

@@ -129,8 +129,8 @@ export class PyRef {
 
   /**
    * Enters the object as a context manager (`with object as entered`) and answers what `__enter__` returned, as a ref. Leaving
-   * the scope calls `__exit__`, with the error's message when the scope ends in failure. When `__exit__` itself raises, the
-   * scope dies of that exception, unless it was failing already.
+   * the scope calls `__exit__`, with a `CallbackError` of the error's message when the scope ends in failure; what it answers
+   * suppresses nothing. When `__exit__` itself raises, the scope dies of that exception, unless it was failing already.
    */
   enter(options: CallOptions = {}): Effect.Effect<PyRef, SnakepitError, Scope.Scope> {
     const leave = this.on("exit", "", {}, this.enter)
@@ -172,11 +172,16 @@ export class PyRef {
     }
   }
 
+  /** `PyRef(module.Class #1)`. */
   toString(): string {
     return `PyRef(${this.handle.type} #${this.handle.id})`
   }
 
   toJSON(): unknown {
     return { _id: "PyRef", ...this.handle }
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString()
   }
 }

@@ -108,6 +108,7 @@ const argumentsOf = (encoded: unknown): Arguments => {
 }
 
 const mismatch = (issue: SchemaIssue.Issue, given: unknown): EncodeError => {
-  const { actual, expected, path } = locate(issue, given, Array.isArray(given) ? "args" : "kwargs")
+  const root = Array.isArray(given) ? "args" : typeof given === "object" && given !== null ? "kwargs" : "payload"
+  const { actual, expected, path } = locate(issue, given, root)
   return new EncodeError({ path, actual, reason: `The payload's schema expects ${expected}` })
 }

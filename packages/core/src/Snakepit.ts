@@ -15,6 +15,8 @@ import * as Health from "./Health.ts"
 import { noteCallSite } from "./internal/callSite.ts"
 import { Deadlines } from "./internal/deadlines.ts"
 import { isObject, OptionReader } from "./internal/optionReader.ts"
+import { show } from "./internal/show.ts"
+import { wrongTools } from "./internal/toolNames.ts"
 import * as Pool from "./Pool.ts"
 import * as PoolConfig from "./PoolConfig.ts"
 import { decodeItems, decoderOf, describe, Session } from "./Session.ts"
@@ -127,12 +129,17 @@ export function stream(
 /**
  * Opens a session: its calls go to one worker, where Python objects live until the scope ends.
  *
- * `tools` are TypeScript functions that Python code of this session can call by name.
+ * `tools` are TypeScript functions that Python code of this session can call by name. Two of one name, or what is no tool, is
+ * a mistake of the program: the effect dies with a `TypeError`.
  */
 export const session = (
   options: PoolOption & { readonly tools?: ReadonlyArray<AnyTool> | undefined } = {}
 ): Effect.Effect<Session, SnakepitError, Snakepit | Scope.Scope> =>
   Effect.gen(function* () {
+    const wrong = wrongTools(options.tools)
+    if (wrong !== undefined) {
+      throw new TypeError(`option \`tools\`: expected ${wrong.expected}, got ${show(wrong.value)}`)
+    }
     const pool = yield* poolOf(options.pool)
     const span = yield* Effect.makeSpanScoped("snakepit.session", {
       attributes: { "snakepit.pool": pool.options.name }

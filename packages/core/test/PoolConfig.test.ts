@@ -2,9 +2,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import { type PoolInput, resolve } from "../src/PoolConfig.ts"
+import * as Tool from "../src/Tool.ts"
 
 // What a program without types could pass.
 const wrong = (input: unknown) => Effect.flip(resolve("main", input as PoolInput))
+
+const tool = Tool.make("clock", { description: "The time", parameters: {}, run: () => Effect.succeed("noon") })
 
 describe("PoolConfig", () => {
   it.effect("fills in the defaults", () =>
@@ -81,7 +84,8 @@ describe("PoolConfig", () => {
     { maxSessions: Number.NaN },
     { asyncConcurrency: Number.POSITIVE_INFINITY },
     { allowPrivate: "yes" },
-    { tools: "none" }
+    { tools: "none" },
+    { tools: [tool, tool] }
   ]) {
     it.effect(`refuses ${JSON.stringify(input)}`, () =>
       Effect.gen(function* () {

@@ -60,6 +60,9 @@ describe("PythonFunction", () => {
       assert.include(fields.message, "integer")
       const tuple = yield* Effect.flip(mean([[1, Object("2") as number]]))
       assert.include(tuple.message, "args[0][1]")
+      // What a program without types could pass.
+      const nothing = yield* Effect.flip(mean(undefined as never))
+      assert.match(nothing.message, /^payload cannot cross to Python: got undefined/)
     }).pipe(Effect.provide(layer))
   )
 

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"
 import * as Stream from "effect/Stream"
@@ -95,6 +96,15 @@ describe("Session", () => {
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 
+  it.effect("a callback's failure without a message is told by its name", () =>
+    Effect.gen(function* () {
+      const silent = () => Effect.fail(new RangeError())
+      const error = yield* Effect.flip(Snakepit.call("app.back", { args: [silent] }))
+      assert.strictEqual(error._tag, "CallbackError")
+      assert.strictEqual(error.message, "RangeError")
+    }).pipe(Effect.provide(layer))
+  )
+
   it.effect("has tools of its own, before those of the pool", () =>
     Effect.gen(function* () {
       const city = (name: string) =>
@@ -103,6 +113,21 @@ describe("Session", () => {
       assert.strictEqual(yield* session.call("app.ask"), "Oslo")
       const error = yield* Effect.flip(Snakepit.call("app.ask"))
       assert.strictEqual(error._tag, "KeyError")
+    }).pipe(Effect.scoped, Effect.provide(layer))
+  )
+
+  it.effect("refuses tools of one name, and what is no tool", () =>
+    Effect.gen(function* () {
+      const city = Tool.make("city", { description: "A city", parameters: {}, run: () => Effect.succeed("Oslo") })
+      for (const [tools, expected] of [
+        [[city, city], 'expected tools of different names, got ["city","city"]'],
+        [[() => "Oslo"], "expected an array of tools, made with Tool.make"]
+      ] as const) {
+        // What a program without types could pass.
+        const exit = yield* Effect.exit(Snakepit.session({ tools: tools as ReadonlyArray<Tool.AnyTool> }))
+        if (exit._tag === "Success") return assert.fail("a session was opened")
+        assert.include(String(Cause.squash(exit.cause)), "TypeError: option `tools`: " + expected)
+      }
     }).pipe(Effect.scoped, Effect.provide(layer))
   )
 

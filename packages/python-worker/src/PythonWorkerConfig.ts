@@ -97,7 +97,7 @@ export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
    * at once per `heartbeatInterval`. Defaults to none.
    */
   readonly maxAge?: Duration.Input | undefined
-  /** Calls after which a worker is replaced, like `maxAge`. Defaults to none. */
+  /** Calls after which the replacement of a worker begins, like `maxAge`: no bound, it serves more until then. Defaults to none. */
   readonly maxCalls?: number | undefined
   /** Resident bytes of the Python process past which it is replaced, like `maxAge`. Defaults to none. */
   readonly maxMemory?: number | undefined

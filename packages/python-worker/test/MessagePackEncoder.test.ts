@@ -1,5 +1,6 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Complex, Float, PlainDate, Tuple, type ValueAdapter } from "@snakepit/core"
+import { tableFromArrays } from "apache-arrow"
 import * as BigDecimal from "effect/BigDecimal"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -12,6 +13,8 @@ import { adapterNamed, Adapted } from "./notation.ts"
 const codec = makeCodec()
 
 const hex = (value: unknown) => codec.encode(value).toString("hex")
+
+const table = tableFromArrays({ a: Int32Array.of(1, 2) })
 
 const failureOf = (value: unknown) => encodeErrorOf(() => codec.encode(value))
 
@@ -117,6 +120,8 @@ describe("Encoder", () => {
       ],
       ["an instance of a class", [new Model()], "args[0][0]", "an instance of Model", "provide a ValueAdapter"],
       ["an Error", new RangeError("x"), "args[0]", "an instance of RangeError", "Send a plain object"],
+      ["a record batch", table.batches[0], "args[0]", "a RecordBatch of apache-arrow", "new Table(batch)"],
+      ["a vector", table.getChild("a"), "args[0]", "a Vector of apache-arrow", "new Table({ name: vector })"],
       ["a Promise", Promise.resolve(1), "args[0]", "a Promise", "Await it first"],
       ["an Effect", Effect.void, "args[0]", "an Effect", "Run it first"],
       ["a typed array without the tensor adapter", new Float32Array(1), "args[0]", "a Float32Array", "tensor adapter"],
@@ -179,7 +184,10 @@ describe("Encoder", () => {
         return value
       }
       assert.deepStrictEqual(codec.roundTrip(nest(512)), nest(512))
-      assert.include(failureOf(nest(513)).actual, "512")
+      const { actual, path } = failureOf(nest(100_000))
+      assert.include(actual, "512")
+      assert.match(path, /^args\[0\](\[0\])+(\[0?)?\.\.\..+\[0\]$/)
+      assert.isAtMost(path.length, 500)
     })
 
     it("more than 125 extensions inside each other, and takes 125", () => {

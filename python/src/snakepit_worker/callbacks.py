@@ -7,6 +7,7 @@ instead, so that the loop goes on.
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from queue import SimpleQueue
 
 from .context import running_call
@@ -220,8 +221,10 @@ class Tool:
         return f"<tool {self.name!r}: {self.description}>"
 
 
-class Tools:
+class Tools(Mapping[str, Tool]):
     """The tools that the current call can use, by name: those of its session and those of its pool."""
+
+    __slots__ = ("_by_scope",)
 
     def __init__(self) -> None:
         self._by_scope: dict[str | None, dict[str, Tool]] = {}
@@ -252,8 +255,8 @@ class Tools:
     def __contains__(self, name: object) -> bool:
         return name in self._visible()
 
-    def __iter__(self) -> Iterator[Tool]:
-        return iter(self._visible().values())
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._visible())
 
     def __len__(self) -> int:
         return len(self._visible())

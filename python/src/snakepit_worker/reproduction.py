@@ -3,8 +3,9 @@
 Off unless ``errors.generateRepro`` of the pool names a directory. Each kind of failure (target, class and place) gets a
 folder: ``reproduce.py``, which the environment's interpreter runs, and ``arguments.json``, with arrays in
 ``arrays.npz`` and tables in Parquet files. Nothing is pickled. What looks like a secret, by its name or its form, is
-replaced and said; of tables and arrays only columns, index levels and fields with such a name are. A call whose
-arguments cannot be written is not reproduced.
+replaced and said; of tables and arrays only columns, index levels and fields with such a name are. What was replaced
+is replaced in the exception's message too, and in the texts among the arguments. A call whose arguments cannot be
+written is not reproduced.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 MAX_REPRODUCTIONS = 100  # of one worker
 MAX_BYTES = 268_435_456  # of the arguments of one call
 REDACTED = "<redacted>"
+MIN_SECRET = 6  # what is shorter (`1`, `true`, `admin`) stands in other words, and is replaced only where it was found
 
 _SECRET_NAME = re.compile(
     r"pass(?:word|wd|phrase)?$|secret|token|api[_-]?key|private[_-]?key|access[_-]?key|credential|authorization|cookie"
@@ -82,12 +84,12 @@ class Reproduction:
         saved = _Saved()
         args = [saved.value(value, str(index)) for index, value in enumerate(call.get("args") or [])]
         kwargs = {key: saved.named(key, value) for key, value in (call.get("kwargs") or {}).items()}
-        text = _script(described, f"{call.get('python_module') or 'builtins'}.{name}", saved.redacted)
+        text = _script(described, f"{call.get('python_module') or 'builtins'}.{name}", saved)
         folder = self._new_folder(target)
         try:
             saved.write(folder)
             with open(os.path.join(folder, "arguments.json"), "x", encoding="utf-8") as file:
-                json.dump({"args": args, "kwargs": kwargs}, file, indent=1)
+                json.dump(saved.without_secrets({"args": args, "kwargs": kwargs}), file, indent=1)
             script = os.path.join(folder, "reproduce.py")
             # what UTF-8 cannot hold stands in string literals only
             with open(script, "x", encoding="utf-8", errors="backslashreplace") as file:
@@ -122,6 +124,8 @@ class _Saved:
 
     def __init__(self) -> None:
         self.redacted: list[str] = []
+        self._secrets: set[str] = set()
+        self._cells: set[str] = set()  # those of tables and arrays: too many to look for in every text
         self._arrays: dict[str, Any] = {}
         self._tables: list[Callable[[str], object]] = []
         self._bytes = 0
@@ -133,6 +137,7 @@ class _Saved:
         if not _is_secret(name) or value is None or isinstance(value, numbers.Number):
             return self.value(value, where)
         self.redacted.append(where)
+        _collect(value, self._secrets)
         return {"$bytes": ""} if isinstance(value, (bytes, bytearray)) else REDACTED
 
     def value(self, value: Any, path: str) -> Any:
@@ -161,10 +166,13 @@ class _Saved:
 
     def _text(self, text: str, path: str) -> str:
         self._count(len(text))
-        shown, count = _SECRET_FORM.subn(REDACTED, text)
-        if count:
-            self.redacted.append(path)
-        return shown
+        found = _SECRET_FORM.findall(text)
+        if not found:
+            return text
+        self.redacted.append(path)
+        # of a name and a password, the password alone too
+        _collect([*found, *(secret.rpartition(":")[2] for secret in found)], self._secrets)
+        return _SECRET_FORM.sub(REDACTED, text)
 
     def _other(self, value: Any, name: str) -> Any:
         if name in _STANDARD:
@@ -176,7 +184,8 @@ class _Saved:
             self._count(value.nbytes)
             key = f"a{len(self._arrays)}"
             array = numpy.asarray(value)
-            for at in self._secrets(array.dtype.names or ()):
+            for at in self._secret(array.dtype.names or ()):
+                _collect(array[array.dtype.names[at]].tolist(), self._cells)
                 array = array.copy()
                 array[array.dtype.names[at]] = numpy.zeros((), array.dtype[at])
             self._arrays[key] = array
@@ -185,11 +194,13 @@ class _Saved:
             is_series = isinstance(value, pandas.Series)
             # a copy shares the columns
             table = value.to_frame("values") if is_series else value.copy(deep=False)
-            for at in self._secrets([value.name] if is_series else table.columns):
+            for at in self._secret([value.name] if is_series else table.columns):
+                _collect(table.iloc[:, at].tolist(), self._cells)
                 table.isetitem(at, REDACTED)
             index = table.index
             levels = [index.get_level_values(at) for at in range(index.nlevels)]
-            for at in self._secrets(index.names):
+            for at in self._secret(index.names):
+                _collect(levels[at].tolist(), self._cells)
                 levels[at] = pandas.Index([REDACTED] * len(table))
                 table.index = levels[0] if len(levels) == 1 else pandas.MultiIndex.from_arrays(levels)
                 table.index.names = index.names
@@ -198,7 +209,8 @@ class _Saved:
         if pyarrow is not None and isinstance(value, (pyarrow.Table, pyarrow.RecordBatch)):
             is_table = isinstance(value, pyarrow.Table)
             table = value if is_table else pyarrow.Table.from_batches([value])
-            for at in self._secrets(table.column_names):
+            for at in self._secret(table.column_names):
+                _collect(table.column(at).to_pylist(), self._cells)
                 hidden = pyarrow.array([REDACTED] * table.num_rows, pyarrow.string())
                 table = table.set_column(at, table.column_names[at], hidden)
             from pyarrow import parquet
@@ -210,12 +222,13 @@ class _Saved:
         if polars is not None and isinstance(value, (polars.DataFrame, polars.Series)):
             is_series = isinstance(value, polars.Series)
             table = polars.DataFrame({"values": value}) if is_series else value
-            for at in self._secrets([value.name] if is_series else table.columns):
+            for at in self._secret([value.name] if is_series else table.columns):
+                _collect(table.to_series(at).to_list(), self._cells)
                 table = table.with_columns(polars.lit(REDACTED).alias(table.columns[at]))
             return self._table("$column" if is_series else "$polars", table.write_parquet, table.estimated_size())
         raise _Unwritable(name)
 
-    def _secrets(self, names: Iterable[object]) -> list[int]:
+    def _secret(self, names: Iterable[object]) -> list[int]:
         """Where among the names of columns, index levels or fields the secret ones are."""
         found = {at: str(name) for at, name in enumerate(names) if _is_secret(name)}
         self.redacted += found.values()
@@ -231,6 +244,21 @@ class _Saved:
         if self._bytes > MAX_BYTES:
             raise _Unwritable("too much")
 
+    def without_secrets(self, written: Any) -> Any:
+        """The written form, with what was redacted in one place redacted in the texts of the others."""
+        if isinstance(written, str):
+            return _replace(written, self._secrets)
+        if isinstance(written, list):
+            return [self.without_secrets(each) for each in written]
+        # names stay: the script calls with them
+        return (
+            {key: self.without_secrets(each) for key, each in written.items()} if isinstance(written, dict) else written
+        )
+
+    def message(self, text: str) -> str:
+        """A text that may quote any argument, as far as it may be written."""
+        return _SECRET_FORM.sub(REDACTED, _replace(text, self._secrets | self._cells))
+
     def write(self, folder: str) -> None:
         """The files beside the JSON."""
         if self._arrays:
@@ -239,6 +267,26 @@ class _Saved:
             numpy.savez(os.path.join(folder, "arrays.npz"), **self._arrays)
         for index, write in enumerate(self._tables):
             write(os.path.join(folder, f"table{index}.parquet"))
+
+
+def _collect(value: Any, into: set[str]) -> None:
+    """The texts in a secret that are long enough to be looked for, as they are and as `repr` shows them."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            _collect(each, into)
+        return
+    shown = repr(bytes(value))[2:-1] if isinstance(value, (bytes, bytearray)) else str(value)
+    if len(shown) >= MIN_SECRET:
+        into.update((shown, repr(shown)[1:-1]))
+
+
+def _replace(text: str, secrets: set[str]) -> str:
+    # the longest first, since one may be part of another
+    for secret in sorted((secret for secret in secrets if secret in text), key=len, reverse=True):
+        text = text.replace(secret, REDACTED)
+    return text
 
 
 _STANDARD = {
@@ -252,14 +300,14 @@ _STANDARD = {
 }
 
 
-def _script(described: Error, path: str, redacted: list[str]) -> str:
-    first, _, _ = str(described["message"]).partition("\n")
-    shown = _SECRET_FORM.sub(REDACTED, f"{described['pythonType']}: {first}")
-    names = _SECRET_FORM.sub(REDACTED, ", ".join(redacted))
+def _script(described: Error, path: str, saved: _Saved) -> str:
+    first, _, _ = saved.message(str(described["message"])).partition("\n")
+    shown = f"{described['pythonType']}: {first}"
+    names = _SECRET_FORM.sub(REDACTED, ", ".join(saved.redacted))
     return _SCRIPT.format(
         raised=_in_docstring(shown[:200]),
         target=_in_docstring(path),
-        secrets=f"\nRedacted, and to be filled in where it matters: {_in_docstring(names)}.\n" if redacted else "",
+        secrets=f"\nRedacted, and to be filled in where it matters: {_in_docstring(names)}.\n" if names else "",
         path=path,
         paths=[os.path.abspath(entry) for entry in sys.path],
         directory=os.getcwd(),

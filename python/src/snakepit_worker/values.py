@@ -758,19 +758,38 @@ def _read_int(data: bytes, _hook: ExtHook) -> object:
 def _read_set(data: bytes, hook: ExtHook) -> object:
     items = _array(data, hook)
     try:
-        return set(items)
+        members = set(items)
     except TypeError:
-        return set(map(_hashable, items))
+        items = list(map(_hashable, items))
+        members = set(items)
+    if len(members) < len(items):
+        raise _equal("members", items)
+    return members
 
 
 def _read_map(data: bytes, hook: ExtHook) -> object:
     items = _array(data, hook)
     if len(items) % 2:
         raise ValueError(f"got {len(items)} items, which are no pairs")
+    keys = items[::2]
     try:
-        return dict(zip(items[::2], items[1::2]))
+        mapping = dict(zip(keys, items[1::2]))
     except TypeError:
-        return dict(zip(map(_hashable, items[::2]), items[1::2]))
+        keys = list(map(_hashable, keys))
+        mapping = dict(zip(keys, items[1::2]))
+    if len(mapping) < len(keys):
+        raise _equal("keys", keys)
+    return mapping
+
+
+def _equal(what: str, items: list[object]) -> Refused:
+    """JavaScript tells apart what Python takes for one: 1, true and 1n, or two objects with the same content."""
+    first: dict[object, object] = {}
+    for item in items:
+        if item in first:
+            return Refused(f"two {what} that are equal in Python: {_short(first[item])} and {_short(item)}")
+        first[item] = item
+    raise AssertionError("the items differ")
 
 
 def _hashable(value: object) -> object:

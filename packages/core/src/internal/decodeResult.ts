@@ -45,15 +45,22 @@ export const locate = (
   return { path, expected, actual: preview(actual) }
 }
 
-/** A short, safe picture of a value for error messages. */
+/** A short picture of a value for error messages. Runs nothing that the value has of its own: it may be any data. */
 export const preview = (value: unknown): string => {
-  if (typeof value === "bigint") return `${value}n (bigint)`
+  if (typeof value === "bigint") return `${bounded(`${value}n`)} (bigint)`
   if (typeof value !== "object" || value === null) {
     const text = typeof value === "string" ? JSON.stringify(value) : String(value)
-    return `${text.length > 80 ? `${text.slice(0, 80)}...` : text} (${value === null ? "null" : typeof value})`
+    return `${bounded(text)} (${value === null ? "null" : typeof value})`
   }
-  const name = value.constructor?.name ?? "Object"
   if (Array.isArray(value)) return `an array of ${value.length}`
+  // no data has this key: refs, tensors and dates do
+  const inspect: unknown = Reflect.get(value, Symbol.for("nodejs.util.inspect.custom"))
+  const picture: unknown = typeof inspect === "function" ? Reflect.apply(inspect, value, []) : undefined
+  if (typeof picture === "string") return bounded(picture)
+  const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
   const keys = Object.keys(value)
-  return `${name} { ${keys.slice(0, 5).join(", ")}${keys.length > 5 ? ", ..." : ""} }`
+  const shown = bounded(`${keys.slice(0, 5).join(", ")}${keys.length > 5 ? ", ..." : ""}`)
+  return `${typeof name === "string" ? name : "Object"} { ${shown} }`
 }
+
+const bounded = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}...` : text)

@@ -559,7 +559,11 @@ const needsSession = () =>
   })
 
 const callbackError = (original: unknown): PythonError.PythonError =>
-  PythonError.of("CallbackError", original instanceof Error ? original.message : String(original), { original })
+  PythonError.of(
+    "CallbackError",
+    original instanceof Error ? original.message || original.name : String(original), // as for a worker with a wire
+    { original }
+  )
 
 const crashOf = (exit: Exit.Exit<unknown, unknown>): CrashClass | undefined => {
   if (exit._tag === "Success") return undefined

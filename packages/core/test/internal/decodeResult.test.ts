@@ -1,9 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as SchemaGetter from "effect/SchemaGetter"
 import { decodeResult, preview } from "../../src/internal/decodeResult.ts"
+import { PlainDate } from "../../src/PlainDate.ts"
+import { type Invoker, PyRef } from "../../src/PyRef.ts"
 
 const Report = Schema.Struct({ rows: Schema.Array(Schema.Struct({ loss: Schema.Number })) })
 
@@ -58,4 +61,32 @@ describe("preview", () => {
     assert.isAtMost(preview("x".repeat(1000)).length, 100)
     assert.include(preview(Object.create(null)), "Object")
   })
+
+  it("shows values of classes as they show themselves", () => {
+    const handle = { session: "s", worker: "w", id: 3, type: "app.Model" }
+    const invoker = {} as Invoker // never asked
+    assert.strictEqual(preview(new PyRef(handle, invoker)), "PyRef(app.Model #3)")
+    assert.strictEqual(preview(new PlainDate(2026, 1, 2)), "PlainDate(2026-01-02)")
+    assert.match(preview(Duration.seconds(1)), /\{ .* \}$/)
+  })
+
+  it("runs nothing of the data that it shows", () => {
+    for (const key of ["constructor", "name", "toString", "toJSON", "valueOf", "then", "length"]) {
+      assert.strictEqual(preview(JSON.parse(`{"${key}":{"name":{"toString":1}}}`)), `Object { ${key} }`)
+    }
+    assert.isAtMost(preview({ ["k".repeat(1000)]: 1 }).length, 100)
+    assert.isAtMost(preview(10n ** 1000n).length, 100)
+  })
+
+  it.effect("shows any data where a schema does not match", () =>
+    Effect.gen(function* () {
+      const schemas = [Schema.Number, Schema.Array(Schema.Number), Schema.Literals(["a", "b"]), Schema.instanceOf(Map)]
+      for (const text of ['{"constructor":{"name":{"toString":1}}}', '{"toString":1}', '{"toJSON":1,"valueOf":2}']) {
+        for (const schema of schemas) {
+          const error = yield* failure<unknown>(schema, JSON.parse(text))
+          assert.include(error.message, "got Object { ")
+        }
+      }
+    })
+  )
 })

@@ -4,7 +4,7 @@
  *
  * A function lives as long as the call, or the session, that it was passed to. What it runs ends with the call that waits for it.
  */
-import { type Call, Callback, type Worker } from "@snakepit/core"
+import { type Call, Callback, SnakepitError, type Worker } from "@snakepit/core"
 import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -136,8 +136,9 @@ export class Callbacks {
           ? { _tag: "Success", value: exit.value }
           : { _tag: "Failure", cause: exit.cause.reasons.map(encodeReason) }
       )
-    } catch (error) {
+    } catch (thrown) {
       // the value cannot cross: the callback fails in Python with the reason, the call goes on
+      const error = asResult(thrown)
       this.note(request, error, call)
       this.host.send(request, { _tag: "Failure", cause: [encodeReason(Cause.makeFailReason(error))] })
     }
@@ -191,11 +192,22 @@ const encodeReason = (reason: Cause.Reason<unknown>): unknown => {
   }
 }
 
+/** The answer of a function is `result` to who wrote it, who knows nothing of the message around it. */
+const asResult = (error: unknown): unknown => {
+  if (!(error instanceof SnakepitError.EncodeError)) return error
+  const path = error.path.replace(/^message(\.exit\.value)?/, "result")
+  // of a cycle, what was found is a path too
+  const actual = error.actual.replace(/^(a reference back to )message\.exit\.value/, "$1result")
+  return new SnakepitError.EncodeError({ path, actual, reason: error.reason })
+}
+
 const describeError = (error: unknown): unknown => {
   const tag = field(error, "_tag")
   const message = field(error, "message")
+  const name = typeof tag === "string" ? tag : error instanceof Error ? error.name : undefined
   return {
-    _tag: typeof tag === "string" ? tag : error instanceof Error ? error.name : "Error",
-    message: typeof message === "string" ? message : String(error)
+    _tag: name ?? "Error",
+    // an error that says nothing is told by its name
+    message: typeof message === "string" && message !== "" ? message : (name ?? String(error))
   }
 }

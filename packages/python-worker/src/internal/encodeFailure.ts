@@ -45,7 +45,8 @@ const findCycle = (steps: ReadonlyArray<Step>): { readonly outer: number; readon
   return undefined
 }
 
-const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`
+/** `a string`, `an array`. */
+export const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`
 
 /** A value in the words of a message. */
 export const describe = (value: object): string => {
@@ -76,8 +77,16 @@ export const unknownInstance = (value: object): ValueFailure => {
   }
   if (value instanceof Promise) return new ValueFailure("a Promise", "Await it first.")
   if (Effect.isEffect(value)) return new ValueFailure("an Effect", "Run it first, and send what it succeeds with.")
+  const arrow = partsOfTables.find(({ mark }) => mark in value)
+  if (arrow !== undefined) return new ValueFailure(arrow.name, `Send a table of it: ${arrow.table}.`)
   return new ValueFailure(
     describe(value),
     "Send a plain object, encode it with its Schema first, or provide a ValueAdapter for its class."
   )
 }
+
+/** Classes of apache-arrow, by what they are marked with; of these only tables cross. */
+const partsOfTables = [
+  { mark: Symbol.for("apache-arrow/RecordBatch"), name: "a RecordBatch of apache-arrow", table: "new Table(batch)" },
+  { mark: Symbol.for("apache-arrow/Vector"), name: "a Vector of apache-arrow", table: "new Table({ name: vector })" }
+]

@@ -109,6 +109,10 @@ const pythonError = (error: unknown, depth: number, originals: Originals): Pytho
     return PythonError.makeUnsafe("CallbackError", { ...details, original })
   }
   const ml = field(error, "ml")
+  // Python itself raises a MemoryError that says nothing
+  if (details.message === "" && field(ml, "_tag") === "OutOfMemory") {
+    details.message = `no memory is left: ${text(ml, "suggestion")}`
+  }
   return (
     (typeof ml === "object" && ml !== null ? machineLearningError({ ...ml, ...details }) : undefined) ??
     PythonError.makeUnsafe(text(error, "_tag"), details)

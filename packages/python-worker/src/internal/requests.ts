@@ -2,8 +2,9 @@
  * Requests as bytes. What a target has in common between calls (the envelope, module, path) is encoded once and kept; a
  * call appends its number and its arguments.
  */
-import type { Call } from "@snakepit/core"
+import { type Call, SnakepitError } from "@snakepit/core"
 import { type EncodeHooks, Encoder } from "../MessagePack.ts"
+import { article } from "./encodeFailure.ts"
 
 interface Template {
   /** Pairs of the envelope, after `id`. */
@@ -67,6 +68,11 @@ export class Requests {
 
   /** Writes the request of a call into the frame that the encoder has open. Throws `EncodeError`. */
   write(encoder: Encoder, number: number, call: Call.Call, hooks: EncodeHooks): void {
+    // types say so, but programs without them get this far, and Python would blame the connection
+    if (!Array.isArray(call.args)) throw wrongArguments("args", call.args, "an array of the positional arguments")
+    if (call.kwargs !== undefined && !isKeywords(call.kwargs)) {
+      throw wrongArguments("kwargs", call.kwargs, "an object with the keyword arguments")
+    }
     const template = this.template(call)
     const trace = call.trace
     // The number comes first, at its full width, and the arguments come last: what lies between is the same for all calls
@@ -156,3 +162,13 @@ export class Requests {
     return frame.slice(4)
   }
 }
+
+/** Null is no keyword arguments, as None is. */
+const isKeywords = (kwargs: unknown): boolean => typeof kwargs === "object" && !Array.isArray(kwargs)
+
+const wrongArguments = (option: string, given: unknown, expected: string) =>
+  new SnakepitError.EncodeError({
+    path: option,
+    actual: article(Array.isArray(given) ? "array" : typeof given),
+    reason: `\`${option}\` is ${expected}.`
+  })

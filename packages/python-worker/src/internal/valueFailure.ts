@@ -29,11 +29,12 @@ export class ValueFailure {
     return this
   }
 
-  /** `args[0].rows[3]` for the root `args`. */
+  /** `args[0].rows[3]` for the root `args`; of a long one the beginning and the end, as Python shows it. */
   path(root: string): string {
     let path = root
     for (let i = this.steps.length - 1; i >= 0; i--) path += this.steps[i]?.segment ?? ""
-    return path.startsWith(".") ? path.slice(1) : path
+    if (path.startsWith(".")) path = path.slice(1)
+    return path.length <= 500 ? path : `${path.slice(0, 300)}...${path.slice(-190)}`
   }
 }
 
