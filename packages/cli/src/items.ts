@@ -2,7 +2,7 @@
  * What stands in arrays and tables, as the values that single results are: durations, decimals, times as text. numpy and Arrow
  * hold them as counts of their unit.
  */
-import { Table, type Tensor } from "@snakepit/zero-copy"
+import { type DType, Table, type Tensor } from "@snakepit/zero-copy"
 import type * as Arrow from "apache-arrow"
 import { createRequire } from "node:module"
 import { fileURLToPath } from "node:url"
@@ -31,21 +31,32 @@ export class Verbatim {
 // ---------------------------------------------------------------------------------------------------------------------
 
 /** The items of an array, nested as its shape says. */
-export const itemsOf = (tensor: Tensor): unknown => {
-  const nested: unknown = tensor.toNested()
-  const [, kind, step = "1", unit = ""] = /^.([mM])8\[(\d*)(\w+)\]$/.exec(String(tensor.dtype)) ?? []
+export const itemsOf = (tensor: Tensor): unknown => itemsAs(tensor.dtype, tensor.toNested())
+
+/** Items, nested or alone, of a dtype. */
+const itemsAs = (dtype: DType, value: unknown): unknown => {
+  if (typeof dtype === "string" && !times.test(dtype)) return value
+  if (Array.isArray(value)) return value.map((item) => itemsAs(dtype, item))
+  if (typeof dtype === "string") return typeof value === "bigint" ? countAs(dtype, value) : value
+  const field = (name: string): DType | undefined =>
+    dtype.find(([label]) => (typeof label === "string" ? label : label[1]) === name)?.[1]
+  return Object.fromEntries(
+    Object.entries(Object(value)).map(([name, item]) => [name, itemsAs(field(name) ?? "", item)])
+  )
+}
+
+/** The dtypes of datetime64 and timedelta64. */
+const times = /^.([mM])8(?:\[(\d*)(\w+)\])?$/
+
+/** What a count means in an array of times. */
+const countAs = (dtype: string, value: bigint): unknown => {
+  const [, kind, step = "", unit = ""] = times.exec(dtype) ?? []
+  if (value === notATime) return null
   const length = nanoseconds[unit]
-  if (kind === undefined) return nested
-  const items = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(items)
-    if (typeof value !== "bigint") return value
-    if (value === notATime) return null
-    if (length === undefined) return value
-    const count = value * BigInt(step || 1) * length
-    if (kind === "m") return Duration.nanos(count)
-    return unit === "D" || unit === "W" ? dateOf(count) : timestampOf(count, "")
-  }
-  return items(nested)
+  if (length === undefined) return value
+  const time = value * BigInt(step === "" ? 1 : step) * length
+  if (kind === "m") return Duration.nanos(time)
+  return unit === "D" || unit === "W" ? dateOf(time) : timestampOf(time, "")
 }
 
 /** numpy's `NaT`. */
