@@ -21,15 +21,17 @@ export interface Place {
   readonly path: ReadonlyArray<string>
 }
 
-type Task<A> = Effect.Effect<A, SnakepitError.SnakepitError>
+/** Something to do in Python. */
+export type PythonTask<A> = Effect.Effect<A, SnakepitError.SnakepitError>
 
-/** Python, reached through one session. */
+/** Python, reached through a session. */
 export class PythonProxy {
-  private readonly session: Session
-  private readonly run: <A>(task: Task<A>) => Promise<A>
+  /** What the next task runs in. */
+  session: Session
+  private readonly run: <A>(task: PythonTask<A>) => Promise<A>
   private readonly places = new WeakMap<object, Place>()
 
-  constructor(session: Session, run: <A>(task: Task<A>) => Promise<A>) {
+  constructor(session: Session, run: <A>(task: PythonTask<A>) => Promise<A>) {
     this.session = session
     this.run = run
   }
@@ -92,7 +94,7 @@ export class PythonProxy {
     return isPyRef(value) ? this.at({ root: value, path: [] }) : value
   }
 
-  private call({ path, root }: Place, given: ReadonlyArray<unknown>): Task<unknown> {
+  private call({ path, root }: Place, given: ReadonlyArray<unknown>): PythonTask<unknown> {
     return Effect.gen({ self: this }, function* () {
       const last = given.at(-1)
       const kwargs = last instanceof Keywords ? last.values : {}
@@ -108,14 +110,14 @@ export class PythonProxy {
     })
   }
 
-  private read({ path, root }: Place): Task<unknown> {
+  private read({ path, root }: Place): PythonTask<unknown> {
     const attribute = path.at(-1)
     if (attribute === undefined || (root === undefined && path.length === 1)) return this.object({ path, root })
     return Effect.flatMap(this.object({ root, path: path.slice(0, -1) }), (owner) => owner.get(attribute))
   }
 
   /** A ref of what stands at a place; modules on the way are imported. */
-  private object({ path, root }: Place): Task<PyRef> {
+  private object({ path, root }: Place): PythonTask<PyRef> {
     return Effect.gen({ self: this }, function* () {
       const [first, ...rest] = path
       if (root !== undefined) return yield* this.walk(root, path)
@@ -130,11 +132,11 @@ export class PythonProxy {
     })
   }
 
-  private imported(name: string): Task<PyRef> {
+  private imported(name: string): PythonTask<PyRef> {
     return this.session.ref("importlib.import_module", { args: [name] })
   }
 
-  private walk(from: PyRef, path: ReadonlyArray<string>): Task<PyRef> {
+  private walk(from: PyRef, path: ReadonlyArray<string>): PythonTask<PyRef> {
     return Effect.gen({ self: this }, function* () {
       let object = from
       for (const name of path) object = yield* this.session.ref("builtins.getattr", { args: [object, name] })
@@ -142,7 +144,7 @@ export class PythonProxy {
     })
   }
 
-  private get modules(): Task<ReadonlyArray<string>> {
+  private get modules(): PythonTask<ReadonlyArray<string>> {
     return Effect.gen({ self: this }, function* () {
       const standard = yield* this.session.attribute("sys.stdlib_module_names")
       const installed = yield* Stream.runCollect(this.session.stream("pkgutil.iter_modules"))

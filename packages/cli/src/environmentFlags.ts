@@ -1,8 +1,8 @@
 /** The flags that say which Python, with which packages: the same on every command that needs one. */
-import type { Environment } from "@snakepit/python-worker"
 import * as fs from "node:fs"
-import * as path from "node:path"
+import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as CliError from "effect/cli/CliError"
 import * as Flag from "effect/cli/Flag"
 
 const optional = <A>(flag: Flag.Flag<A>, description: string) =>
@@ -37,6 +37,10 @@ export const environmentFlags = {
 export const workerFlags = {
   ...environmentFlags,
   path: Flag.Directory("path").pipe(
+    Flag.filter(
+      (folder) => fs.existsSync(folder),
+      () => "a folder that is there"
+    ),
     Flag.withDescription("Folder to import modules from, beside the working directory; may be repeated"),
     Flag.atLeast(0)
   )
@@ -57,35 +61,12 @@ export interface WorkerFlags extends EnvironmentFlags {
   readonly path: ReadonlyArray<string>
 }
 
-/**
- * The options of `Environment`, and of a pool. So that `call` finds what `setup` made and `env add` added, all commands mean the
- * nearest project unless they are told otherwise.
- */
-export const environmentOptions = (flags: EnvironmentFlags): Environment.EnvironmentOptions => {
-  const { requirement: requirements = [] } = flags
-  const isInline = requirements.length > 0
-  return {
-    python: Option.getOrUndefined(flags.python),
-    pyproject: Option.getOrUndefined(flags.pyproject ?? Option.none()) ?? (isInline ? undefined : nearestProject()),
-    requirements: isInline ? requirements : undefined,
-    lock: Option.getOrUndefined(flags.lock),
-    uv: { offline: flags.offline, torchBackend: Option.getOrUndefined(flags.torchBackend) }
-  }
-}
-
-/** The pool of the one worker that a command starts. It imports what stands in the working directory. */
-export const workerPool = (flags: WorkerFlags) => ({
-  ...environmentOptions(flags),
-  size: 1,
-  // a fork server pays from the second worker on
-  start: "spawn" as const,
-  pythonPath: [process.cwd(), ...flags.path.map((folder) => path.resolve(folder))]
-})
-
-/** The folder of the nearest project. A `pyproject.toml` that only holds the settings of tools makes none. */
-const nearestProject = (folder = process.cwd()): string | undefined => {
-  const file = path.join(folder, "pyproject.toml")
-  if (fs.existsSync(file) && /^\[(project|tool\.poetry)\]/m.test(fs.readFileSync(file, "utf8"))) return folder
-  const parent = path.dirname(folder)
-  return parent === folder ? undefined : nearestProject(parent)
-}
+/** Refuses flags that contradict each other. */
+export const refuseBoth = <Flags extends EnvironmentFlags>({ pyproject, requirement = [] }: Flags) =>
+  requirement.length > 0 && pyproject !== undefined && Option.isSome(pyproject)
+    ? Effect.fail(
+        new CliError.ValidationError({
+          message: "-r and --pyproject exclude each other: requirements stand in place of a project. Leave one out."
+        })
+      )
+    : Effect.void

@@ -1,4 +1,6 @@
 /** What helps when an environment could not be made: the errors of `Environment`, as advice for who sits at the command line. */
+import * as fs from "node:fs"
+import * as path from "node:path"
 import type { EnvironmentError } from "@snakepit/python-worker"
 
 /** What to do, as a command where one does it. `isOffline` is whether the network was not to be used. */
@@ -19,7 +21,10 @@ export const environmentRemedy = (error: EnvironmentError.EnvironmentError, isOf
     case "LockDrift":
       return "snakepit env lock"
     case "ProjectNotFound":
-      return "snakepit env init"
+      // what is there cannot be read, or lacks something; making a project would not mend it
+      return path.basename(error.path) === "pyproject.toml" && fs.existsSync(error.path)
+        ? `Mend ${error.path}: what is wrong with it is said above.`
+        : "snakepit env init"
     case "InstallFailed":
       return `Run it by hand to see more: ${error.command}`
   }

@@ -1,4 +1,7 @@
-/** What becomes of a command line that cannot be understood: one line on stderr, or JSON on stdout, and exit code 2. */
+/**
+ * What becomes of a command line that cannot be understood: one line on stderr, or JSON on stdout, and exit code 2. And of a command
+ * that is stopped.
+ */
 import { styleText } from "node:util"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
@@ -12,7 +15,10 @@ export class Misused extends Data.TaggedError("Misused")<{}> {
   override readonly [Runtime.errorExitCode] = 2
 }
 
-const asJson = (message: string): string => JSON.stringify({ error: { tag: "Misused", message } }, null, 2)
+const asJson = (message: string, tag = "Misused"): string => JSON.stringify({ error: { tag, message } }, null, 2)
+
+/** What is printed as JSON in place of a result that does not come, after Ctrl-C or SIGTERM. */
+export const sayInterrupted = Console.log(asJson("a signal has stopped it", "Interrupted"))
 
 /** Ends a command that prints no JSON and was asked for it. */
 export const misuse = (message: string): Effect.Effect<never, Misused> =>

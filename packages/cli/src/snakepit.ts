@@ -8,7 +8,7 @@ import * as Argument from "effect/cli/Argument"
 import * as CliError from "effect/cli/CliError"
 import * as Command from "effect/cli/Command"
 import * as Flag from "effect/cli/Flag"
-import { environmentFlags, environmentOptions, projectFlags, workerFlags } from "./environmentFlags.ts"
+import { environmentFlags, projectFlags, refuseBoth, workerFlags } from "./environmentFlags.ts"
 import { json as jsonFlag, Json } from "./Json.ts"
 import { misuse } from "./misuse.ts"
 import type * as PythonJson from "./PythonJson.ts"
@@ -55,6 +55,7 @@ const call = Command.make(
       ({ run }) => run(input)
     )
 ).pipe(
+  Command.validate(refuseBoth),
   Command.withDescription("Calls a Python function and prints its result"),
   Command.withExamples([
     { command: "snakepit call math.sqrt --args '[2]'", description: "A function of the standard library" },
@@ -72,6 +73,7 @@ const repl = Command.make("repl", workerFlags, (input) =>
     return yield* run(input)
   })
 ).pipe(
+  Command.validate(refuseBoth),
   Command.withDescription("Opens an interactive session: JavaScript with Python in `py`"),
   Command.withExamples([{ command: "snakepit repl -r numpy", description: "With a package that is installed for it" }])
 )
@@ -89,6 +91,7 @@ const setup = Command.make("setup", environmentFlags, (input) =>
     ({ run }) => run(input)
   )
 ).pipe(
+  Command.validate(refuseBoth),
   Command.withDescription("Makes the Python environment: of the nearest project, or of what the flags say"),
   Command.withExamples([
     { command: "snakepit setup", description: "The project in this folder or above it" },
@@ -101,7 +104,10 @@ const doctor = Command.make("doctor", workerFlags, (input) =>
     Effect.promise(() => import("./commands/doctor.ts")),
     ({ run }) => run(input)
   )
-).pipe(Command.withDescription("Checks what Snakepit needs, and says what helps; exit code 1 when something is wrong"))
+).pipe(
+  Command.validate(refuseBoth),
+  Command.withDescription("Checks what Snakepit needs, and says what helps; exit code 1 when something is wrong")
+)
 
 const hardware = Command.make("hardware", {}, () =>
   Effect.flatMap(
@@ -129,7 +135,7 @@ const env = Command.make("env").pipe(
         ),
         ...newProjectFlags
       },
-      (input) => Effect.flatMap(environment(), ({ init }) => init(input.folder, environmentOptions(input)))
+      (input) => Effect.flatMap(environment(), ({ init }) => init(input.folder, input))
     ).pipe(Command.withDescription("Makes a project: pyproject.toml, locks, environment")),
     Command.make("add", { packages: packages('In pip\'s notation, like "numpy>=2"'), ...projectFlags }, (input) =>
       Effect.flatMap(environment(), ({ add }) => add(input.packages, input))
@@ -147,8 +153,12 @@ const env = Command.make("env").pipe(
         ...environmentFlags
       },
       (input) => Effect.flatMap(environment(), ({ lock }) => lock(input.upgrade, input))
-    ).pipe(Command.withDescription("Resolves the requirements anew and writes the lock files")),
+    ).pipe(
+      Command.validate(refuseBoth),
+      Command.withDescription("Resolves the requirements anew and writes the lock files")
+    ),
     Command.make("sync", environmentFlags, (input) => Effect.flatMap(environment(), ({ sync }) => sync(input))).pipe(
+      Command.validate(refuseBoth),
       Command.withDescription("Makes the environment as it is locked")
     )
   ])

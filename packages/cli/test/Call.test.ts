@@ -74,6 +74,44 @@ describe("snakepit call", () => {
     })
   )
 
+  it.live("answers what is no function, and says that arguments have no place there", () =>
+    Effect.gen(function* () {
+      assert.deepInclude(yield* snakepit("call", "math.pi"), { exitCode: 0, stdout: "3.141592653589793\n" })
+      const run = yield* snakepit("call", "math.pi", "--args", "[1]", "--json")
+      assert.deepStrictEqual(JSON.parse(run.stdout).error, {
+        tag: "TypeError",
+        message: "math.pi is a value, which is printed without --args and --kwargs",
+        pythonType: "TypeError"
+      })
+      // of the function's own
+      const own = yield* snakepit("call", "functools.reduce", "--args", "[1, [2, 3]]")
+      assert.match(own.stderr, /^TypeError: 'int' object is not callable/)
+    })
+  )
+
+  it.live("names the target of a builtin's attribute", () =>
+    Effect.gen(function* () {
+      const { exitCode, stderr } = yield* snakepit("call", "range.__len__")
+      assert.strictEqual(exitCode, 1)
+      assert.strictEqual(stderr, "ModuleNotFoundError: range is a builtin: snakepit call builtins.range.__len__\n")
+      const target = "builtins.dict.fromkeys"
+      assert.strictEqual((yield* snakepit("call", target, "--args", '[["a"]]')).stdout, "{ a: null }\n")
+      assert.include((yield* snakepit("call", "nobody.f")).stderr, "no module named 'nobody'")
+    })
+  )
+
+  it.live("a signal that stops it leaves one JSON document, when JSON is asked for, and exit code 130", () =>
+    Effect.gen(function* () {
+      for (const signal of ["SIGINT", "SIGTERM"]) {
+        // from the worker, once it runs
+        const code = `import os, signal, time; os.kill(os.getppid(), signal.${signal}); time.sleep(60)`
+        const { exitCode, stdout } = yield* snakepit("call", "exec", "--args", JSON.stringify([code]), "--json")
+        assert.strictEqual(exitCode, 130)
+        assert.strictEqual(JSON.parse(stdout).error.tag, "Interrupted")
+      }
+    })
+  )
+
   it.live("what Python prints goes to stderr, and leaves stdout to the result", () =>
     Effect.gen(function* () {
       const run = yield* snakepit("call", "print", "--args", '["snake"]', "--json")

@@ -64,6 +64,26 @@ describe("snakepit repl", () => {
     })
   )
 
+  it.live("goes on in a new session after Python has crashed, and says that its objects are gone", () =>
+    Effect.gen(function* () {
+      const typed = [
+        "const third = await py.fractions.Fraction(1, 3)",
+        "py.os.abort()",
+        "await Promise.all([py.math.sqrt(4), py.math.sqrt(9)])",
+        "py.math.sqrt(16)",
+        "third.limit_denominator(2)",
+        "py.math.sqrt(25)"
+      ]
+      const { exitCode, stdout } = yield* snakepitIn({ input: `${typed.join("\n")}\n` }, "repl")
+      assert.strictEqual(exitCode, 0)
+      assert.match(
+        stdout,
+        /^undefined\n[^]*Uncaught WorkerCrash: [^]*\nPython was started anew, and what variables held of it is gone: .*\n\[ 2, 3 \]\n4\nUncaught SessionLost: .*\n5\n$/
+      )
+      assert.lengthOf(stdout.match(/started anew/g) ?? [], 1)
+    })
+  )
+
   it.live("completes on a terminal what is typed, and shows it once", () =>
     Effect.gen(function* () {
       const shown = yield* terminalSession([

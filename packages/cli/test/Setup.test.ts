@@ -109,6 +109,54 @@ describe("snakepit setup", () => {
     }).pipe(Effect.scoped)
   )
 
+  it.live("finds a project however its TOML is written, and no other in its place", () =>
+    Effect.gen(function* () {
+      const place = yield* workplace
+      const cwd = path.join(place, "below")
+      fs.mkdirSync(cwd)
+      fs.writeFileSync(path.join(place, "pyproject.toml"), '[project]\nname = "parent"\nversion = "0"\n')
+      const file = path.join(cwd, "pyproject.toml")
+      const lock = () => snakepitIn({ cwd }, "env", "lock", "--python", python)
+      for (const content of [
+        'project = { name = "demo", version = "0", requires-python = ">=3.10", dependencies = ["snakelone"] }',
+        '[ project ] # ours\nname = "demo"\nversion = "0"\nrequires-python = ">=3.10"\ndependencies = ["snakelone"]',
+        'project.name = "demo"\nproject.version = "0"\nproject.requires-python = ">=3.10"\nproject.dependencies = ["snakelone"]'
+      ]) {
+        fs.writeFileSync(file, content)
+        assert.deepInclude(yield* lock(), { exitCode: 0 }, content)
+        assert.include(fs.readFileSync(path.join(cwd, "uv.lock"), "utf8"), 'name = "snakelone"')
+        fs.rmSync(path.join(cwd, "uv.lock"))
+      }
+      // in which Poetry is not asked for what it knows
+      fs.writeFileSync(file, 'tool.poetry = { name = "demo", version = "0" }')
+      const poetry = yield* snakepitIn({ cwd, env: { PATH: "/usr/bin:/bin" } }, "setup", "--json")
+      assert.include(JSON.parse(poetry.stdout).error.message, `the .venv of the Poetry project ${cwd}`)
+    }).pipe(Effect.scoped)
+  )
+
+  it.live("says of a pyproject.toml that is no TOML where it is and what is wrong with it", () =>
+    Effect.gen(function* () {
+      const place = yield* workplace
+      const cwd = path.join(place, "below")
+      fs.mkdirSync(cwd)
+      fs.writeFileSync(path.join(place, "pyproject.toml"), '[project]\nname = "parent"\nversion = "0"\n')
+      const file = path.join(cwd, "pyproject.toml")
+      fs.writeFileSync(file, "project = {\n")
+      for (const command of [["setup"], ["env", "sync"], ["call", "os.getcwd"]]) {
+        const { exitCode, stderr } = yield* snakepitIn({ cwd }, ...command, "--python", python)
+        assert.strictEqual(exitCode, 1)
+        assert.include(stderr, `There is no usable Python project at ${file}: Invalid TOML document`)
+      }
+      const doctor = yield* snakepitIn({ cwd }, "doctor", "--json", "--python", python)
+      const findings: ReadonlyArray<Finding> = JSON.parse(doctor.stdout)
+      const environment = findings.find(({ check }) => check === "environment")
+      assert.deepInclude(environment, {
+        status: "failed",
+        remedy: `Mend ${file}: what is wrong with it is said above.`
+      })
+    }).pipe(Effect.scoped)
+  )
+
   it.live("fails with uv's explanation, as text and as JSON", () =>
     Effect.gen(function* () {
       const cwd = yield* workplace

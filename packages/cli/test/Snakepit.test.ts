@@ -40,6 +40,26 @@ describe("snakepit", () => {
     })
   )
 
+  it.live("refuses a project together with requirements, and folders to import from that are not there", () =>
+    Effect.gen(function* () {
+      for (const command of [
+        ["setup"],
+        ["env", "sync"],
+        ["env", "lock"],
+        ["doctor"],
+        ["repl"],
+        ["call", "math.sqrt"]
+      ]) {
+        const both = yield* snakepit(...command, "-r", "six", "--pyproject", ".")
+        assert.deepInclude(both, { exitCode: 2, stdout: "" })
+        assert.match(both.stderr, /^snakepit [a-z ]+: -r and --pyproject exclude each other: .*\nSee "snakepit/)
+      }
+      const missing = yield* snakepit("call", "math.sqrt", "--path", "no/such/folder")
+      assert.deepInclude(missing, { exitCode: 2, stdout: "" })
+      assert.include(missing.stderr, path.join(import.meta.dirname, "no/such/folder"))
+    })
+  )
+
   it.live("helps with every command", () =>
     Effect.gen(function* () {
       const { stdout } = yield* snakepit("--help")

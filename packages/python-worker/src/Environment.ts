@@ -19,6 +19,7 @@ import { keyOf } from "./internal/environment/digest.ts"
 import { requirementsFile } from "./internal/environment/installer.ts"
 import * as Pip from "./internal/environment/pip.ts"
 import { checkLock, isForeign, makePlan, type Plan, planKey, sourceOf, writeLock } from "./internal/environment/plan.ts"
+import * as Project from "./internal/environment/project.ts"
 import { reportingEnd } from "./internal/environment/report.ts"
 import * as Uv from "./internal/environment/uv.ts"
 import * as Interpreter from "./Interpreter.ts"
@@ -148,6 +149,9 @@ export const drift = (options: SyncOptions = {}): Effect.Effect<ReadonlyArray<Dr
     Effect.catchTag("LockDrift", (error) => Effect.succeed(error.fields)),
     reportingEnd
   )
+
+/** The folder of the nearest project, here or above: the one that is meant without `pyproject` and `requirements`. */
+export const nearestProject = (): string | undefined => Project.nearest()
 
 /** The uv that would do the work; undefined when there is none yet. One that is named and cannot be run is an error. */
 export const uvPath = (options: UvOptions = {}): Effect.Effect<string | undefined, UvMissing> =>

@@ -123,8 +123,10 @@ export class ProjectNotFound extends Schema.TaggedError<ProjectNotFound>(id("Pro
   reason: Schema.String
 }) {
   override get message() {
+    // a parser shows the place
+    const end = this.reason.includes("\n") ? "\n" : ". "
     return (
-      `There is no usable Python project at ${this.path}: ${this.reason}. ` +
+      `There is no usable Python project at ${this.path}: ${this.reason}${end}` +
       "Give the path of a pyproject.toml, or make one with `Environment.init` (or `snakepit env init`)."
     )
   }

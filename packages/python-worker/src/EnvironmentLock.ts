@@ -52,13 +52,24 @@ export const read = (file: string): Effect.Effect<EnvironmentLock | undefined, L
   Effect.gen(function* () {
     const text = yield* useDirectory(file, () => (fs.existsSync(file) ? fs.readFileSync(file, "utf8") : undefined))
     if (text === undefined) return undefined
-    const content = decode(text)
+    const unusable = (field: DriftField) => new LockDrift({ path: file, fields: [field] })
+    const json = yield* Effect.try({
+      try: (): unknown => JSON.parse(text),
+      catch: (cause) => {
+        const problem = cause instanceof Error ? cause.message : String(cause)
+        return unusable({
+          field: path.basename(file),
+          locked: `text that is no JSON (${problem})`,
+          found: "no lock in it"
+        })
+      }
+    })
+    const content = decode(json)
     if (Option.isSome(content)) return content.value
-    const field = { field: "lockVersion", locked: "something that is no lock of version 1", found: "1" }
-    return yield* new LockDrift({ path: file, fields: [field] })
+    return yield* unusable({ field: "lockVersion", locked: "something that is no lock of version 1", found: "1" })
   })
 
-const decode = Schema.decodeUnknownOption(Schema.fromJsonString(EnvironmentLock))
+const decode = Schema.decodeUnknownOption(EnvironmentLock)
 
 /** Writes the file as a whole: a reader sees the old content or the new, never a part. */
 export const write = (file: string, lock: EnvironmentLock): Effect.Effect<void, EnvironmentNotWritable> =>

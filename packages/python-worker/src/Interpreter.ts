@@ -94,7 +94,7 @@ const candidates = (options: FindOptions): ReadonlyArray<Candidate> => {
 
 /** The environment that uv makes for the project one works in. A project without one says nothing of Python. */
 const projectEnvironment = (): ReadonlyArray<Candidate> => {
-  const project = Project.nearest()
+  const project = Project.nearestFolder()
   const file = project === undefined ? undefined : path.join(project, ".venv", "bin", "python")
   return file === undefined || !isExecutable(file)
     ? []

@@ -37,6 +37,18 @@ it.effect("is read as it was written, and leaves no draft beside it", () =>
   }).pipe(Effect.scoped)
 )
 
+it.effect("that is no JSON is drift, and says so", () =>
+  Effect.gen(function* () {
+    const file = path.join(yield* folder, EnvironmentLock.fileName)
+    fs.writeFileSync(file, "{ broken")
+    const error = yield* Effect.flip(EnvironmentLock.read(file))
+    assert.strictEqual(error._tag, "LockDrift")
+    assert.include(error.message, file)
+    assert.match(error.message, /snakepit\.lock\.json: locked text that is no JSON \(Expected property name/)
+    assert.notInclude(error.message, "lockVersion")
+  }).pipe(Effect.scoped)
+)
+
 it.effect("of a version that is not known is drift, since nothing is known to hold", () =>
   Effect.gen(function* () {
     const file = path.join(yield* folder, EnvironmentLock.fileName)

@@ -2,7 +2,8 @@
 import { styleText } from "node:util"
 import * as Effect from "effect/Effect"
 import { examine, type Finding } from "../diagnosis.ts"
-import { type WorkerFlags, workerPool } from "../environmentFlags.ts"
+import type { WorkerFlags } from "../environmentFlags.ts"
+import { workerPool } from "../environmentOptions.ts"
 import { Failed } from "../failure.ts"
 import { print } from "../output.ts"
 

@@ -1,7 +1,8 @@
 /** `snakepit env`: changes what is in a project's environment. */
 import { Environment, type EnvironmentError, EnvironmentProgress } from "@snakepit/python-worker"
 import * as Effect from "effect/Effect"
-import { environmentOptions, type EnvironmentFlags } from "../environmentFlags.ts"
+import type { EnvironmentFlags } from "../environmentFlags.ts"
+import { environmentOptions } from "../environmentOptions.ts"
 import { fail } from "../failure.ts"
 import { print } from "../output.ts"
 
@@ -14,8 +15,10 @@ const perform = <A>(what: Effect.Effect<A, EnvironmentError.EnvironmentError>, t
 const ready = ({ directory, identity }: Environment.Environment) => `Python ${identity.version} is ready: ${directory}`
 
 /** Makes a project in a folder. */
-export const init = (folder: string, { pyproject: _none, ...options }: Environment.EnvironmentOptions) =>
-  perform(Environment.init({ ...options, folder }), ready)
+export const init = (folder: string, flags: EnvironmentFlags) => {
+  const { pyproject: _none, ...options } = environmentOptions(flags)
+  return perform(Environment.init({ ...options, folder }), ready)
+}
 
 /** Adds packages to the project. */
 export const add = (packages: ReadonlyArray<string>, flags: EnvironmentFlags) =>

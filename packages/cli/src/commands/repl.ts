@@ -10,10 +10,12 @@ import { PassThrough } from "node:stream"
 import * as vm from "node:vm"
 import * as Effect from "effect/Effect"
 import * as Logger from "effect/Logger"
-import { type WorkerFlags, workerPool } from "../environmentFlags.ts"
+import type * as Scope from "effect/Scope"
+import type { WorkerFlags } from "../environmentFlags.ts"
+import { workerPool } from "../environmentOptions.ts"
 import { fail } from "../failure.ts"
 import { hasColors, pretty } from "../output.ts"
-import { Keywords, type Place, PythonProxy } from "../PythonProxy.ts"
+import { Keywords, type Place, PythonProxy, type PythonTask } from "../PythonProxy.ts"
 
 /** What Python prints is shown as it is. */
 const plainLogger = Logger.layer([
@@ -27,10 +29,11 @@ export const run = (input: WorkerFlags) => {
   // whoever sits here may look at everything
   const pool = { ...workerPool(input), allowPrivate: true }
   return Effect.gen(function* () {
-    const session = yield* Snakepit.session()
-    const promise = Effect.runPromiseWith(yield* Effect.context<never>())
+    const promise = Effect.runPromiseWith(yield* Effect.context<Snakepit.Snakepit | Scope.Scope>())
     const running = new Running()
-    const proxy = new PythonProxy(session, (task) => running.track((signal) => promise(task, { signal })))
+    const proxy = new PythonProxy(yield* Snakepit.session(), (task) =>
+      running.track((signal) => promise(renewing(proxy, task), { signal }))
+    )
     yield* Effect.callback<void>((resume) => {
       const server = start(proxy, running)
       server.once("exit", () => {
@@ -45,6 +48,24 @@ export const run = (input: WorkerFlags) => {
     Effect.provide(SnakepitNode.layer({ pools: { default: pool } })),
     Effect.provide(plainLogger),
     Effect.catch(fail)
+  )
+}
+
+/** Opens another session, and says so, when the one of the proxy has been lost before the task began. */
+const renewing = <A>(proxy: PythonProxy, task: PythonTask<A>) => {
+  const lost = proxy.session
+  return Effect.catchTag(task, "SessionLost", (error) =>
+    Effect.gen(function* () {
+      // an object of an earlier session stays lost
+      if (error.session !== lost.id || error.mayHaveExecuted) return yield* error
+      const session = yield* Snakepit.session()
+      // one of several tasks that found it lost
+      if (proxy.session === lost) {
+        proxy.session = session
+        yield* Effect.logWarning(`Python was started anew, and what variables held of it is gone: ${error.reason}`)
+      }
+      return yield* task
+    })
   )
 }
 

@@ -1,7 +1,8 @@
 /** `snakepit setup`: makes the environment, so that the first start of the program does not have to. */
 import { Environment, type EnvironmentError, EnvironmentProgress, Interpreter } from "@snakepit/python-worker"
 import * as Effect from "effect/Effect"
-import { environmentOptions, type EnvironmentFlags } from "../environmentFlags.ts"
+import type { EnvironmentFlags } from "../environmentFlags.ts"
+import { environmentOptions } from "../environmentOptions.ts"
 import { fail } from "../failure.ts"
 import { print } from "../output.ts"
 

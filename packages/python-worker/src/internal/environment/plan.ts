@@ -51,7 +51,7 @@ export const sourceOf = (options: SyncOptions): Effect.Effect<Source, ProjectNot
     return Effect.succeed({ kind: "requirements", requirements: normalized(options.requirements) })
   }
   const place = options.pyproject ?? Project.nearest()
-  const reason = "neither this folder nor one above it holds a pyproject.toml"
+  const reason = "neither this folder nor one above it holds a pyproject.toml with a project in it"
   return place === undefined ? Effect.fail(new ProjectNotFound({ path: process.cwd(), reason })) : Project.open(place)
 }
 

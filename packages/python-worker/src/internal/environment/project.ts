@@ -52,28 +52,42 @@ export const open = (given: string): Effect.Effect<PyProject | ForeignProject, P
     try {
       return Effect.succeed(name === "pyproject.toml" ? readPyProject(folder) : readConda(folder, name))
     } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause)
+      const reason = (cause instanceof Error ? cause.message : String(cause)).trimEnd()
       return Effect.fail(new ProjectNotFound({ path: path.join(folder, name), reason }))
     }
   })
 
+/**
+ * The folder of the nearest project, from here upwards. A `pyproject.toml` that only holds the settings of tools makes none; one that
+ * cannot be read does, so that {@link open} says what is wrong with it.
+ */
+export const nearest = (): string | undefined => nearestFolder(isProject)
+
 /** The nearest folder with a `pyproject.toml`, from here upwards. */
-export const nearest = (from = process.cwd()): string | undefined => {
-  if (fs.existsSync(path.join(from, "pyproject.toml"))) return from
+export const nearestFolder = (isMeant = (_file: string) => true, from = process.cwd()): string | undefined => {
+  const file = path.join(from, "pyproject.toml")
+  if (fs.existsSync(file) && isMeant(file)) return from
   const parent = path.dirname(from)
-  return parent === from ? undefined : nearest(parent)
+  return parent === from ? undefined : nearestFolder(isMeant, parent)
+}
+
+const isProject = (file: string): boolean => {
+  try {
+    const { isPoetry, project } = contentOf(fs.readFileSync(file, "utf8"))
+    return isPoetry || project !== undefined
+  } catch {
+    return true
+  }
 }
 
 const isTable = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
 const readPyProject = (folder: string): PyProject | ForeignProject => {
   const text = fs.readFileSync(path.join(folder, "pyproject.toml"), "utf8")
-  const content = parse(text)
-  const project = isTable(content["project"]) ? content["project"] : undefined
-  const tool = isTable(content["tool"]) ? content["tool"] : {}
+  const { content, isPoetry, project } = contentOf(text)
   // Poetry 2 writes a [project] table too; its lock file, or its own table without uv's lock, tells.
-  const isPoetry = fs.existsSync(path.join(folder, "poetry.lock")) || ("poetry" in tool && project === undefined)
-  if (isPoetry && !fs.existsSync(path.join(folder, "uv.lock"))) {
+  const isForeign = fs.existsSync(path.join(folder, "poetry.lock")) || (isPoetry && project === undefined)
+  if (isForeign && !fs.existsSync(path.join(folder, "uv.lock"))) {
     return { kind: "poetry", folder, lock: existing(path.join(folder, "poetry.lock")), name: undefined }
   }
   if (project === undefined) throw new Error("its pyproject.toml has no [project] table")
@@ -86,6 +100,17 @@ const readPyProject = (folder: string): PyProject | ForeignProject => {
     python: pinnedVersion(folder) ?? (typeof requires === "string" ? requires : undefined),
     requirements: Array.isArray(dependencies) ? dependencies.filter((item) => typeof item === "string") : [],
     isPackage: "build-system" in content
+  }
+}
+
+/** What a `pyproject.toml` says of its project. Throws when it is no TOML. */
+const contentOf = (text: string) => {
+  const content = parse(text)
+  const { project, tool } = content
+  return {
+    content,
+    project: isTable(project) ? project : undefined,
+    isPoetry: isTable(tool) && "poetry" in tool
   }
 }
 
