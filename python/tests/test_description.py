@@ -228,7 +228,6 @@ def test_a_syntax_error_that_says_nowhere_has_no_place() -> None:
     assert odd["syntax"] == {"file": "a.py", "line": 1, "source": "b", "column": 99}
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="columns came with Python 3.11")
 def test_a_function_that_was_edited_and_loaded_again_has_its_new_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +260,7 @@ def test_code_that_comes_and_goes_is_not_mixed_up_and_not_kept(monkeypatch: pyte
         assert len(frames._known) <= 10
 
 
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="columns came with Python 3.11")
 def test_a_frame_says_which_part_of_its_line_failed() -> None:
     table = {"größe": {"x": 1}}
 
