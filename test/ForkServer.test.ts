@@ -31,6 +31,18 @@ const forkServer = Effect.sync(() => {
   return server
 })
 
+/** The processes that have a variable. */
+const processesWith = (variable: string): ReadonlyArray<number> =>
+  fs.globSync("[0-9]*/environ", { cwd: "/proc" }).flatMap((file) => {
+    try {
+      return fs.readFileSync(path.join("/proc", file), "utf8").split("\0").includes(variable)
+        ? [Number.parseInt(file)]
+        : []
+    } catch {
+      return [] // it has ended, or is somebody else's
+    }
+  })
+
 describe("The fork server", () => {
   it.live("workers are its children, and have what it preloaded", () =>
     Effect.gen(function* () {
@@ -101,6 +113,23 @@ describe("The fork server", () => {
         assert.notInclude([pid, spare], yield* getpid)
         yield* waitUntil("another is forked ahead", () => standing().length === 1)
       }).pipe(withPool({ start: "fork" }))
+    })
+  )
+
+  it.live("a worker that a dying server has handed an order to is none that nobody knows", () =>
+    Effect.gen(function* () {
+      const died = path.join(yield* socketDirectory, "died")
+      yield* Effect.gen(function* () {
+        assert.instanceOf(yield* Effect.flip(Snakepit.call("hazards.leave", { args: [3] })), SnakepitError.WorkerCrash)
+        yield* waitForWorkers(1)
+        assert.isTrue(fs.existsSync(died))
+        const server = yield* forkServer
+        const marked = `DIED=${died}`
+        yield* waitUntil("no other process is left", () => {
+          const own = [server, ...descendants(server)]
+          return processesWith(marked).every((pid) => own.includes(pid))
+        })
+      }).pipe(withPool({ start: "fork", preload: ["dies_before_it_tells"], env: { DIED: died } }))
     })
   )
 

@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -495,3 +496,12 @@ def test_only_the_outermost_error_has_a_call_context() -> None:
     description = described(error, call={"function": "f"})
     assert description["call"]["target"] == "builtins.f"
     assert description["cause"]["call"] is None
+
+
+def test_the_code_of_a_frame_is_not_kept() -> None:
+    code = compile("raise ValueError('no')", "<made>", "exec")
+    gone = weakref.ref(code)
+    describer = Describer(ErrorOptions(), Packer().pack_value, [])
+    assert describer.describe(caught(exec, code, {}))["frames"][-1]["file"] == "<made>"
+    del code
+    assert gone() is None

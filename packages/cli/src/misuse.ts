@@ -17,8 +17,20 @@ export class Misused extends Data.TaggedError("Misused")<{}> {
 
 const asJson = (message: string, tag = "Misused"): string => JSON.stringify({ error: { tag, message } }, null, 2)
 
-/** What is printed as JSON in place of a result that does not come, after Ctrl-C or SIGTERM. */
-export const sayInterrupted = Console.log(asJson("a signal has stopped it", "Interrupted"))
+/** Has a command say as JSON that Ctrl-C or SIGTERM has stopped it, unless its result was printed before: Python may end later. */
+export const sayingInterrupted = <A, E, R>(command: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.suspend(() => {
+    let hasPrinted = false
+    const log = (...what: ReadonlyArray<unknown>) => {
+      hasPrinted = true
+      console.log(...what)
+    }
+    const interrupted = Console.log(asJson("a signal has stopped it", "Interrupted"))
+    return command.pipe(
+      Effect.onInterrupt(() => (hasPrinted ? Effect.void : interrupted)),
+      Effect.provideService(Console.Console, Object.assign(Object.create(console), { log }))
+    )
+  })
 
 /** Ends a command that prints no JSON and was asked for it. */
 export const misuse = (message: string): Effect.Effect<never, Misused> =>

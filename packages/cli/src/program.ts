@@ -7,7 +7,7 @@ import * as CliOutput from "effect/cli/CliOutput"
 import * as Command from "effect/cli/Command"
 import manifest from "../package.json" with { type: "json" }
 import * as CommandLogger from "./logger.ts"
-import { Misused, presenter, sayInterrupted } from "./misuse.ts"
+import { Misused, presenter, sayingInterrupted } from "./misuse.ts"
 import { snakepit } from "./snakepit.ts"
 
 // flags are not known yet when they are what is wrong
@@ -15,7 +15,7 @@ const isJson = process.argv.includes("--json")
 
 Command.run(snakepit, { version: manifest.version }).pipe(
   Effect.catchTag("ShowHelp", (error) => Effect.fail(error.errors.length > 0 ? new Misused() : error)),
-  isJson ? Effect.onInterrupt(() => sayInterrupted) : identity,
+  isJson ? sayingInterrupted : identity,
   Effect.provide([NodeServices.layer, CommandLogger.layer, CliOutput.layerPresenter(presenter(isJson))]),
   NodeRuntime.runMain
 )

@@ -112,6 +112,15 @@ describe("snakepit call", () => {
     })
   )
 
+  it.live("a signal that comes when the result is printed, and Python ends, adds nothing to it", () =>
+    Effect.gen(function* () {
+      const parts = ["import atexit, os, signal, time", "atexit.register(time.sleep, 1)"]
+      const code = [...parts, "atexit.register(os.kill, os.getppid(), signal.SIGINT)"].join("; ")
+      const { exitCode, stdout } = yield* snakepit("call", "exec", "--args", JSON.stringify([code]), "--json")
+      assert.deepStrictEqual({ exitCode, stdout }, { exitCode: 130, stdout: "null\n" })
+    })
+  )
+
   it.live("what Python prints goes to stderr, and leaves stdout to the result", () =>
     Effect.gen(function* () {
       const run = yield* snakepit("call", "print", "--args", '["snake"]', "--json")

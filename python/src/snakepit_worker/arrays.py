@@ -296,7 +296,7 @@ def _writable(array: Array) -> Array:
 
 def _has(library: str) -> bool:
     if library in sys.modules:
-        return True
+        return sys.modules[library] is not None  # None forbids the import
     from importlib.util import find_spec
 
     return find_spec(library) is not None

@@ -5,8 +5,8 @@ configuration, so that little is left to do once it is asked for. It belongs to 
 until then. The next is forked when it is up, and not while it needs the processor.
 
 Forking is safe here because of what this process does not do: it starts no thread, opens no connection to the host but
-the boot channel, and refuses to preload modules that start threads. A forked worker begins with its own process group,
-fresh random state, default signal handlers, and none of the server's descriptors. Partner of ``forkServer.ts``.
+the boot channel, and refuses to preload modules that start threads. A forked worker begins with fresh random state,
+default signal handlers, and none of the server's sockets. Partner of ``forkServer.ts``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import sys
 
 from .control import ControlThread
 from .lifeline import hold_to
-from .worker import BOOT_FD, LIFELINE_FD, listen, rehearse, run_forked
+from .worker import BOOT_FD, LIFELINE_FD, listen, rehearse, remove, run_forked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -241,14 +241,6 @@ class Server:
 
     def _report(self, message: dict[str, Any]) -> None:
         self._pipe.sendall(json.dumps(message).encode() + b"\n")
-
-
-def remove(path: str) -> None:
-    """Removes a socket's name."""
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass  # the host has removed the directory
 
 
 def preload(modules: list[str]) -> str | None:

@@ -9,6 +9,9 @@ from __future__ import annotations
 import importlib
 import linecache
 import sys
+
+# what `weakref.ref` is
+from _weakref import ref
 from itertools import islice
 
 TYPE_CHECKING = False
@@ -44,14 +47,16 @@ class Frames:
 
     def __init__(self, redaction: Redaction) -> None:
         self._redaction = redaction
-        # By the identity of the code, which no other has as long as the code is kept, and the instruction: Python would
-        # have to search for the line. What was edited and loaded again is other code, even where nothing moved.
-        self._known: dict[tuple[int, int], tuple[Frame, CodeType]] = {}
+        # By the identity of the code and the instruction: Python would have to search for the line. What was edited and
+        # loaded again is other code, even where nothing moved. Code is not kept: `exec` makes any amount of it.
+        self._known: dict[tuple[int, int], tuple[Frame, ref[CodeType]]] = {}
 
     def describe(self, entry: TracebackType) -> Frame:
         """One frame. It is shared between reports: nobody changes it."""
-        known = self._known.get((id(entry.tb_frame.f_code), entry.tb_lasti))
-        return self._learn(entry) if known is None else known[0]
+        code = entry.tb_frame.f_code
+        known = self._known.get((id(code), entry.tb_lasti))
+        # the identity may have been that of another
+        return known[0] if known is not None and known[1]() is code else self._learn(entry)
 
     def _learn(self, entry: TracebackType) -> Frame:
         code = entry.tb_frame.f_code
@@ -69,7 +74,7 @@ class Frames:
             mark(frame, text, *span)
         if len(self._known) >= _CACHE_LIMIT:
             self._known.clear()
-        self._known[id(code), entry.tb_lasti] = frame, code
+        self._known[id(code), entry.tb_lasti] = frame, ref(code)
         return frame
 
 

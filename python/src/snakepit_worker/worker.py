@@ -152,6 +152,14 @@ def listen(path: str) -> socket.socket:
     return listener
 
 
+def remove(path: str) -> None:
+    """Removes a socket's name."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass  # the host has removed the directory
+
+
 def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ...], parent: int) -> dict[str, Channel]:
     """Waits until the host has opened every channel; strangers are turned away."""
     deadline = time.monotonic() + boot["start_timeout_seconds"]
@@ -170,12 +178,7 @@ def _accept(boot: dict[str, Any], listener: socket.socket, wanted: tuple[str, ..
         raise SystemExit(f"snakepit: the host did not connect within {boot['start_timeout_seconds']} s") from None
     finally:
         listener.close()
-        # once the parent is gone, the name may be another worker's
-        if os.getppid() == parent:
-            try:
-                os.unlink(boot["socket"])
-            except FileNotFoundError:
-                pass  # the host has removed the directory
+        remove(boot["socket"])
     return channels
 
 

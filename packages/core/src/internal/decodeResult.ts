@@ -45,7 +45,7 @@ export const locate = (
   return { path, expected, actual: preview(actual) }
 }
 
-/** A short picture of a value for error messages. Runs nothing that the value has of its own: it may be any data. */
+/** A short picture of a value for error messages. It may be any data: nothing of it is run but what classes have for `inspect`. */
 export const preview = (value: unknown): string => {
   if (typeof value === "bigint") return `${bounded(`${value}n`)} (bigint)`
   if (typeof value !== "object" || value === null) {
@@ -55,12 +55,21 @@ export const preview = (value: unknown): string => {
   if (Array.isArray(value)) return `an array of ${value.length}`
   // no data has this key: refs, tensors and dates do
   const inspect: unknown = Reflect.get(value, Symbol.for("nodejs.util.inspect.custom"))
-  const picture: unknown = typeof inspect === "function" ? Reflect.apply(inspect, value, []) : undefined
+  const picture = typeof inspect === "function" ? inspected(inspect, value) : undefined
   if (typeof picture === "string") return bounded(picture)
   const name: unknown = Object.getPrototypeOf(value)?.constructor?.name
   const keys = Object.keys(value)
   const shown = bounded(`${keys.slice(0, 5).join(", ")}${keys.length > 5 ? ", ..." : ""}`)
   return `${typeof name === "string" ? name : "Object"} { ${shown} }`
+}
+
+/** A class may want more than itself to make its picture. */
+const inspected = (inspect: Function, value: object): unknown => {
+  try {
+    return Reflect.apply(inspect, value, [])
+  } catch {
+    return undefined
+  }
 }
 
 const bounded = (text: string): string => (text.length > 80 ? `${text.slice(0, 80)}...` : text)

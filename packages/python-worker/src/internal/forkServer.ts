@@ -150,18 +150,22 @@ export const make = (
       Effect.gen(function* () {
         let gone = false
         const stderr = new Tail()
-        const connect = (socket: string) => ({
-          socket,
-          channels: greet(socket),
-          printed: [
+        const connect = (socket: string) => {
+          const channels = greet(socket)
+          const printed = [
             readPrinted(socket, workerBoot, "stdout", (line) => onWorkerLine("stdout", line)),
             readPrinted(socket, workerBoot, "stderr", (line) => {
               stderr.add(line)
               onWorkerLine("stderr", line)
             })
-          ],
-          lifeline: openPlain(socket, workerBoot, "lifeline")
-        })
+          ]
+          const lifeline = openPlain(socket, workerBoot, "lifeline")
+          const drop = () => {
+            for (const { stream } of printed) stream.destroy()
+            for (const each of [channels.data, channels.control, lifeline]) each.destroy()
+          }
+          return { socket, channels, printed, lifeline, drop }
+        }
         let early: ReturnType<typeof connect> | undefined
         const { pid, socket } = yield* Effect.acquireRelease(
           Effect.callback<Forked, string | ForkServerDied>((resume) => {
@@ -170,16 +174,17 @@ export const make = (
             const timer = setTimeout(() => process.kill("SIGKILL"), forkMillis)
             asked.set(number, (exit) => {
               clearTimeout(timer)
-              // the connections that are open by now say hello first: what follows a fork takes a millisecond
-              setImmediate(() => resume(exit))
+              resume(exit)
             })
             boot.write(`${JSON.stringify({ fork: number })}\t${JSON.stringify(workerBoot)}\n`)
             if (ahead !== undefined) early = connect(ahead)
             ahead = undefined
           }),
           (forked) => Effect.sync(() => gone || killGroup(forked.pid, "SIGKILL"))
-        )
+          // a server that has died may have handed the order on: a worker that nobody knows lives as long as its connections
+        ).pipe(Effect.tapError(() => Effect.sync(() => early?.drop())))
         // the one that was forked ahead may have died, and another have taken its place
+        if (early?.socket !== socket) early?.drop()
         const { channels, lifeline, printed } = early?.socket === socket ? early : connect(socket)
         const identity = ProcessIdentity.of(pid)
         const onEnd = (end: Worker.WorkerEnd) => {
@@ -221,6 +226,8 @@ export const make = (
             return ended
           })
         )
+        // the connections that are open by now say hello first: what follows a fork takes a millisecond
+        yield* Effect.callback<void>((resume) => void setImmediate(() => resume(Effect.void)))
         return { process: { pid, stderr, kill, ended }, channels }
       })
 

@@ -4,7 +4,7 @@
  */
 import { type Call, SnakepitError } from "@snakepit/core"
 import { type EncodeHooks, Encoder } from "../MessagePack.ts"
-import { article } from "./encodeFailure.ts"
+import { article, describe } from "./encodeFailure.ts"
 
 interface Template {
   /** Pairs of the envelope, after `id`. */
@@ -163,12 +163,19 @@ export class Requests {
   }
 }
 
-/** Null is no keyword arguments, as None is. */
-const isKeywords = (kwargs: unknown): boolean => typeof kwargs === "object" && !Array.isArray(kwargs)
+/** Null is no keyword arguments, as None is; an object of another context has a prototype of its own. */
+const isKeywords = (kwargs: unknown): boolean => {
+  if (typeof kwargs !== "object" || kwargs === null || kwargs instanceof Map) return typeof kwargs === "object"
+  const prototype: unknown = Object.getPrototypeOf(kwargs)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}
 
 const wrongArguments = (option: string, given: unknown, expected: string) =>
   new SnakepitError.EncodeError({
     path: option,
-    actual: article(Array.isArray(given) ? "array" : typeof given),
+    actual:
+      typeof given !== "object" || given === null || Array.isArray(given)
+        ? article(Array.isArray(given) ? "array" : given === null ? "null" : typeof given)
+        : describe(given),
     reason: `\`${option}\` is ${expected}.`
   })
