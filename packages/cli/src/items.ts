@@ -136,7 +136,7 @@ const counts = (column: Arrow.Vector, meaning: (count: bigint) => unknown): Read
 /** In nanoseconds: units are numbered from the second on, each a thousandth of the one before it. */
 const unitLength = ({ unit }: Arrow.Timestamp | Arrow.Duration | Arrow.Time): bigint => second / 1000n ** BigInt(unit)
 
-/** Loaded when there is a table, which was made with it: it takes 50 ms. */
+/** Loaded when there is a table: it takes 50 ms. The ES module, as in zero-copy: tables are made with its classes. */
 const arrow = (): typeof Arrow =>
   // what stands at that path is the module that the type names
   createRequire(import.meta.url)(fileURLToPath(import.meta.resolve("apache-arrow"))) as typeof Arrow

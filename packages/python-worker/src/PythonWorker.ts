@@ -1,9 +1,9 @@
 /**
  * Workers that are Python processes: the {@link WorkerSpawner} behind `SnakepitNode.layer`.
  *
- * A worker is forked from the pool's fork server, or spawned, into a process group of its own; it is told over a private
- * descriptor where to listen and which token to expect, and counts as ready when both its channels have answered the
- * handshake and the first ping. Closing its scope lets it finish and leave, and kills what is left of its group.
+ * A worker is forked from the pool's fork server, or spawned, into a process group of its own. It is told over a private
+ * descriptor which token to expect, and where to listen unless it was forked and listens already. It counts as ready when both
+ * its channels have answered the handshake and the first ping. Closing its scope lets it finish and leave, and kills what is left of its group.
  */
 import {
   LibraryError,

@@ -64,7 +64,7 @@ class Control:
         self._leaving = threading.Event()
 
     def start(self, thread: ControlThread) -> None:
-        """Goes on on its thread."""
+        """Begins to read, on this thread."""
         thread.run(self._run)
 
     def after_fork(self) -> None:

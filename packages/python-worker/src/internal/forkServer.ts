@@ -195,6 +195,8 @@ export const make = (
           // what it started must not hold its sockets open
           killGroup(pid, "SIGKILL")
           lifeline.destroy()
+          // one that died before it let the host in has left it
+          fs.rmSync(socket, { force: true })
           // a process that left the group may hold them open: that is not to hold up anything here
           const timer = setTimeout(() => {
             for (const { stream } of printed) stream.destroy()
