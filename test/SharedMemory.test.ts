@@ -106,6 +106,28 @@ describe("SharedMemory", () => {
       }).pipe(Effect.scoped)
     )
 
+    shared.effect(
+      "one that is writable stays so when Python answers it, and each look at it is of what it is then",
+      () =>
+        Effect.gen(function* () {
+          const tensor = yield* Tensor.make(Float64Array, [100, 100], { writable: true })
+          const turned = tensor.transpose()
+          const refilled = Snakepit.stream("sharing.refill", { args: [tensor, [1, 2, 3]], success: floats })
+          const looks = Stream.mapEffect(refilled, () => Effect.sync(() => turned.data[0]))
+          assert.lengthOf(yield* Stream.runCollect(looks), 3)
+          assert.deepStrictEqual([tensor.data[0], turned.data[0]], [3, 3])
+          yield* waitForHeld(tensor.data.byteLength)
+        }).pipe(Effect.scoped)
+    )
+
+    shared.effect("what is logged of one says what it is, and holds none of the memory", () =>
+      Effect.gen(function* () {
+        const tensor = yield* Tensor.make(Float64Array, [5, 2])
+        assert.strictEqual(JSON.stringify(tensor), '{"_id":"Tensor","dtype":"<f8","shape":[5,2]}')
+        assert.strictEqual(JSON.stringify(tensor.lease), '{"_id":"Lease","byteLength":80,"isOpen":true}')
+      }).pipe(Effect.scoped)
+    )
+
     shared.effect("parts of a tensor are parts of the same bytes, backwards and transposed too", () =>
       Effect.gen(function* () {
         const tensor = yield* Tensor.from(ramp(12), [3, 4])
@@ -301,6 +323,10 @@ describe("SharedMemory", () => {
           const error = yield* Effect.flip(sum("strict"))
           assert.strictEqual(error._tag, "EncodeError")
           assert.include(error.message, "another pool")
+          const writable = yield* Tensor.make(Float64Array, [20_000], { writable: true })
+          const lost = yield* Effect.flip(Snakepit.call("sharing.fill", { args: [writable, 7], pool: "other" }))
+          assert.strictEqual(lost._tag, "EncodeError")
+          assert.include(lost.message, "what Python writes there would be lost")
           const unknown = yield* Effect.flip(Tensor.make(Uint8Array, [1], { pool: "nowhere" }))
           assert.include(unknown.message, "there is no such pool")
         })

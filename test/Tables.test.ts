@@ -215,11 +215,22 @@ describe("Tables in shared memory", () => {
       const column = counted.getChild("n")
       const owned = Table.toOwned(counted)
       assert.strictEqual(column?.get(5), 5n)
+      // a part of a chunk is data of its own over the same memory, and so is a part of that
+      const part = counted.slice(10, 20)
+      const [row] = [...part]
+      const inner = part.slice(2, 4).getChild("n")
+      assert.strictEqual(inner?.get(0), 12n)
       yield* Scope.close(scope, Exit.void)
       for (const look of [
         () => column?.get(5),
         () => counted.get(0)?.toJSON(),
         () => [...counted].map(({ n }) => n),
+        () => part.get(0)?.toJSON(),
+        () => [...part].map(({ n }) => n),
+        () => row?.n,
+        () => inner?.get(0),
+        () => inner?.toArray(),
+        () => Arrow.tableToIPC(part),
         () => Table.close(counted)
       ]) {
         const told = yield* Effect.flip(Effect.try({ try: look, catch: (error) => error }))

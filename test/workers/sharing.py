@@ -50,6 +50,13 @@ def fill(array, value):
     array[...] = value
 
 
+def refill(array, values):
+    """Yields the array again and again, each time with another value in it."""
+    for value in values:
+        array[...] = value
+        yield array
+
+
 def keep(array):
     _kept.append(array)
 

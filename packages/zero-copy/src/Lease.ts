@@ -39,6 +39,11 @@ export class Lease {
     return this.view
   }
 
+  /** For logs: without the memory that it is a part of. */
+  toJSON(): { readonly _id: string; readonly byteLength: number; readonly isOpen: boolean } {
+    return { _id: "Lease", byteLength: this.byteLength, isOpen: this.open }
+  }
+
   /** Where it begins in its segment. */
   get position(): number {
     return this.offset

@@ -295,7 +295,7 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
 
   /**
    * The items in C order as a typed array: over the bytes themselves, or over a copy when they are not aligned, not
-   * contiguous or in the other byte order.
+   * contiguous or in the other byte order. Of items in shared memory a copy is made anew each time: they may have changed.
    *
    * Booleans are bytes of 0 and 1, complex numbers pairs of floats, `datetime64` and `timedelta64` counts of their unit.
    * Float16 is a `Float16Array` where the runtime has one (Node 24), else its bits in a `Uint16Array`; bfloat16 is its bits in
@@ -306,9 +306,11 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
     // asked first, for the error of a lease that has ended
     const lease = this.lease
     if (lease?.isOpen === false) void lease.bytes
-    this.cached ??= typedArray(this.dtype, this.bytes)
     // `make` and `schema` are what names a `Data`, and both take it from the dtype that decides here.
-    return this.cached as Data
+    if (this.cached !== undefined) return this.cached as Data
+    const data = typedArray(this.dtype, this.bytes)
+    if (lease === undefined || data.buffer === lease.bytes.buffer) this.cached = data
+    return data as Data
   }
 
   /**
@@ -406,6 +408,11 @@ export class Tensor<out Data extends TensorData = TensorData> implements Equal.E
   /** `Tensor(<f8, 2x3)`. */
   toString(): string {
     return `Tensor(${formatDType(this.dtype)}, ${this.shape.length === 0 ? "no dimensions" : this.shape.join("x")})`
+  }
+
+  /** For logs: what it is, without its items. */
+  toJSON(): { readonly _id: string; readonly dtype: DType; readonly shape: ReadonlyArray<number> } {
+    return { _id: "Tensor", dtype: this.dtype, shape: this.shape }
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](): string {

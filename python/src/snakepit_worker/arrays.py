@@ -104,8 +104,8 @@ def _shared(array: Array) -> object:
         # made by another library, of an array that it holds on to
         owner, start = storage.memory.owner_of(address, array.nbytes)
     place = storage.shared(owner, address - start, array.nbytes)
-    if place is not None:
-        # it is handed over: who writes to it from here on is told so
+    if place is not None and storage.memory.looked_at(owner) is None:
+        # made here, and handed over: who writes to it from here on is told so. What arrived is the sender's to protect.
         root.flags.writeable = array.flags.writeable = False
     return place
 

@@ -87,6 +87,12 @@ export class WorkerMemory implements Storage.Outgoing {
       if (memory.options.strict) {
         throw new Error(`it is in the shared memory of another pool than "${memory.pool}", and \`strict\` is set`)
       }
+      if (lease.isWritable) {
+        throw new Error(
+          `it is writable, in the shared memory of another pool than "${memory.pool}": what Python writes there would be lost; ` +
+            "export it to that pool"
+        )
+      }
       memory.fellBack(byteLength, "other-pool", "a value was made in the shared memory of another pool")
       return undefined
     }

@@ -61,11 +61,54 @@ export const tableOf = (bytes: Bytes): Arrow.Table => {
   const table = new arrow.Table(reader.readAll())
   if (bytes instanceof Lease) {
     leases.set(table, bytes)
+    const slices = new Slices()
+    for (const batch of table.batches) slices.watch(batch.data)
     bytes.whenEnded(() => {
       for (const batch of table.batches) shut(batch.data, bytes)
+      for (const slice of slices) shut(slice, bytes)
     })
   }
   return table
+}
+
+/** What is made of a table's data, such as slices: data of its own over the same memory, wherever it is by now. */
+class Slices {
+  private made: Array<WeakRef<Arrow.Data>> = []
+  private most = 64
+
+  /** Notes what is made of `data`, its children and its dictionary from here on, and of that. */
+  watch(data: Arrow.Data): void {
+    this.watchOne(data)
+    for (const child of data.children) this.watch(child)
+    for (const part of data.dictionary?.data ?? []) this.watchOne(part)
+  }
+
+  *[Symbol.iterator](): Iterator<Arrow.Data> {
+    for (const one of this.made) {
+      const data = one.deref()
+      if (data !== undefined) yield data
+    }
+  }
+
+  // children of what is made are the same ones, or made in the same way
+  private watchOne(data: Arrow.Data): void {
+    const clone: Arrow.Data["clone"] = data.clone.bind(data)
+    const noted = (...args: Parameters<typeof clone>): Arrow.Data => {
+      const made = clone(...args)
+      this.watchOne(made)
+      this.add(made)
+      return made
+    }
+    Object.defineProperty(data, "clone", { configurable: true, value: noted })
+  }
+
+  private add(data: Arrow.Data): void {
+    if (this.made.length >= this.most) {
+      this.made = this.made.filter((one) => one.deref() !== undefined)
+      this.most = Math.max(64, 2 * this.made.length)
+    }
+    this.made.push(new WeakRef(data))
+  }
 }
 
 /** What apache-arrow reads of a column. A detached array would answer `undefined`, or null where nulls are looked up. */
