@@ -6,6 +6,7 @@ const conditions = ["snakepit-source"]
 export default defineConfig({
   // The packages are tested from their sources, not from a build.
   ssr: { resolve: { conditions: [...conditions, ...defaultServerConditions], externalConditions: conditions } },
+  environments: { __vitest__: { resolve: { conditions: [...conditions, ...defaultServerConditions] } } },
   test: {
     globalSetup: "scripts/testEnvironment.ts",
     projects: [

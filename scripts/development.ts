@@ -7,6 +7,8 @@ import { read, root } from "./repository.ts"
 
 /** Makes the environment, or finds it. */
 export const environment: ReturnType<typeof Environment.sync> = Environment.sync({
-  requirements: read("python/requirements-dev.txt").split("\n"),
+  requirements: read("python/requirements-dev.txt")
+    .split("\n")
+    .filter((line) => line !== "" && !line.startsWith("#")),
   directory: path.join(root, ".snakepit")
 }).pipe(Effect.provideService(EnvironmentProgress, terminal()))

@@ -116,6 +116,8 @@ def test_dictionaries_with_unsigned_indices_become_categoricals() -> None:
         ([object()], "column a with type object"),
         ([1j], "column a with type object"),
         ([2**70], "column 'a' has integers of more than 64 bits"),
+        ([[2**70]], "column 'a' has integers that its type in Arrow has no room for"),
+        ([-1, 2**64 - 1], "column 'a' has integers that its type in Arrow has no room for"),
         ([datetime.time(1, tzinfo=datetime.timezone.utc)], "times of day with a zone"),
         (
             [datetime.datetime(2024, 1, 1), datetime.datetime(2024, 1, 1, tzinfo=datetime.timezone.utc)],

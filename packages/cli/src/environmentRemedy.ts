@@ -25,6 +25,8 @@ export const environmentRemedy = (error: EnvironmentError.EnvironmentError, isOf
       return path.basename(error.path) === "pyproject.toml" && fs.existsSync(error.path)
         ? `Mend ${error.path}: what is wrong with it is said above.`
         : "snakepit env init"
+    case "ConfigError":
+      return "Change the option that is named above."
     case "InstallFailed":
       return `Run it by hand to see more: ${error.command}`
   }

@@ -13,8 +13,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Effects from "effect/persistence/CircuitBreaker"
 import type * as Scope from "effect/Scope"
-import { millisUnsafe } from "./internal/duration.ts"
-import type { OptionReader } from "./internal/optionReader.ts"
+import { OptionReader } from "./internal/optionReader.ts"
 import { ProbingStore } from "./internal/probingStore.ts"
 import { CircuitOpen } from "./SnakepitError.ts"
 
@@ -68,7 +67,7 @@ const failureTags = [
 
 const keys = ["failures", "openDuration", "probes", "successes", "failureTags"]
 
-/** Validates the option of a pool. */
+/** Validates the options: those of a pool, and of {@link make}. */
 export const read = (reader: OptionReader, input: CircuitBreakerInput): CircuitBreakerOptions => {
   const given = reader.object("circuitBreaker", input, keys) ? input : {}
   return {
@@ -87,7 +86,7 @@ export const read = (reader: OptionReader, input: CircuitBreakerInput): CircuitB
 }
 
 /**
- * A breaker of its own, for any effect. `name` stands in {@link CircuitOpen}.
+ * A breaker of its own, for any effect. `name` stands in {@link CircuitOpen}. Options that do not hold are a defect, a `ConfigError`.
  *
  * **Example** (One model)
  *
@@ -100,13 +99,13 @@ export const make = (
   name: string,
   input: CircuitBreakerInput = {}
 ): Effect.Effect<CircuitBreaker, never, Scope.Scope> =>
-  makeResolved(name, {
-    failures: input.failures ?? 5,
-    openDuration: millisUnsafe("openDuration", input.openDuration ?? 30_000),
-    probes: input.probes ?? 3,
-    successes: input.successes ?? 3,
-    failureTags: input.failureTags ?? failureTags
-  })
+  Effect.suspend(() => {
+    const reader = new OptionReader()
+    return reader.result(read(reader, input))
+  }).pipe(
+    Effect.orDie,
+    Effect.flatMap((options) => makeResolved(name, options))
+  )
 
 /** The same from validated options. */
 export const makeResolved = (

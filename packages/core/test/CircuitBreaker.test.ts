@@ -28,6 +28,21 @@ describe("make", () => {
     })
   )
 
+  for (const [key, input] of [
+    ["probes", { probes: 0 }],
+    ["successes", { successes: 0 }],
+    ["failures", { failures: 1.5 }],
+    ["openDuration", { openDuration: -1 }],
+    ["failure", Object({ failure: 2 })]
+  ] as const) {
+    it.effect(`does not take ${JSON.stringify(input)}`, () =>
+      Effect.gen(function* () {
+        const defect = yield* Effect.flip(Effect.catchDefect(CircuitBreaker.make("model", input), Effect.fail))
+        assert.deepInclude(defect, { _tag: "ConfigError", key: `circuitBreaker.${key}` })
+      })
+    )
+  }
+
   it.effect("a success in between begins the count anew", () =>
     Effect.gen(function* () {
       const breaker = yield* CircuitBreaker.make("model", { failures: 2 })

@@ -9,6 +9,24 @@ import { targets, WorkerSpawnerSuite } from "../../../test/WorkerSpawnerSuite.ts
 
 WorkerSpawnerSuite("TestWorker keeps the contract of a spawner", TestWorker.layer(targets))
 
+it.effect("a string streams its characters, whole ones", () =>
+  Effect.gen(function* () {
+    assert.deepStrictEqual(yield* Stream.runCollect(Snakepit.stream("word")), ["a", "🐍"])
+  }).pipe(Effect.provide(Snakepit.layerTest({ word: () => "a🐍" })))
+)
+
+it.effect("a crash of no known class is a mistake of the fake, and ends nothing", () => {
+  const crash: TestWorker.TestFunction = ([kind], _kwargs, context) => Reflect.apply(context.crash, undefined, [kind])
+  return Effect.gen(function* () {
+    const error = yield* Effect.flip(Snakepit.call("crash", { args: ["nonsense"] }))
+    assert.strictEqual(error._tag, "RuntimeError")
+    assert.include(error.message, "context.crash: expected one of segfault, abort, killed")
+    assert.include(error.message, 'got "nonsense"')
+    const crashed = yield* Effect.flip(Snakepit.call("crash", { args: ["abort"] }))
+    assert.deepInclude(crashed, { _tag: "WorkerCrash", crash: "abort" })
+  }).pipe(Effect.provide(Snakepit.layerTest({ crash })))
+})
+
 describe("devices", () => {
   const where: TestWorker.TestFunction = (_args, _kwargs, { worker }) => worker
   const layer = (devices: unknown) =>

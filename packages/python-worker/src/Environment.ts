@@ -10,7 +10,7 @@ import * as path from "node:path"
 import * as Effect from "effect/Effect"
 import { type DriftField, type EnvironmentError, ProjectNotFound, type UvMissing } from "./EnvironmentError.ts"
 import * as EnvironmentLock from "./EnvironmentLock.ts"
-import type { SyncOptions, UvOptions } from "./EnvironmentOptions.ts"
+import { check, type SyncOptions, type UvOptions } from "./EnvironmentOptions.ts"
 import { cacheDirectory } from "./internal/cacheDirectory.ts"
 import { useDirectory } from "./internal/directory.ts"
 import { basePython } from "./internal/environment/basePython.ts"
@@ -74,6 +74,7 @@ export const sync = (options: SyncOptions = {}): Effect.Effect<Environment, Envi
 /** Makes a project: its `pyproject.toml` with the given requirements, its locks, its environment. Needs uv. */
 export const init = (options: InitOptions = {}): Effect.Effect<Environment, EnvironmentError> =>
   Effect.gen(function* () {
+    yield* check(options)
     const { folder: given = ".", name, requirements = [], ...rest } = options
     const folder = path.resolve(given)
     const uv = yield* Uv.find(options.uv ?? {}, "make a project")
@@ -160,7 +161,7 @@ export const uvPath = (options: UvOptions = {}): Effect.Effect<string | undefine
 /** The interpreter to run workers on: that of the environment when one is described, else the one that `python` leads to. */
 export const interpreterOf = (options: SyncOptions): Effect.Effect<Interpreter.Interpreter, EnvironmentError> =>
   options.pyproject === undefined && options.requirements === undefined
-    ? reportingEnd(basePython(options))
+    ? reportingEnd(Effect.andThen(check(options), basePython(options)))
     : Effect.flatMap(sync(options), ({ python }) => Interpreter.find({ python }))
 
 // ---------------------------------------------------------------------------------------------------------------------

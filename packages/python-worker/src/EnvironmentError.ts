@@ -1,10 +1,11 @@
 /**
- * What can go wrong before a worker can start: no usable Python, requirements that cannot be had together, an environment
- * that could not be built.
+ * What can go wrong before a worker can start: options that do not hold, no usable Python, requirements that cannot be had together,
+ * an environment that could not be built.
  *
  * {@link EnvironmentError} is the union of them; `Effect.catchTag` picks one. Where an installer had something to say, its own
  * words are kept.
  */
+import type { SnakepitError } from "@snakepit/core"
 import * as Schema from "effect/Schema"
 
 const id = <const Name extends string>(name: Name) => `@snakepit/python-worker/${name}` as const
@@ -154,6 +155,7 @@ export type EnvironmentError =
   | LockDrift
   | ProjectNotFound
   | InstallFailed
+  | SnakepitError.ConfigError
 
 const indented = (text: string) => text.replace(/^/gm, "  ")
 

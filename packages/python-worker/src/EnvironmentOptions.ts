@@ -1,4 +1,6 @@
 /** What users can say of a Python environment: on a pool, for all pools, and to the functions of `Environment.ts`. */
+import { PoolConfig, type SnakepitError } from "@snakepit/core"
+import * as Effect from "effect/Effect"
 
 /** What should be in an environment, and which Python it is for. */
 export interface EnvironmentOptions {
@@ -27,13 +29,57 @@ export interface EnvironmentOptions {
   readonly uv?: UvOptions | undefined
 }
 
-/** What one of the `requirements` has to be. */
-export const requirementForm =
+/** What the `requirements` have to be. */
+const requirementForm =
   "an array of requirements in pip's notation, one in each string; options of pip, which begin with a dash, are none"
 
 /** Whether a value is one requirement: whatever is written to pip's file holds one line for it, and that is no option of pip. */
-export const isRequirement = (value: unknown): value is string =>
+const isRequirement = (value: unknown): value is string =>
   typeof value === "string" && /^[^\S\r\n]*[^\s\0#-][^\r\n\0]*$/.test(value)
+
+const uvKeys: ReadonlyArray<string> = ["path", "offline", "pythonMirror", "pythonDownloads", "torchBackend"]
+
+/** Reads the options from what a pool, or a function of `Environment.ts`, was given. */
+export const read = (
+  reader: PoolConfig.OptionReader,
+  given: { readonly [Key in keyof EnvironmentOptions]?: unknown }
+): EnvironmentOptions => {
+  const pyproject = reader.text("pyproject", given.pyproject)
+  const requirements = reader.list("requirements", given.requirements, undefined, isRequirement, requirementForm)
+  if (pyproject !== undefined && requirements !== undefined) {
+    reader.refuse("requirements", requirements, "none beside `pyproject`")
+  }
+  return {
+    pyproject,
+    requirements,
+    python: reader.text("python", given.python),
+    managedPython: reader.boolean("managedPython", given.managedPython, false),
+    lock: reader.text("lock", given.lock),
+    drift: reader.oneOf("drift", given.drift, "warn", ["warn", "fail"]),
+    uv: readUv(reader, given.uv)
+  }
+}
+
+const readUv = (reader: PoolConfig.OptionReader, value: unknown): UvOptions => {
+  if (value === undefined || !reader.object("uv", value, uvKeys)) return {}
+  const given = value as Readonly<Record<string, unknown>> // the reader has seen that it is an object
+  return {
+    path: reader.text("uv.path", given["path"]),
+    offline: reader.boolean("uv.offline", given["offline"], false),
+    pythonMirror: reader.text("uv.pythonMirror", given["pythonMirror"]),
+    pythonDownloads: reader.text("uv.pythonDownloads", given["pythonDownloads"]),
+    torchBackend: reader.text("uv.torchBackend", given["torchBackend"])
+  }
+}
+
+/** Fails with the first option that does not hold. */
+export const check = (options: SyncOptions): Effect.Effect<void, SnakepitError.ConfigError> =>
+  Effect.suspend(() => {
+    const reader = new PoolConfig.OptionReader()
+    read(reader, options)
+    reader.text("directory", options.directory)
+    return reader.result(undefined)
+  })
 
 /** What should be in an environment, and where it should stand. */
 export interface SyncOptions extends EnvironmentOptions {

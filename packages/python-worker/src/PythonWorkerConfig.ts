@@ -7,7 +7,7 @@ import { Selection } from "@snakepit/hardware"
 import { SharedMemory } from "@snakepit/zero-copy"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import { type EnvironmentOptions, isRequirement, requirementForm, type UvOptions } from "./EnvironmentOptions.ts"
+import * as EnvironmentOptions from "./EnvironmentOptions.ts"
 
 /** How much workers tell of an exception. What is left out is said in `truncated` of the error. */
 export interface ErrorInput {
@@ -31,7 +31,7 @@ export interface ErrorInput {
  * Options of one pool of Python processes, as users write them. Those of `EnvironmentOptions` say which Python the workers run
  * on, with which packages: the environment is made before the first worker starts.
  */
-export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions {
+export interface PythonPool extends PoolConfig.PoolInput, EnvironmentOptions.EnvironmentOptions {
   /**
    * Folder that holds the environments. Defaults to `.snakepit` beside the nearest `package.json`, in the working directory or above
    * it.
@@ -166,7 +166,7 @@ export interface ErrorOptions {
 
 /** The options, complete. Durations are in milliseconds. */
 export interface PythonOptions {
-  readonly environment: EnvironmentOptions & { readonly directory: string | undefined }
+  readonly environment: EnvironmentOptions.EnvironmentOptions & { readonly directory: string | undefined }
   readonly inheritPython: boolean
   readonly pythonPath: ReadonlyArray<string>
   readonly cwd: string | undefined
@@ -196,8 +196,6 @@ export interface PythonOptions {
 }
 
 const errorKeys: ReadonlyArray<string> = ["maxFrames", "maxMessageLength", "redactPaths", "generateRepro"]
-
-const uvKeys: ReadonlyArray<string> = ["path", "offline", "pythonMirror", "pythonDownloads", "torchBackend"]
 
 /** A u32 length cannot say more, and neither can a Node Buffer. */
 const largestFrame = 4_294_967_295
@@ -230,20 +228,9 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     if (start === "fork" && Number(given["spares"] ?? 0) > 0) {
       refuse("spares", given["spares"], '0, since `start` is "fork": a fork server needs no spares')
     }
-    const pyproject = text("pyproject", given["pyproject"])
-    const requirements = list("requirements", given["requirements"], undefined, isRequirement, requirementForm)
-    if (pyproject !== undefined && requirements !== undefined) {
-      refuse("requirements", requirements, "none beside `pyproject`")
-    }
     const resolved: PythonOptions = {
       environment: {
-        pyproject,
-        requirements,
-        python: text("python", given["python"]),
-        managedPython: boolean("managedPython", given["managedPython"], false),
-        lock: text("lock", given["lock"]),
-        drift: oneOf("drift", given["drift"], "warn", ["warn", "fail"]),
-        uv: uvOptions(reader, given["uv"]),
+        ...EnvironmentOptions.read(reader, given),
         directory: text("environmentDirectory", given["environmentDirectory"])
       },
       inheritPython: boolean("inheritPython", given["inheritPython"], false),
@@ -262,7 +249,7 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
       heartbeatTimeout: millis("heartbeatTimeout", given["heartbeatTimeout"], 10_000),
       heartbeatMisses: integer("heartbeatMisses", given["heartbeatMisses"], 3, 1),
       memoryLimit: integer("memoryLimit", given["memoryLimit"], undefined, 16 * 1024 * 1024),
-      maxAge: millis("maxAge", given["maxAge"], undefined),
+      maxAge: millis("maxAge", given["maxAge"], undefined, 1),
       maxCalls: integer("maxCalls", given["maxCalls"], undefined, 1),
       maxMemory: integer("maxMemory", given["maxMemory"], undefined, 1),
       devices: preferences("devices", undefined, 1),
@@ -274,18 +261,6 @@ export const resolve = (options: PoolConfig.PoolOptions): Effect.Effect<PythonOp
     }
     return reader.result(resolved)
   })
-
-const uvOptions = (reader: PoolConfig.OptionReader, value: unknown): UvOptions => {
-  if (value === undefined || !reader.object("uv", value, uvKeys)) return {}
-  const given = value as Readonly<Record<string, unknown>> // the reader has seen that it is an object
-  return {
-    path: reader.text("uv.path", given["path"]),
-    offline: reader.boolean("uv.offline", given["offline"], false),
-    pythonMirror: reader.text("uv.pythonMirror", given["pythonMirror"]),
-    pythonDownloads: reader.text("uv.pythonDownloads", given["pythonDownloads"]),
-    torchBackend: reader.text("uv.torchBackend", given["torchBackend"])
-  }
-}
 
 const errorOptions = (reader: PoolConfig.OptionReader, value: unknown): ErrorOptions => {
   const isGiven = value !== undefined && reader.object("errors", value, errorKeys)

@@ -108,7 +108,7 @@ describe.each([
         const made = yield* workplace
         yield* setEnvironment(variables)
         const directory = path.join(made, "project", ".snakepit")
-        const options = { requirements: ["snakedemo==1.0", ""], directory }
+        const options = { requirements: ["snakedemo==1.0"], directory }
         const environment = yield* Environment.sync(options)
         assert.strictEqual(importVersion(environment.python, "snakedemo"), "1.0")
         assert.strictEqual(fs.readFileSync(path.join(directory, ".gitignore"), "utf8"), "*\n")
@@ -255,5 +255,31 @@ it.live("refuses a UV that cannot be run, and a directory that cannot be used", 
     const directory = path.join(made, "file", "inside")
     const noDirectory = yield* Effect.flip(Environment.sync({ requirements: [], directory }))
     assert.include(noDirectory.message, `Cannot use ${path.join(directory, "environments")}`)
+  }).pipe(Effect.scoped)
+)
+
+it.live("holds options to what they may be, as pools do, and lets nothing of them through", () =>
+  Effect.gen(function* () {
+    const made = yield* folder
+    const directory = path.join(made, "environments")
+    const refused: ReadonlyArray<readonly [string, Environment.SyncOptions]> = [
+      ["requirements", { requirements: ["six"], pyproject: made }],
+      ["requirements", { requirements: ["six\nidna"] }],
+      ["requirements", { requirements: ["-r x.txt"] }],
+      ["directory", { requirements: [], directory: "" }],
+      ["uv.path", { requirements: [], uv: { path: "" } }]
+    ]
+    const { drift, identity, init, interpreterOf, lock, sync } = Environment
+    for (const [key, options] of refused) {
+      for (const use of [sync, lock, identity, drift, interpreterOf, init]) {
+        const error = yield* Effect.flip<unknown, unknown, never>(use({ folder: made, directory, ...options }))
+        assert.deepInclude(error, { _tag: "ConfigError", key })
+      }
+    }
+    for (const use of [Environment.interpreterOf, Environment.init]) {
+      const error = yield* Effect.flip<unknown, unknown, never>(use({ folder: made, python: "" }))
+      assert.deepInclude(error, { _tag: "ConfigError", key: "python" })
+    }
+    assert.deepStrictEqual(fs.readdirSync(made), [])
   }).pipe(Effect.scoped)
 )

@@ -41,6 +41,7 @@ describe("PythonWorkerConfig", () => {
     ["memoryLimit", { memoryLimit: 1_000 }],
     ["maxCalls", { maxCalls: 0 }],
     ["maxAge", { maxAge: "old" }],
+    ["maxAge", { maxAge: 0 }],
     ["preload", { preload: "numpy" }],
     ["start", { start: "clone" }],
     // one timer of Node waits 24.8 days at most: one of a longer delay would fire at once

@@ -13,6 +13,7 @@ from .errors import type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     # pandas and pyarrow are optional; their objects are typed as what they are not: known.
@@ -32,18 +33,31 @@ def to_arrow(frame: Frame) -> Table:
     if not frame.columns.is_unique:
         twice = ", ".join(map(repr, frame.columns[frame.columns.duplicated()].unique()))
         raise Refused(f"several columns are called {twice}, and columns are found by name; rename them")
+    for what, values in _of_objects(frame):
+        _check_objects(what, values)
+    try:
+        return pyarrow.Table.from_pandas(frame)
+    except OverflowError as error:
+        for what, values in _of_objects(frame):
+            try:
+                pyarrow.array(values, from_pandas=True)
+            except OverflowError:
+                raise Refused(f"the {what} has integers that its type in Arrow has no room for ({error})") from None
+        raise Refused(str(error)) from None
+    except (pyarrow.ArrowException, ValueError, TypeError) as error:
+        # The last argument of pyarrow's errors names the column.
+        raise Refused(": ".join(map(str, reversed(error.args)))) from None
+
+
+def _of_objects(frame: Frame) -> Iterator[tuple[str, Any]]:
+    """The columns of Python objects, and the levels of the index that are, each with what to call it."""
     for position, (name, dtype) in enumerate(zip(frame.columns, frame.dtypes)):
         if dtype == "object":
-            _check_objects(f"column {name!r}", frame.iloc[:, position])
+            yield f"column {name!r}", frame.iloc[:, position]
     for level in range(frame.index.nlevels):
         values = frame.index.get_level_values(level)
         if values.dtype == "object":
-            _check_objects(f"index {values.name!r}", values)
-    try:
-        return pyarrow.Table.from_pandas(frame)
-    except (pyarrow.ArrowException, ValueError, TypeError, OverflowError) as error:
-        # The last argument of pyarrow's errors names the column.
-        raise Refused(": ".join(map(str, reversed(error.args)))) from None
+            yield f"index {values.name!r}", values
 
 
 def _check_objects(what: str, values: Any) -> None:

@@ -16,7 +16,7 @@ import type { Call } from "../Call.ts"
 import * as Callback from "../Callback.ts"
 import * as PythonError from "../PythonError.ts"
 import {
-  type CrashClass,
+  CrashClass,
   EncodeError,
   RuntimeFailure,
   SessionLost,
@@ -42,6 +42,7 @@ import {
   setType,
   typeOf
 } from "./testObjects.ts"
+import { show } from "./show.ts"
 import { forEachValue } from "./testIteration.ts"
 import { attribute, checkName, type TestTargets } from "./testTargets.ts"
 
@@ -438,6 +439,9 @@ export class InMemoryWorker implements Worker {
       worker: this.id,
       session,
       crash: (crash = "segfault") => {
+        if (!CrashClass.literals.includes(crash)) {
+          throw new TypeError(`context.crash: expected one of ${CrashClass.literals.join(", ")}, got ${show(crash)}`)
+        }
         throw new Crash(crash)
       },
       tool: (name, kwargs = {}) =>

@@ -41,11 +41,12 @@ export class OptionReader {
   }
 
   /** A duration, in milliseconds. */
-  readonly millis = <A>(key: string, value: unknown, fallback: A): A | number => {
+  readonly millis = <A>(key: string, value: unknown, fallback: A, minimum = 0): A | number => {
     if (value === undefined) return fallback
     const millis = millisOf(value)
-    if (millis !== undefined && Number.isFinite(millis) && millis >= 0) return millis
-    this.refuse(key, value, `a finite duration that is not negative, ${durationForms}`)
+    if (millis !== undefined && Number.isFinite(millis) && millis >= minimum) return millis
+    const range = minimum === 0 ? "that is not negative" : `of at least ${minimum} ms`
+    this.refuse(key, value, `a finite duration ${range}, ${durationForms}`)
     return fallback
   }
 

@@ -1,7 +1,7 @@
 /** Runs an effect for each value of an iteration, one at a time, and closes the iterator whatever happens. */
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import type { Iteration } from "./testObjects.ts"
+import { isAsyncIterable, type Iteration } from "./testObjects.ts"
 
 export const forEachValue = (
   iteration: Iteration,
@@ -10,8 +10,7 @@ export const forEachValue = (
   if (Stream.isStream(iteration)) return Stream.runForEach(iteration, each)
   return Effect.acquireUseRelease(
     Effect.sync(
-      () =>
-        new Cursor(Symbol.asyncIterator in iteration ? iteration[Symbol.asyncIterator]() : iteration[Symbol.iterator]())
+      () => new Cursor(isAsyncIterable(iteration) ? iteration[Symbol.asyncIterator]() : iteration[Symbol.iterator]())
     ),
     (cursor) =>
       Effect.gen(function* () {

@@ -5,6 +5,7 @@
 import * as fs from "node:fs"
 import * as os from "node:os"
 import * as path from "node:path"
+import type { SnakepitError } from "@snakepit/core"
 import * as Effect from "effect/Effect"
 import {
   describeDrift,
@@ -14,7 +15,7 @@ import {
   ProjectNotFound
 } from "../../EnvironmentError.ts"
 import * as EnvironmentLock from "../../EnvironmentLock.ts"
-import type { SyncOptions, UvOptions } from "../../EnvironmentOptions.ts"
+import { check, type SyncOptions, type UvOptions } from "../../EnvironmentOptions.ts"
 import * as Interpreter from "../../Interpreter.ts"
 import { useDirectory } from "../directory.ts"
 import { accelerator } from "./accelerator.ts"
@@ -46,14 +47,18 @@ export interface Plan {
 /** When packages are locked: whenever asked for, if no lock is there, or not at all. */
 export type Locking = "always" | "missing" | "never"
 
-export const sourceOf = (options: SyncOptions): Effect.Effect<Source, ProjectNotFound> => {
-  if (options.requirements !== undefined) {
-    return Effect.succeed({ kind: "requirements", requirements: normalized(options.requirements) })
-  }
-  const place = options.pyproject ?? Project.nearest()
-  const reason = "neither this folder nor one above it holds a pyproject.toml with a project in it"
-  return place === undefined ? Effect.fail(new ProjectNotFound({ path: process.cwd(), reason })) : Project.open(place)
-}
+/** Where the packages are from, when the options hold. */
+export const sourceOf = (options: SyncOptions): Effect.Effect<Source, ProjectNotFound | SnakepitError.ConfigError> =>
+  Effect.gen(function* () {
+    yield* check(options)
+    if (options.requirements !== undefined) {
+      return { kind: "requirements", requirements: normalized(options.requirements) }
+    }
+    const place = options.pyproject ?? Project.nearest()
+    const reason = "neither this folder nor one above it holds a pyproject.toml with a project in it"
+    if (place === undefined) return yield* new ProjectNotFound({ path: process.cwd(), reason })
+    return yield* Project.open(place)
+  })
 
 export const makePlan = (options: SyncOptions, locking: Locking): Effect.Effect<Plan, EnvironmentError> =>
   Effect.gen(function* () {
