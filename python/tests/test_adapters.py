@@ -45,7 +45,8 @@ def decode_money(payload: object) -> object:
 
 @pytest.fixture(autouse=True)
 def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(adapters, "_by_name", {})
+    monkeypatch.setattr(adapters, "_kinds", {})
+    monkeypatch.setattr(adapters, "_decoders", {})
     monkeypatch.setattr(adapters, "_by_kind", {})
     for forget in adapters._watchers:
         forget()

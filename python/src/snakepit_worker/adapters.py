@@ -50,9 +50,9 @@ def register(
         raise TypeError(f"{kind.__name__} crosses as it is and cannot have an adapter; register a subclass of it")
     if name in _SHIPPED:
         raise ValueError(f"the adapter name {name!r} is taken by snakepit itself; choose another one")
-    named = _by_name.get(name)
-    if named is not None and named[0] is not kind:
-        raise ValueError(f"the adapter name {name!r} is taken by {_qualified(named[0])}; choose another one")
+    named = _kinds.get(name)
+    if named is not None and named is not kind:
+        raise ValueError(f"the adapter name {name!r} is taken by {_qualified(named)}; choose another one")
     kept = _by_kind.get(kind)
     if kept is not None and kept[0] != name:
         raise ValueError(f"{_qualified(kind)} already crosses through the adapter {kept[0]!r}")
@@ -60,7 +60,7 @@ def register(
     def payload(value: object) -> object:
         return [name, encode(value)]
 
-    _by_name[name] = (kind, decode)
+    _kinds[name] = kind
     _decoders[name] = decode
     _by_kind[kind] = (name, (ADAPTED, payload))
     for forget in _watchers:
@@ -114,7 +114,7 @@ def _find_decoder(name: object) -> Callable[[Any], object]:
 
         decode = tables.decode
     else:
-        names = ", ".join(sorted([*_SHIPPED, *_by_name]))
+        names = ", ".join(sorted([*_SHIPPED, *_kinds]))
         raise Refused(f"no adapter called {name!r} is registered in this worker (known: {names})")
     _decoders[str(name)] = decode
     return decode
@@ -131,9 +131,10 @@ def _qualified(kind: type) -> str:
 
 _PLAIN = frozenset({type(None), bool, int, float, str, bytes, bytearray, memoryview, list, tuple, dict, object})
 _SHIPPED = frozenset({"tensor", "arrow", "device"})
-_by_name: dict[str, tuple[type, Callable[[object], object]]] = {}
+# Of registered adapters, by name.
+_kinds: dict[str, type] = {}
 _by_kind: dict[type, tuple[str, Rule]] = {}
-# Of shipped adapters, those that were used: an import for each value takes long.
+# Of registered adapters, and of the shipped ones that were used: an import for each value takes long.
 _decoders: dict[str, Callable[[Any], object]] = {}
 _watchers: list[Callable[[], None]] = []
 

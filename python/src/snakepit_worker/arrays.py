@@ -295,8 +295,6 @@ def _writable(array: Array) -> Array:
 
 
 def _has(library: str) -> bool:
-    if library in sys.modules:
-        return sys.modules[library] is not None  # None forbids the import
     from importlib.util import find_spec
 
     return find_spec(library) is not None

@@ -184,8 +184,11 @@ export const make = (
           // a server that has died may have handed the order on: a worker that nobody knows lives as long as its connections
         ).pipe(Effect.tapError(() => Effect.sync(() => early?.drop())))
         // the one that was forked ahead may have died, and another have taken its place
-        if (early?.socket !== socket) early?.drop()
-        const { channels, lifeline, printed } = early?.socket === socket ? early : connect(socket)
+        if (early !== undefined && early.socket !== socket) {
+          early.drop()
+          early = undefined
+        }
+        const { channels, lifeline, printed } = early ?? connect(socket)
         const identity = ProcessIdentity.of(pid)
         const onEnd = (end: Worker.WorkerEnd) => {
           if (exits.get(pid) !== onEnd) return

@@ -165,7 +165,8 @@ export class Requests {
 
 /** Null is no keyword arguments, as None is; an object of another context has a prototype of its own. */
 const isKeywords = (kwargs: unknown): boolean => {
-  if (typeof kwargs !== "object" || kwargs === null || kwargs instanceof Map) return typeof kwargs === "object"
+  if (kwargs === null || kwargs instanceof Map) return true
+  if (typeof kwargs !== "object") return false
   const prototype: unknown = Object.getPrototypeOf(kwargs)
   return prototype === null || Object.getPrototypeOf(prototype) === null
 }
